@@ -1,0 +1,136 @@
+"""Every error BlendNet raises, grouped by what the caller can do about it. Nothing else lives here."""
+
+
+class BlendNetError(Exception):
+    """Root of all BlendNet errors: the text states the fact, the thing it is about and the next step."""
+
+    code = "error"
+    """Stable word for programs: sent in API answers as `error.code`."""
+    status = 500
+    """HTTP status that the API answers with when this error reaches it."""
+
+
+class UserError(BlendNetError):
+    """The request cannot be fulfilled as it stands: change the input and try again."""
+
+    code = "bad_request"
+    status = 422
+
+
+class SceneError(UserError):
+    """The scene cannot be rendered: not a .blend, truncated, no camera, wrong engine."""
+
+    code = "scene"
+
+
+class MissingFiles(SceneError):
+    """Files that the scene needs are not there."""
+
+    code = "missing_files"
+
+    def __init__(self, message: str, paths: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.paths = paths
+
+
+class MergeError(UserError):
+    """Segments do not fit together: gap, overlap, other size, channels or Blender version."""
+
+    code = "merge"
+
+
+class TooLarge(UserError):
+    """A body, file or list exceeds a limit that the text names."""
+
+    code = "too_large"
+    status = 413
+
+
+class NotFound(BlendNetError):
+    """The thing named does not exist (any more)."""
+
+    code = "not_found"
+    status = 404
+
+
+class NotAllowed(BlendNetError):
+    """Missing or wrong credentials, or the role may not do this."""
+
+    code = "not_allowed"
+    status = 403
+
+
+class Conflict(BlendNetError):
+    """The thing is in a state in which this cannot be done."""
+
+    code = "conflict"
+    status = 409
+
+
+class LeaseLost(Conflict):
+    """The fencing token is old: somebody else owns the work now. Stop at once."""
+
+    code = "lease_lost"
+
+
+class TransitionError(Conflict):
+    """A state change that the transition tables of models.py do not allow."""
+
+    code = "transition"
+
+
+class HashMismatch(UserError):
+    """Bytes do not hash to the SHA-256 they were announced under."""
+
+    code = "hash_mismatch"
+
+
+class Retryable(BlendNetError):
+    """Nothing is wrong with the request: the same call may succeed later."""
+
+    code = "retry"
+    status = 503
+
+
+class ManagerUnreachable(Retryable):
+    """The Manager did not answer: no connection, a cut connection or a timeout."""
+
+    code = "manager_unreachable"
+
+
+class DiskFull(Retryable):
+    """No space left on the device that the text names."""
+
+    code = "disk_full"
+    status = 507
+
+
+class BlenderError(BlendNetError):
+    """Blender answered a command with an error."""
+
+    code = "blender"
+
+
+class BlenderCrashed(BlenderError):
+    """The Blender process ended without an answer; the text holds its exit status and last output."""
+
+    code = "blender_crashed"
+
+
+class BlenderTimeout(BlenderError):
+    """Blender did not answer in time and was ended."""
+
+    code = "blender_timeout"
+
+
+class BlenderMissing(BlendNetError):
+    """No such Blender build on this machine, or it cannot start; the text names the command that mends it."""
+
+    code = "blender_missing"
+    status = 422
+
+
+class FarmError(BlendNetError):
+    """A process of the farm (Redis, API, agent) could not be started or stopped."""
+
+    code = "farm"
