@@ -1,0 +1,88 @@
+# BlendNet: `make run` renders the example on a farm on this machine, `make test` checks everything. `make help` lists the rest.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+BLENDER ?= 4.5
+RENDERS ?= renders
+
+# What a bpy wheel needs on a bare machine, and what only the tests need.
+RUN_PACKAGES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libxext6 libgl1
+TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types unit bench lock format clean distclean system-run system-test python-ok
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.ready blender ## Render the example scene on a local farm with 2 agents; results in renders/
+	@$(BIN)/blendnet render examples/example.blend --agents 2 --blender $(BLENDER) --output $(RENDERS)
+
+test: system-test $(VENV)/.ready-test blender lint types ## Set up all that is needed and run the whole suite
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.ready-test lint types unit ## Lint, types, architecture and unit tests: under two minutes
+
+lint: $(VENV)/.ready-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/vermin --quiet --no-tips --violations --target=3.7- blendnet/agent/inside.py blendnet/agent/in_blender
+
+types: $(VENV)/.ready-test
+	@$(BIN)/mypy
+
+unit: $(VENV)/.ready-test
+	@$(BIN)/python -m pytest -q -m "not blender and not end_to_end"
+
+bench: system-test $(VENV)/.ready-test blender ## Measure speed against plain Blender; prints ratios
+	@$(BIN)/python -m bench
+
+format: $(VENV)/.ready-test ## Format the code
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+blender: $(VENV)/.ready system-run ## Install the Blender build that `make run` uses, when it is missing
+	@$(BIN)/blendnet blender install $(BLENDER) --if-missing
+
+# --- environments ------------------------------------------------------------------------------------------------
+python-ok:
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	  { echo "BlendNet needs Python 3.11 with venv. On Debian 12: apt-get install python3-venv   (or: make PYTHON=/path/to/python3.11 ...)" >&2; exit 1; }
+
+$(VENV)/.ready: requirements.lock setup.cfg | python-ok
+	@echo "Setting up the Python environment in $(VENV) ..." >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.ready-test: requirements-test.lock $(VENV)/.ready
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	@touch $@
+
+define need_packages
+	@command -v dpkg-query >/dev/null || exit 0; \
+	missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	test -z "$$missing" && exit 0; \
+	set -- apt-get install -y --no-install-recommends $$missing; \
+	if [ "$$(id -u)" = 0 ]; then \
+	  echo "Installing system packages:" $$missing >&2; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive "$$@" -qq >/dev/null; \
+	else echo "System packages are missing. Run first:  sudo $$*" >&2; exit 1; fi
+endef
+
+system-run:
+	$(call need_packages,$(RUN_PACKAGES))
+
+system-test:
+	$(call need_packages,$(TEST_PACKAGES))
+
+lock: $(VENV)/.ready-test ## Pin every dependency anew (needs pip-tools)
+	@$(BIN)/python -m pip install --quiet pip-tools
+	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-emit-options -o requirements.lock setup.cfg
+	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-emit-options --extra test --extra postgresql -o requirements-test.lock setup.cfg
+
+clean: ## Remove what tests and builds leave
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+distclean: clean ## Also remove the Python environment
+	@rm -rf $(VENV)

@@ -1,0 +1,71 @@
+"""Fixtures that every part of the suite shares: real Blender builds, scenes, and the order fast tests first."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from blendnet.agent import blenders
+from blendnet.errors import BlenderMissing
+from blendnet.settings import get_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+BLENDER_FIXTURES = {"bpy_build", "blender34", "any_build"}
+
+
+def unavailable(what: str) -> None:
+    """Skip at home, fail in CI: there everything has to be present."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def scenes_dir() -> Path:
+    """Folder of .blend files made by others (BLENDNET_TEST_SCENES, else ../shared/scenes beside the project)."""
+    folder = Path(os.environ.get("BLENDNET_TEST_SCENES") or ROOT.parent / "shared" / "scenes")
+    if not (folder / "clevr_base_scene.blend").is_file():
+        pytest.skip(f"no test scenes in {folder}; set BLENDNET_TEST_SCENES")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bpy_build() -> blenders.Build:
+    """The bpy 4.5 wheel that `make test` installs."""
+    try:
+        return blenders.find("4.5", get_settings().blenders_dir)
+    except BlenderMissing as error:
+        unavailable(str(error))
+        raise
+
+
+@pytest.fixture(scope="session")
+def blender34() -> blenders.Build:
+    """The distribution's own Blender binary (3.4 on Debian 12)."""
+    path = shutil.which("blender")
+    if path is None:
+        unavailable("no blender on PATH: apt-get install blender")
+    return blenders.find(path, get_settings().blenders_dir)
+
+
+@pytest.fixture(scope="session", params=["wheel-4.5", "binary-3.4"])
+def any_build(request: pytest.FixtureRequest) -> blenders.Build:
+    """Both Blender builds, one after the other."""
+    return request.getfixturevalue("bpy_build" if request.param == "wheel-4.5" else "blender34")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that need a Blender, and run the fast ones first."""
+    for item in items:
+        if BLENDER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.blender)
+    items.sort(key=_cost)
+
+
+def _cost(item: pytest.Item) -> int:
+    if item.get_closest_marker("end_to_end"):
+        return 2
+    return 1 if item.get_closest_marker("blender") else 0
