@@ -1,5 +1,9 @@
 """Every error BlendNet raises, grouped by what the caller can do about it. Nothing else lives here."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class BlendNetError(Exception):
     """Root of all BlendNet errors: the text states the fact, the thing it is about and the next step."""
@@ -8,6 +12,11 @@ class BlendNetError(Exception):
     """Stable word for programs: sent in API answers as `error.code`."""
     status = 500
     """HTTP status that the API answers with when this error reaches it."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Facts for programs, JSON-compatible: sent in API answers as `error.details`."""
+        return {}
 
 
 class UserError(BlendNetError):
@@ -31,6 +40,10 @@ class MissingFiles(SceneError):
     def __init__(self, message: str, paths: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.paths = paths
+
+    @property
+    def details(self) -> dict[str, Any]:
+        return {"paths": list(self.paths)}
 
 
 class MergeError(UserError):
@@ -77,6 +90,20 @@ class TransitionError(Conflict):
     """A state change that the transition tables of models.py do not allow."""
 
     code = "transition"
+
+
+class WrongOffset(Conflict):
+    """An upload does not continue where the stored part ends: go on at `received_bytes`."""
+
+    code = "wrong_offset"
+
+    def __init__(self, message: str, received_bytes: int) -> None:
+        super().__init__(message)
+        self.received_bytes = received_bytes
+
+    @property
+    def details(self) -> dict[str, Any]:
+        return {"received_bytes": self.received_bytes}
 
 
 class HashMismatch(UserError):

@@ -1,0 +1,101 @@
+"""The contract of a blob store and the values it speaks in. No I/O here."""
+
+from __future__ import annotations
+
+import abc
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from blendnet.errors import UserError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class StoredBlob:
+    """A file by content, as the store knows it."""
+
+    sha256: str
+    size_bytes: int
+
+
+def check_sha256(sha256: str) -> str:
+    """Return `sha256` if it is 64 lower-case hex digits. Raises UserError otherwise: it becomes part of a path."""
+    if not _SHA256.fullmatch(sha256):
+        raise UserError(f"not a SHA-256 in lower-case hex: {sha256[:80]!r}")
+    return sha256
+
+
+class BlobWriter(abc.ABC):
+    """Bytes on their way into a store, in order. A context manager that closes."""
+
+    @property
+    @abc.abstractmethod
+    def received_bytes(self) -> int:
+        """Bytes written so far, those of earlier turns included."""
+
+    @abc.abstractmethod
+    def append(self, data: bytes) -> int:
+        """Write and hash `data`; the new `received_bytes`.
+
+        Raises TooLarge, DiskFull, or Conflict when a newer writer took over.
+        """
+
+    @abc.abstractmethod
+    def finish(self) -> StoredBlob:
+        """Publish the bytes as a blob, durably. Raises HashMismatch when they are not what was announced."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End this turn. What a resumable upload has received stays for the next one; anything else is removed."""
+
+    def __enter__(self) -> BlobWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class BlobStore(abc.ABC):
+    """Blobs are written once, never changed, and only ever visible complete and hashed. Safe to use from threads."""
+
+    @abc.abstractmethod
+    def has(self, sha256: str) -> bool:
+        """True when the blob is stored."""
+
+    @abc.abstractmethod
+    def size(self, sha256: str) -> int:
+        """Bytes of a stored blob. Raises NotFound."""
+
+    @abc.abstractmethod
+    def path(self, sha256: str) -> Path:
+        """A local, read-only file with the blob's content. Raises NotFound."""
+
+    @abc.abstractmethod
+    def open(self, sha256: str) -> BinaryIO:
+        """The blob's content for reading. Raises NotFound."""
+
+    @abc.abstractmethod
+    def delete(self, sha256: str) -> None:
+        """Forget a blob; deleting what is not there is fine."""
+
+    @abc.abstractmethod
+    def put_file(self, path: Path) -> StoredBlob:
+        """Move a local file into the store under its hash. Raises DiskFull."""
+
+    @abc.abstractmethod
+    def received_bytes(self, sha256: str) -> int:
+        """Bytes of an announced blob that earlier, unfinished turns have left."""
+
+    @abc.abstractmethod
+    def resume(self, sha256: str, *, size_bytes: int, offset: int) -> BlobWriter:
+        """Go on with an announced blob at `offset`, taking over from an older writer of it.
+
+        Raises WrongOffset (with the right one) when the part ends elsewhere, DiskFull when the rest cannot fit.
+        """
+
+    @abc.abstractmethod
+    def receive(self, *, limit_bytes: int, expected_sha256: str | None = None) -> BlobWriter:
+        """Take bytes in one go, at most `limit_bytes` of them, whose hash is computed (and compared when expected)."""

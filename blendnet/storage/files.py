@@ -1,0 +1,144 @@
+"""Blobs in a local folder: `blobs/ab/abcd...`, written once, complete and read-only once visible."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import uuid
+from pathlib import Path
+from typing import BinaryIO
+
+from blendnet.errors import DiskFull, NotFound
+from blendnet.storage.base import BlobStore, BlobWriter, StoredBlob, check_sha256
+from blendnet.storage.uploads import PartFile, ReceivedFile, ResumedUpload, disk_errors, hash_file
+
+BLOB_MODE = 0o444
+FOLDER_MODE = 0o700
+TEMPORARY_PREFIX = "new-"
+
+
+class FileStore(BlobStore):
+    """The blob store of one folder. Folders are made when something is written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._blobs = root / "blobs"
+        self._uploads = root / "uploads"
+        self._parts: dict[str, PartFile] = {}
+        self._lock = threading.Lock()
+
+    def has(self, sha256: str) -> bool:
+        return self._place(sha256).is_file()
+
+    def size(self, sha256: str) -> int:
+        return self.path(sha256).stat().st_size
+
+    def path(self, sha256: str) -> Path:
+        place = self._place(sha256)
+        if not place.is_file():
+            raise NotFound(f"no blob {sha256} in the store")
+        return place
+
+    def open(self, sha256: str) -> BinaryIO:
+        try:
+            return self._place(sha256).open("rb")
+        except FileNotFoundError as error:
+            raise NotFound(f"no blob {sha256} in the store") from error
+
+    def delete(self, sha256: str) -> None:
+        self._place(sha256).unlink(missing_ok=True)
+
+    def put_file(self, path: Path) -> StoredBlob:
+        digest, length = hash_file(path)
+        if path.stat().st_dev != _existing_parent(self._blobs).stat().st_dev:
+            path = self._move_here(path)
+        return self._adopt(path, StoredBlob(digest.hexdigest(), length))
+
+    def received_bytes(self, sha256: str) -> int:
+        return PartFile(self._part_path(sha256), sha256).length()
+
+    def resume(self, sha256: str, *, size_bytes: int, offset: int) -> BlobWriter:
+        self._make_folder(self._uploads)
+        self._check_space(size_bytes - offset)
+        return ResumedUpload(self._part(sha256), size_bytes=size_bytes, offset=offset, adopt=self._adopt)
+
+    def receive(self, *, limit_bytes: int, expected_sha256: str | None = None) -> BlobWriter:
+        return ReceivedFile(
+            self.temporary_path(), limit_bytes=limit_bytes, expected_sha256=expected_sha256, adopt=self._adopt
+        )
+
+    def temporary_path(self) -> Path:
+        """A fresh name on the store's file system for a file that `put_file` will take."""
+        self._make_folder(self._uploads)
+        return self._uploads / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+
+    def purge_uploads(self, *, older_than_s: float, now: float) -> int:
+        """Remove what uploads nobody went on with have left; how many files. `now` in seconds since the epoch."""
+        stale = [p for p in self._uploads.glob("*") if now - p.stat().st_mtime > older_than_s]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+    def _place(self, sha256: str) -> Path:
+        return self._blobs / check_sha256(sha256)[:2] / sha256
+
+    def _part(self, sha256: str) -> PartFile:
+        """The one part file of a blob: turns are only safe when all writers share it."""
+        with self._lock:
+            part = self._parts.get(sha256)
+            if part is None:
+                part = self._parts[sha256] = PartFile(self._part_path(sha256), sha256)
+            return part
+
+    def _part_path(self, sha256: str) -> Path:
+        return self._uploads / f"{check_sha256(sha256)}.part"
+
+    def _adopt(self, path: Path, blob: StoredBlob) -> StoredBlob:
+        """Publish a complete file of this file system: synced to disk, read-only, renamed."""
+        place = self._place(blob.sha256)
+        self._make_folder(place.parent)
+        with disk_errors(self.root):
+            _sync(path)
+            path.chmod(BLOB_MODE)
+            path.replace(place)
+            _sync(place.parent)
+        with self._lock:
+            self._parts.pop(blob.sha256, None)
+        return blob
+
+    def _move_here(self, path: Path) -> Path:
+        copy = self.temporary_path()
+        try:
+            with disk_errors(self.root):
+                shutil.copyfile(path, copy)
+        except BaseException:
+            copy.unlink(missing_ok=True)
+            raise
+        path.unlink()
+        return copy
+
+    def _check_space(self, wanted_bytes: int) -> None:
+        free = shutil.disk_usage(self._uploads).free
+        if wanted_bytes > free:
+            raise DiskFull(f"{wanted_bytes} bytes do not fit into {self.root}: {free} are free")
+
+    def _make_folder(self, folder: Path) -> None:
+        with disk_errors(self.root):
+            folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+
+
+def _existing_parent(folder: Path) -> Path:
+    """The folder itself or the nearest one above it that exists."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _sync(path: Path) -> None:
+    """Force a file's or folder's content to disk."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
