@@ -37,7 +37,8 @@ def test_upload_becomes_a_read_only_blob_when_finished(store: FileStore) -> None
     upload(store, DATA)
     assert store.has(SHA)
     assert store.size(SHA) == len(DATA)
-    assert store.open(SHA).read() == DATA
+    with store.open(SHA) as file:
+        assert file.read() == DATA
     assert store.path(SHA).stat().st_mode & 0o777 == 0o444
     assert files_of(store) == [f"blobs/{SHA[:2]}/{SHA}"]
 
@@ -53,7 +54,7 @@ def test_upload_resumes_in_another_process_after_a_cut(store: FileStore) -> None
     again = FileStore(store.root)
     assert again.received_bytes(SHA) == 5000
     upload(again, DATA, offset=5000)
-    assert again.open(SHA).read() == DATA
+    assert again.path(SHA).read_bytes() == DATA
 
 
 def test_upload_names_the_right_offset_when_the_given_one_is_wrong(store: FileStore) -> None:
@@ -71,7 +72,7 @@ def test_newer_upload_takes_over_from_a_silent_one(store: FileStore) -> None:
         silent.append(DATA[100:200])
     newer.append(DATA[100:])
     newer.finish()
-    assert store.open(SHA).read() == DATA
+    assert store.path(SHA).read_bytes() == DATA
 
 
 def test_upload_is_discarded_when_it_hashes_wrong(store: FileStore) -> None:
@@ -98,7 +99,7 @@ def test_upload_cannot_finish_before_all_bytes_are_there(store: FileStore) -> No
 def test_longer_leftover_of_another_size_is_dropped(store: FileStore) -> None:
     store.resume(SHA, size_bytes=len(DATA) * 2, offset=0).append(DATA + b"rubbish")
     upload(store, DATA)
-    assert store.open(SHA).read() == DATA
+    assert store.path(SHA).read_bytes() == DATA
 
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", SHA.upper(), SHA[:-1], SHA + "/", "." * 64, SHA + "\n"])
@@ -122,7 +123,7 @@ def test_put_file_moves_the_file_in(store: FileStore, tmp_path: Path) -> None:
     source.write_bytes(DATA)
     blob = store.put_file(source)
     assert (blob.sha256, blob.size_bytes) == (SHA, len(DATA))
-    assert store.open(SHA).read() == DATA
+    assert store.path(SHA).read_bytes() == DATA
     assert not source.exists()
 
 
@@ -133,7 +134,7 @@ def test_put_file_works_across_file_systems(store: FileStore) -> None:
     source = shm / f"blendnet-test-{os.getpid()}"
     source.write_bytes(DATA)
     store.put_file(source)
-    assert store.open(SHA).read() == DATA
+    assert store.path(SHA).read_bytes() == DATA
     assert not source.exists()
 
 
@@ -142,7 +143,7 @@ def test_receive_stores_bytes_under_what_they_hash_to(store: FileStore) -> None:
         writer.append(DATA[:10])
         writer.append(DATA[10:])
         assert writer.finish().sha256 == SHA
-    assert store.open(SHA).read() == DATA
+    assert store.path(SHA).read_bytes() == DATA
 
 
 def test_receive_leaves_nothing_when_it_is_cut(store: FileStore) -> None:
@@ -176,7 +177,7 @@ def test_full_disk_is_named_and_the_upload_goes_on_later(store: FileStore, monke
     monkeypatch.undo()
     assert store.received_bytes(SHA) == 4000
     upload(store, DATA, offset=4000)
-    assert store.open(SHA).read() == DATA
+    assert store.path(SHA).read_bytes() == DATA
 
 
 def test_upload_that_cannot_fit_is_refused_before_a_byte_is_sent(store: FileStore) -> None:
@@ -204,4 +205,4 @@ def test_same_blob_put_by_several_threads_is_whole(store: FileStore, tmp_path: P
     for thread in threads:
         thread.join()
     assert files_of(store) == [f"blobs/{SHA[:2]}/{SHA}"]
-    assert store.open(SHA).read() == DATA
+    assert store.path(SHA).read_bytes() == DATA
