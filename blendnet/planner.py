@@ -15,6 +15,8 @@ FRAME_LIMIT = 1_048_574
 """Blender's own largest frame number; negative ones go as far."""
 CHUNK_OVERHEAD_S = 0.5
 """What every chunk costs beside its samples, even on a warm Blender: message, claim, commit."""
+UNMEASURED_MIN_SAMPLES = 16
+"""While nothing is measured, chunks shrink down to this so that every slot gets one."""
 CHUNKS_PER_SLOT = 3
 """Chunks wanted for each agent slot, so that a fast agent takes more of them than a slow one."""
 FRAMES_PER_SLOT = 4
@@ -78,7 +80,8 @@ def plan_frame(
         samples: samples of the frame, at least 1.
         slots: agent slots that work on this frame (see `frame_slots`).
         chunk_time_max_s: a chunk takes no longer than this, once a sample's time is known.
-        load_share_max: load time is at most this share of a chunk's time, as long as the time limit allows it.
+        load_share_max: load time is at most this share of a chunk's time; only the time limit, or a slot that would
+            stay idle, makes chunks shorter.
         max_chunks: most chunks of a frame; wins over everything else.
         sample_s: measured seconds per sample of this frame on one agent.
         load_s: measured seconds that an agent needs before its first sample.
@@ -110,10 +113,8 @@ def plan_frame(
 
 
 def _unmeasured_count(samples: int, *, slots: int, size: int) -> int:
-    """Chunks of about `size` samples; down to a quarter of that when agents would go without one."""
-    by_size = math.ceil(samples / size)
-    busy = min(slots, samples // max(1, size // 4))
-    return max(by_size, busy)
+    """Chunks of about `size` samples; smaller ones when a slot would go without a chunk."""
+    return max(math.ceil(samples / size), min(slots, samples // UNMEASURED_MIN_SAMPLES))
 
 
 def _measured_count(
@@ -123,12 +124,13 @@ def _measured_count(
     frame_s = samples * sample_s
     # From fixed / (fixed + chunk) <= share.
     shortest_s = fixed_s * (1 - load_share_max) / max(load_share_max, 1e-6)
-    affordable = int(frame_s / shortest_s) if shortest_s > 0 else samples
-    wanted = slots * CHUNKS_PER_SLOT if slots > 1 else 1
+    affordable = min(int(frame_s / shortest_s) if shortest_s > 0 else samples, slots * CHUNKS_PER_SLOT)
+    # A slot without a chunk wastes more than a load, as long as its chunk renders longer than it loads.
+    busy = min(slots, int(frame_s / fixed_s))
     # In whole samples: a chunk of one sample more would be too long.
     longest = max(1, int(chunk_time_max_s / sample_s))
     needed = math.ceil(samples / longest)
-    return max(needed, min(wanted, affordable), 1)
+    return max(needed, busy, affordable if slots > 1 else 1, 1)
 
 
 def split_evenly(samples: int, count: int) -> list[SampleRange]:
