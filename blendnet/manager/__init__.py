@@ -1,0 +1,1 @@
+"""The Manager: owns jobs, frames, chunks and segments; agents speak to it alone."""

@@ -1,0 +1,1 @@
+"""The ledger: the Manager's database. Only this package knows SQL."""
