@@ -1,0 +1,43 @@
+"""Run inside Blender: save a small copy of a scene as test input. Arguments after --: source, target, JSON changes."""
+
+import json
+import sys
+
+import bpy
+
+source, target, text = sys.argv[sys.argv.index("--") + 1 :]
+change = json.loads(text)
+if source:
+    bpy.ops.wm.open_mainfile(filepath=source, load_ui=False, use_scripts=False)
+scene = bpy.context.scene
+render = scene.render
+render.engine = "CYCLES"
+render.resolution_x, render.resolution_y = change["size"]
+render.resolution_percentage = 100
+scene.frame_start, scene.frame_end, scene.frame_step = change.get("frames", (1, 1, 1))
+cycles = scene.cycles
+cycles.device = "CPU"
+cycles.samples = change["samples"]
+cycles.use_adaptive_sampling = change.get("adaptive", False)
+cycles.use_denoising = False
+if hasattr(cycles, "use_guiding"):
+    cycles.use_guiding = change.get("guiding", False)
+for layer in scene.view_layers:
+    for name in change.get("passes", ()):
+        if hasattr(layer, name):
+            setattr(layer, name, True)
+        elif hasattr(layer.cycles, name):
+            setattr(layer.cycles, name, True)
+if change.get("no_camera"):
+    scene.camera = None
+if change.get("dim"):
+    scene.world.use_nodes = False
+settings = render.image_settings
+settings.file_format = change.get("format", "PNG")
+if settings.file_format == "PNG":
+    settings.color_depth = "16"
+    settings.color_mode = "RGB"
+render.filepath = change.get("output", "//out/frame_####")
+render.use_compositing = True
+bpy.ops.wm.save_as_mainfile(filepath=target, check_existing=False, relative_remap=True)
+sys.stdout.flush()
