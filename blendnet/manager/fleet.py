@@ -1,0 +1,146 @@
+"""The agents and processes of a running farm, as the API may change and show them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from blendnet.errors import Conflict, FarmError, NotFound
+from blendnet.manager.jobs import Farm
+from blendnet.manager.supervise import Program, Supervisor, read_tail
+from blendnet.messages import ProcessView
+from blendnet.provision.base import Provider, free_names
+
+AGENT_ROLE = "agent"
+MAX_AGENTS = 64
+"""Processes on one machine: more is a mistyped number."""
+
+
+class KeptAgents:
+    """The supervisor as local.Processes: keeps processes of the role `agent`."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def keep(
+        self, *, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, stop_timeout_s: float
+    ) -> int:
+        """Start an agent and start it again when it dies."""
+        return self._supervisor.start(
+            Program(
+                name=name,
+                role=AGENT_ROLE,
+                command=command,
+                environment=environment,
+                log=log,
+                stop_timeout_s=stop_timeout_s,
+            )
+        )
+
+    def running(self) -> Mapping[str, int | None]:
+        """Process id of every agent kept."""
+        return self._supervisor.wanted(AGENT_ROLE)
+
+    def end(self, names: Sequence[str]) -> None:
+        """End agents and return when they are gone."""
+        self._supervisor.stop(*names)
+
+
+class LocalFleet:
+    """What the API does with agents and processes of a farm on one machine. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        farm: Farm,
+        provider: Provider,
+        supervisor: Supervisor,
+        api: ProcessView,
+        logs: Path,
+        clock: Callable[[], float],
+        stop: Callable[[], None],
+    ) -> None:
+        """`api`: the process that serves the API; `stop()` is called once to end the farm."""
+        self._farm = farm
+        self._provider = provider
+        self._supervisor = supervisor
+        self._api = api
+        self._logs = logs
+        self._clock = clock
+        self._stop = stop
+        self._changing = threading.Lock()
+
+    def add(self, count: int) -> list[str]:
+        """Start agents; their names.
+
+        Raises:
+            Conflict: more agents than one machine may have.
+            FarmError: an agent could not be started.
+        """
+        with self._changing:
+            taken = [instance.name for instance in self._provider.list()]
+            if len(taken) + count > MAX_AGENTS:
+                raise Conflict(
+                    f"{count} more agents would be {len(taken) + count} on this machine; {MAX_AGENTS} is the limit"
+                )
+            return [instance.name for instance in self._provider.create(free_names(taken, count))]
+
+    def remove(self, name: str) -> None:
+        """End an agent; what it rendered is committed first when it still can.
+
+        Raises:
+            NotFound: no such agent.
+        """
+        if name not in self._names():
+            raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
+        self._provider.destroy([name])
+        self._farm.agent_lost(name, self._clock())
+
+    def log(self, name: str) -> str:
+        """The end of an agent's log, or of another process of the farm.
+
+        Raises:
+            NotFound: neither an agent nor a process has that name.
+        """
+        known = (
+            self._names()
+            | {process.name for process in self.processes()}
+            | {agent.name for agent in self._farm.agents()}
+        )
+        if name not in known:
+            raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
+        return read_tail(self._logs / f"{name}.log")
+
+    def processes(self) -> list[ProcessView]:
+        """Every process of the farm, Blenders included."""
+        living = set(self._names())
+        blenders = [
+            ProcessView(role="blender", name=agent.name, pid=agent.blender_pid)
+            for agent in self._farm.agents()
+            if agent.blender_pid and agent.name in living
+        ]
+        return [self._api, *self._supervisor.processes(), *blenders]
+
+    def stop(self) -> None:
+        """End the farm soon; returns at once."""
+        self._stop()
+
+    def agent_ended(self, program: Program, status: int) -> None:
+        """Tell the ledger at once that an agent's process is gone, so that its work is given to somebody else."""
+        if program.role == AGENT_ROLE:
+            self._farm.agent_lost(program.name, self._clock())
+
+    def _names(self) -> set[str]:
+        return {instance.name for instance in self._provider.list()}
+
+
+def start_agents(provider: Provider, count: int) -> None:
+    """Start the first agents of a farm.
+
+    Raises:
+        FarmError: the machine may not have so many, or one cannot be started.
+    """
+    if not 0 <= count <= MAX_AGENTS:
+        raise FarmError(f"{count} agents asked for: 0 to {MAX_AGENTS} are possible on one machine")
+    provider.create(free_names([], count))

@@ -1,0 +1,171 @@
+"""The data folder of a farm on disk: who may use it, where its files are, what a running farm leaves in it for others to find."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from blendnet.errors import Conflict, FarmError
+from blendnet.settings import FARM_FILE
+
+LOCK_FILE = "lock"
+USERS_FILE = "users.lock"
+RUNTIME_PREFIX = "blendnet-"
+LOOK_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class FarmFile:
+    """What farm.json says while a farm runs on the folder."""
+
+    url: str
+    ca: str
+    user: str
+    password_file: str
+    broker_url: str
+    pid: int
+    runtime: str
+    """Folder of the broker's socket."""
+    private: bool
+    """True: started by one `blendnet render` for itself, ends with it."""
+    version: str
+
+
+class DataFolder:
+    """Paths and locks below one data folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+        self.logs = self.root / "logs"
+        self.service_log = self.logs / "service.log"
+        self.redis = self.root / "redis"
+        self.farm_file = self.root / FARM_FILE
+
+    def create(self) -> None:
+        """Make the folder, readable by its owner alone.
+
+        Raises:
+            FarmError: it cannot be made or written to.
+        """
+        try:
+            for folder in (self.root, self.logs, self.redis):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise FarmError(
+                f"cannot use {self.root} as data folder: {error.strerror}. Choose another one with --data"
+            ) from error
+
+    @contextlib.contextmanager
+    def owned(self) -> Iterator[None]:
+        """Be the one farm of this folder.
+
+        Raises:
+            Conflict: a farm runs on it already.
+        """
+        with self._open(LOCK_FILE) as descriptor:
+            # More than one try: somebody who only looks (`is_owned`) holds the lock for an instant.
+            if not _wait_for_lock(descriptor, fcntl.LOCK_EX, timeout_s=LOOK_S):
+                raise Conflict(f"a farm runs on {self.root} already: see `blendnet status`")
+            yield
+
+    def is_owned(self) -> bool:
+        """True while a farm runs, starts or ends on this folder."""
+        if not (self.root / LOCK_FILE).exists():
+            return False
+        with self._open(LOCK_FILE) as descriptor:
+            return not _try_lock(descriptor, fcntl.LOCK_SH)
+
+    @contextlib.contextmanager
+    def used(self, timeout_s: float = 60.0) -> Iterator[None]:
+        """Be a user of the folder's farm: a private farm does not end before its last user.
+
+        The kernel lets go of the lock however this process ends.
+
+        Raises:
+            FarmError: a farm is ending on the folder and takes too long.
+        """
+        self.create()
+        with self._open(USERS_FILE) as descriptor:
+            if not _wait_for_lock(descriptor, fcntl.LOCK_SH, timeout_s=timeout_s):
+                raise FarmError(f"the farm on {self.root} is ending and takes too long: see {self.service_log}")
+            yield
+
+    @contextlib.contextmanager
+    def unused(self) -> Iterator[bool]:
+        """Try to keep users out; gives False when there are some now."""
+        with self._open(USERS_FILE) as descriptor:
+            yield _try_lock(descriptor, fcntl.LOCK_EX)
+
+    def read(self) -> FarmFile | None:
+        """What a farm left in the folder, running or not."""
+        try:
+            return FarmFile(**json.loads(self.farm_file.read_text("utf-8")))
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, TypeError):
+            return None
+
+    def running(self) -> FarmFile | None:
+        """The farm that runs on the folder now and can be called."""
+        return self.read() if self.is_owned() else None
+
+    def write(self, content: FarmFile) -> None:
+        """Say where the farm is: 0600, all at once."""
+        temporary = self.farm_file.with_name(f"{FARM_FILE}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(content), file, indent=1)
+        temporary.replace(self.farm_file)
+
+    def clear(self) -> None:
+        """Remove what a farm that ended, or was killed, left behind. Only for the owner of the folder."""
+        left = self.read()
+        if left and Path(left.runtime).name.startswith(RUNTIME_PREFIX):
+            shutil.rmtree(left.runtime, ignore_errors=True)
+        self.farm_file.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _open(self, name: str) -> Iterator[int]:
+        descriptor = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def runtime_folder() -> Iterator[Path]:
+    """A fresh folder for sockets, for this user alone, with a path short enough for one; removed afterwards."""
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    if not os.access(base, os.W_OK) or len(base) > 60:
+        base = "/tmp"
+    path = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=base))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _wait_for_lock(descriptor: int, kind: int, *, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not _try_lock(descriptor, kind):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,101 @@
+"""Agents as processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from blendnet.provision.base import Instance
+
+WORKER_MODULE = "blendnet.agent.worker"
+STOP_TIMEOUT_S = 20.0
+"""An agent that is told to end may commit the samples it has rendered first."""
+
+
+class Processes(Protocol):
+    """Starts processes and keeps them running (manager/supervise.py)."""
+
+    def keep(
+        self, *, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, stop_timeout_s: float
+    ) -> int:
+        """Start a process under a name and start it again when it dies; returns its process id."""
+        ...
+
+    def running(self) -> Mapping[str, int | None]:
+        """Process id of every process kept; None while it waits for its next start."""
+        ...
+
+    def end(self, names: Sequence[str]) -> None:
+        """End processes and return when they are gone."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentEnvironment:
+    """What an agent on this machine has to know."""
+
+    data: Path
+    """Data folder of the farm: agents' folders, cache and logs are below it."""
+    manager_url: str
+    manager_ca: Path
+    manager_user: str
+    manager_password_file: Path
+    broker_url: str
+    local_store_dir: Path
+    """The Manager's blobs: linked instead of downloaded."""
+
+    def variables(self, name: str) -> dict[str, str]:
+        """Settings of one agent, as environment variables."""
+        values = {
+            "DATA": self.data,
+            "AGENT_NAME": name,
+            "AGENT_DIR": self.data / "agents" / name,
+            "BLOB_CACHE_DIR": self.data / "cache",
+            "LOCAL_STORE_DIR": self.local_store_dir,
+            "MANAGER_URL": self.manager_url,
+            "MANAGER_CA": self.manager_ca,
+            "MANAGER_USER": self.manager_user,
+            "MANAGER_PASSWORD_FILE": self.manager_password_file,
+            "BROKER_URL": self.broker_url,
+        }
+        return {f"BLENDNET_{key}": str(value) for key, value in values.items()}
+
+
+class LocalProvider:
+    """The provider of this machine (base.Provider)."""
+
+    def __init__(self, processes: Processes, environment: AgentEnvironment) -> None:
+        self._processes = processes
+        self._environment = environment
+
+    def create(self, names: Sequence[str]) -> Sequence[Instance]:
+        """Start one worker process under each name."""
+        running = self._processes.running()
+        return [Instance(name, "running", running.get(name) or self._start(name)) for name in names]
+
+    def list(self) -> Sequence[Instance]:
+        """The workers this farm keeps running."""
+        return [
+            Instance(name, "running" if pid else "starting", pid) for name, pid in self._processes.running().items()
+        ]
+
+    def destroy(self, names: Sequence[str]) -> None:
+        """End the workers; each may commit what it has rendered first."""
+        self._processes.end(names)
+
+    def log_path(self, name: str) -> Path:
+        """Where the worker's output goes."""
+        return self._environment.data / "logs" / f"{name}.log"
+
+    def _start(self, name: str) -> int:
+        return self._processes.keep(
+            name=name,
+            command=[sys.executable, "-m", WORKER_MODULE],
+            environment={**os.environ, **self._environment.variables(name)},
+            log=self.log_path(name),
+            stop_timeout_s=STOP_TIMEOUT_S,
+        )
