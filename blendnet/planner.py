@@ -124,11 +124,11 @@ def _measured_count(
     frame_s = samples * sample_s
     # From fixed / (fixed + chunk) <= share.
     shortest_s = fixed_s * (1 - load_share_max) / max(load_share_max, 1e-6)
-    affordable = min(int(frame_s / shortest_s) if shortest_s > 0 else samples, slots * CHUNKS_PER_SLOT)
+    affordable = int(min(frame_s / shortest_s if shortest_s > 0 else samples, slots * CHUNKS_PER_SLOT))
     # A slot without a chunk wastes more than a load, as long as its chunk renders longer than it loads.
-    busy = min(slots, int(frame_s / fixed_s))
+    busy = int(min(slots, frame_s / fixed_s))
     # In whole samples: a chunk of one sample more would be too long.
-    longest = max(1, int(chunk_time_max_s / sample_s))
+    longest = max(1, int(min(chunk_time_max_s / sample_s, samples)))
     needed = math.ceil(samples / longest)
     return max(needed, busy, affordable if slots > 1 else 1, 1)
 
