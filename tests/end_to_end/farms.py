@@ -83,7 +83,7 @@ def plain_render(build: Build, scene: Path, folder: Path, frames: list[int]) -> 
 
 
 def worst_difference(merged: Path, reference: Path) -> dict[str, float]:
-    """Channel -> error of its worst pixel in units of the tolerance (<= 1 is inside); without Vector, a known residue."""
+    """Channel -> error of its worst pixel in units of the tolerance (<= 1 is inside); without Vector."""
     ours, theirs = exr.read(merged).channels, exr.read(reference).channels
     assert set(ours) == set(theirs), f"channels differ: {sorted(set(ours) ^ set(theirs))}"
     return {name: _excess(ours[name], theirs[name]) for name in theirs if ".Vector." not in name}
