@@ -1,4 +1,4 @@
-"""Run inside Blender: make a plain scene of monkeys under lamps. Arguments after --: path width height samples frames."""
+"""Run inside Blender: make a plain scene of monkeys. Arguments after --: path width height samples frames."""
 
 import os
 import sys
