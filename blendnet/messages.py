@@ -48,6 +48,14 @@ class Blob(Message):
     size_bytes: int = Field(ge=0)
 
 
+class MissingBlob(Message):
+    """A blob that the Manager's store lacks."""
+
+    sha256: Sha256
+    received_bytes: int = Field(ge=0)
+    """What an interrupted upload has left: go on there."""
+
+
 class FileEntry(Blob):
     """A file of a job's tree."""
 

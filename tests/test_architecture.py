@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "exactness": {"errors", "models", "messages"},
     "celery_app": {"settings"},
     "tasks": {"celery_app", "errors", "settings", "models", "agent", "merge", "manager"},
-    "client": {"errors", "models", "messages", "security"},
+    "client": {"errors", "models", "messages", "security", "storage"},
     "cli": EVERYTHING,
     "agent": {"celery_app", "errors", "settings", "models", "messages", "client", "merge", "storage"},
     "manager": EVERYTHING - {"agent", "cli", "tasks"},

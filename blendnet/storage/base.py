@@ -1,24 +1,16 @@
-"""The contract of a blob store and the values it speaks in. No I/O here."""
+"""The contract of a blob store. No I/O here."""
 
 from __future__ import annotations
 
 import abc
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from blendnet.errors import UserError
+from blendnet.messages import Blob
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class StoredBlob:
-    """A file by content, as the store knows it."""
-
-    sha256: str
-    size_bytes: int
 
 
 def check_sha256(sha256: str) -> str:
@@ -44,7 +36,7 @@ class BlobWriter(abc.ABC):
         """
 
     @abc.abstractmethod
-    def finish(self) -> StoredBlob:
+    def finish(self) -> Blob:
         """Publish the bytes as a blob, durably. Raises HashMismatch when they are not what was announced."""
 
     @abc.abstractmethod
@@ -82,7 +74,7 @@ class BlobStore(abc.ABC):
         """Forget a blob; deleting what is not there is fine."""
 
     @abc.abstractmethod
-    def put_file(self, path: Path) -> StoredBlob:
+    def put_file(self, path: Path) -> Blob:
         """Move a local file into the store under its hash. Raises DiskFull."""
 
     @abc.abstractmethod

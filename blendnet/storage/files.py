@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from blendnet.errors import DiskFull, NotFound
-from blendnet.storage.base import BlobStore, BlobWriter, StoredBlob, check_sha256
-from blendnet.storage.uploads import PartFile, ReceivedFile, ResumedUpload, disk_errors, hash_file
+from blendnet.messages import Blob
+from blendnet.storage.base import BlobStore, BlobWriter, check_sha256
+from blendnet.storage.disk import disk_errors, hash_file
+from blendnet.storage.uploads import PartFile, ReceivedFile, ResumedUpload
 
 BLOB_MODE = 0o444
 FOLDER_MODE = 0o700
@@ -49,11 +51,11 @@ class FileStore(BlobStore):
     def delete(self, sha256: str) -> None:
         self._place(sha256).unlink(missing_ok=True)
 
-    def put_file(self, path: Path) -> StoredBlob:
+    def put_file(self, path: Path) -> Blob:
         digest, length = hash_file(path)
         if path.stat().st_dev != _existing_parent(self._blobs).stat().st_dev:
             path = self._move_here(path)
-        return self._adopt(path, StoredBlob(digest.hexdigest(), length))
+        return self._adopt(path, Blob(sha256=digest.hexdigest(), size_bytes=length))
 
     def received_bytes(self, sha256: str) -> int:
         return PartFile(self._part_path(sha256), sha256).length()
@@ -94,7 +96,7 @@ class FileStore(BlobStore):
     def _part_path(self, sha256: str) -> Path:
         return self._uploads / f"{check_sha256(sha256)}.part"
 
-    def _adopt(self, path: Path, blob: StoredBlob) -> StoredBlob:
+    def _adopt(self, path: Path, blob: Blob) -> Blob:
         """Publish a complete file of this file system: synced to disk, read-only, renamed."""
         place = self._place(blob.sha256)
         self._make_folder(place.parent)

@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from blendnet.errors import Conflict, DiskFull, HashMismatch, TooLarge, WrongOffset
-from blendnet.storage.base import BlobWriter, StoredBlob
+from blendnet.errors import Conflict, HashMismatch, TooLarge, WrongOffset
+from blendnet.messages import Blob
+from blendnet.storage.base import BlobWriter
+from blendnet.storage.disk import disk_errors, hash_file, write_all
 
-COPY_BYTES = 1 << 20
-"""Bytes read or copied at a time."""
-
-Adopt = Callable[[Path, StoredBlob], StoredBlob]
+Adopt = Callable[[Path, Blob], Blob]
 """Publishes a complete file as a blob."""
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn 'no space left' of the operating system into DiskFull that names the folder."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no space left for {folder}: free some and try again") from error
-        raise
-
-
-def hash_file(path: Path) -> tuple[hashlib._Hash, int]:
-    """SHA-256 state and length of a file, read in pieces."""
-    digest, length = hashlib.sha256(), 0
-    with path.open("rb", buffering=0) as file:
-        while data := file.read(COPY_BYTES):
-            digest.update(data)
-            length += len(data)
-    return digest, length
-
-
-def write_all(file: int, data: bytes, position: int) -> None:
-    """Write all of `data` at `position`."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(file, view, position)
-        view, position = view[written:], position + written
 
 
 class PartFile:
@@ -101,7 +69,7 @@ class PartFile:
             self._length += len(data)
             return self._length
 
-    def finish(self, turn: int, adopt: Adopt) -> StoredBlob:
+    def finish(self, turn: int, adopt: Adopt) -> Blob:
         """Publish the part if it hashes right, else discard it."""
         with self._lock:
             self._check(turn)
@@ -112,7 +80,7 @@ class PartFile:
                 self._discard()
                 raise HashMismatch(f"the bytes sent for {self._sha256} hash to {found}: send them again from the start")
             self.path.touch(0o600)  # An empty blob has had no append.
-            return adopt(self.path, StoredBlob(self._sha256, self._length))
+            return adopt(self.path, Blob(sha256=self._sha256, size_bytes=self._length))
 
     def _check(self, turn: int) -> None:
         if turn != self._turn:
@@ -147,7 +115,7 @@ class ResumedUpload(BlobWriter):
         self._received = self._part.append(self._turn, data, self._size_bytes)
         return self._received
 
-    def finish(self) -> StoredBlob:
+    def finish(self) -> Blob:
         if self._received != self._size_bytes:
             raise Conflict(f"only {self._received} of {self._size_bytes} bytes are there")
         return self._part.finish(self._turn, self._adopt)
@@ -181,12 +149,12 @@ class ReceivedFile(BlobWriter):
         self._received += len(data)
         return self._received
 
-    def finish(self) -> StoredBlob:
+    def finish(self) -> Blob:
         self._file.close()
         found = self._digest.hexdigest()
         if self._expected not in (None, found):
             raise HashMismatch(f"the bytes sent for {self._expected} hash to {found}: send them again")
-        return self._adopt(self._path, StoredBlob(found, self._received))
+        return self._adopt(self._path, Blob(sha256=found, size_bytes=self._received))
 
     def close(self) -> None:
         self._file.close()

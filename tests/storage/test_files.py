@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.errors import Conflict, DiskFull, HashMismatch, NotFound, TooLarge, UserError, WrongOffset
-from blendnet.storage import uploads
+from blendnet.storage import disk
 from blendnet.storage.files import FileStore
 
 DATA = bytes(range(256)) * 40
@@ -171,7 +171,7 @@ def test_full_disk_is_named_and_the_upload_goes_on_later(store: FileStore, monke
         return real(file, data[: 4000 - position], position)
 
     writer = store.resume(SHA, size_bytes=len(DATA), offset=0)
-    monkeypatch.setattr(uploads.os, "pwrite", full_after_a_while)
+    monkeypatch.setattr(disk.os, "pwrite", full_after_a_while)
     with pytest.raises(DiskFull, match="no space left"):
         writer.append(DATA)
     monkeypatch.undo()

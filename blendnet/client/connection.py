@@ -1,0 +1,174 @@
+"""One authenticated HTTPS connection to a Manager: requests, answers and what their errors become."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from blendnet import __version__
+from blendnet.errors import (
+    BlendNetError,
+    FarmError,
+    ManagerUnreachable,
+    MissingFiles,
+    NotAllowed,
+    NotFound,
+    Retryable,
+    UserError,
+    WrongOffset,
+)
+from blendnet.messages import ErrorBody
+from blendnet.security.credentials import read_password
+
+KEEP_ALIVE_S = 30.0
+"""Idle connections are dropped before the Manager does it (75 s), so that none is cut while it is used."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where a Manager is and how to log in."""
+
+    url: str
+    """'https://host:port'."""
+    ca: Path | None
+    """Certificate (PEM) that alone is trusted; None: the certificates that the system trusts."""
+    user: str
+    password_file: Path
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
+
+
+def connection_from_farm_file(farm: Mapping[str, Any]) -> Connection:
+    """Connection to the farm that wrote this farm file. Raises FarmError when it names no Manager."""
+    try:
+        return Connection(str(farm["url"]), Path(farm["ca"]), str(farm["user"]), Path(farm["password_file"]))
+    except (KeyError, TypeError) as error:
+        raise FarmError(f"the farm file does not say where the Manager is: {error} is missing") from error
+
+
+class Http:
+    """Requests to one Manager with kept connections. Safe to use from threads; a context manager that closes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._client = httpx.Client(
+            base_url=connection.url,
+            auth=(connection.user, read_password(connection.password_file)),
+            verify=_trust(connection.ca),
+            timeout=httpx.Timeout(connection.read_timeout_s, connect=connection.connect_timeout_s),
+            limits=httpx.Limits(max_connections=16, keepalive_expiry=KEEP_ALIVE_S),
+            headers={"User-Agent": f"blendnet/{__version__}"},
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __enter__(self) -> Http:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, answer: Any, path: str, **params: Any) -> Any:
+        """Answer of a GET, checked against the type `answer`."""
+        return parse(answer, self.send("GET", path, params=_without_none(params)))
+
+    def post(self, answer: Any, path: str, body: BaseModel | dict[str, Any] | None = None) -> Any:
+        """Answer of a POST with a JSON body, checked against the type `answer`."""
+        content = body.model_dump_json() if isinstance(body, BaseModel) else json.dumps(body or {})
+        response = self.send("POST", path, content=content, headers={"Content-Type": "application/json"})
+        return parse(answer, response)
+
+    def delete(self, path: str) -> None:
+        self.send("DELETE", path)
+
+    def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """The Manager's answer, read completely. Raises what `error_of` makes of a refusal, or ManagerUnreachable."""
+        with self._reach():
+            response = self._client.request(method, path, **arguments)
+        if response.status_code >= 400:
+            raise error_of(response)
+        return response
+
+    @contextmanager
+    def stream(self, path: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """A GET whose body is still to be read. Raises as `send`."""
+        with self._reach(), self._client.stream("GET", path, headers=headers) as response:
+            if response.status_code >= 400:
+                response.read()
+                raise error_of(response)
+            yield response
+
+    @contextmanager
+    def _reach(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise ManagerUnreachable(f"{self.connection.url} does not answer in time") from error
+        except httpx.TransportError as error:
+            raise ManagerUnreachable(f"cannot reach {self.connection.url}: {error}") from error
+
+
+def parse(answer: Any, response: httpx.Response) -> Any:
+    """The JSON of an answer as `answer`. Raises ManagerUnreachable when it is something else: not a Manager of ours."""
+    try:
+        return _adapter(answer).validate_json(response.content)
+    except ValidationError as error:
+        raise ManagerUnreachable(f"{response.url} answered something unexpected: {error}") from error
+
+
+def error_of(response: httpx.Response) -> BlendNetError:
+    """The error that an answer with a status of 400 and above stands for."""
+    try:
+        body = ErrorBody.model_validate_json(response.content)
+    except ValidationError:
+        text = f"{response.request.method} {response.url.path} was answered with status {response.status_code}"
+        return _error_of_status(response.status_code)(text)
+    if body.code == MissingFiles.code:
+        return MissingFiles(body.message, tuple(body.details.get("paths", ())))
+    if body.code == WrongOffset.code:
+        return WrongOffset(body.message, int(body.details.get("received_bytes", 0)))
+    known = {kind.code: kind for kind in _kinds(BlendNetError)}
+    return known.get(body.code, _error_of_status(response.status_code))(body.message)
+
+
+@lru_cache
+def _adapter(answer: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(answer)
+
+
+def _kinds(root: type[BlendNetError]) -> list[type[BlendNetError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in _kinds(child))]
+
+
+def _error_of_status(status: int) -> type[BlendNetError]:
+    if status in (401, 403):
+        return NotAllowed
+    if status == 404:
+        return NotFound
+    if status >= 500:
+        return Retryable
+    return UserError
+
+
+def _trust(ca: Path | None) -> ssl.SSLContext:
+    """TLS that trusts `ca` alone. Raises FarmError when it cannot be read."""
+    try:
+        return ssl.create_default_context(cafile=str(ca) if ca else None)
+    except OSError as error:
+        raise FarmError(f"cannot read the Manager's CA certificate {ca}: {error}") from error
+
+
+def _without_none(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}

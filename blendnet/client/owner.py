@@ -1,0 +1,126 @@
+"""What an owner of jobs asks the Manager: submit, watch, steer and fetch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from blendnet.client.connection import Connection, Http
+from blendnet.client.transfers import LocalFile, Progress, download_blob, upload_missing
+from blendnet.messages import (
+    AgentView,
+    ChunkView,
+    EventView,
+    FarmView,
+    FrameView,
+    JobSubmission,
+    JobView,
+    ResultView,
+)
+
+
+def _nothing(_: int) -> None:
+    """Progress that nobody watches."""
+
+
+class ManagerClient:
+    """Calls of the role `owner`. Safe to use from threads; a context manager that closes its connections."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._http = Http(connection)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> ManagerClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def healthy(self) -> bool:
+        """True when the Manager answers. Raises ManagerUnreachable."""
+        return bool(self._http.send("GET", "/health").is_success)
+
+    def farm(self) -> FarmView:
+        """The whole farm at a glance."""
+        return self._http.get(FarmView, "/v1/farm")
+
+    def stop_farm(self) -> None:
+        """Ask the farm to end. It answers first."""
+        self._http.post(dict[str, Any], "/v1/farm/stop")
+
+    def upload(self, files: list[LocalFile], *, progress: Progress = _nothing) -> int:
+        """Bring files into the Manager's store; how many had to be sent. See transfers.upload_missing."""
+        return upload_missing(self._http, files, progress=progress)
+
+    def submit(self, submission: JobSubmission) -> JobView:
+        """Start a job whose blobs are in the store."""
+        return self._http.post(JobView, "/v1/jobs", submission)
+
+    def jobs(self) -> list[JobView]:
+        return self._http.get(list[JobView], "/v1/jobs")
+
+    def job(self, job_id: str) -> JobView:
+        return self._http.get(JobView, _job(job_id))
+
+    def frames(self, job_id: str, *, after: int = -1, limit: int = 1000) -> list[FrameView]:
+        """Frames of a job in its own order, from the one at position `after` + 1 on."""
+        return self._http.get(list[FrameView], f"{_job(job_id)}/frames", after=after, limit=limit)
+
+    def chunks(self, job_id: str, *, frame: int) -> list[ChunkView]:
+        """Chunks of the frame with this number."""
+        return self._http.get(list[ChunkView], f"{_job(job_id)}/chunks", frame=frame)
+
+    def results(self, job_id: str) -> list[ResultView]:
+        return self._http.get(list[ResultView], f"{_job(job_id)}/results")
+
+    def events(self, job_id: str, *, after: int = 0, limit: int = 1000) -> list[EventView]:
+        """Lines of the job's log with an id above `after`."""
+        return self._http.get(list[EventView], f"{_job(job_id)}/events", after=after, limit=limit)
+
+    def pause(self, job_id: str) -> JobView:
+        return self._http.post(JobView, f"{_job(job_id)}/pause")
+
+    def resume(self, job_id: str) -> JobView:
+        return self._http.post(JobView, f"{_job(job_id)}/resume")
+
+    def cancel(self, job_id: str) -> JobView:
+        return self._http.post(JobView, f"{_job(job_id)}/cancel")
+
+    def retry(self, job_id: str) -> JobView:
+        return self._http.post(JobView, f"{_job(job_id)}/retry")
+
+    def set_priority(self, job_id: str, priority: int) -> JobView:
+        return self._http.post(JobView, f"{_job(job_id)}/priority", {"priority": priority})
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job that has ended, with its files."""
+        self._http.delete(_job(job_id))
+
+    def preview(self, job_id: str, frame: int) -> bytes:
+        """Newest picture of a frame, PNG. Raises NotFound while there is none."""
+        return self._http.send("GET", f"{_job(job_id)}/frames/{frame}/preview").content
+
+    def download(self, sha256: str, target: Path, *, progress: Progress = _nothing) -> None:
+        """Fetch a blob to a file. See transfers.download_blob."""
+        download_blob(self._http, sha256, target, progress=progress)
+
+    def agents(self) -> list[AgentView]:
+        return self._http.get(list[AgentView], "/v1/agents")
+
+    def add_agents(self, count: int) -> list[str]:
+        """Names of the agents that were started."""
+        return self._http.post(dict[str, list[str]], "/v1/agents", {"count": count})["names"]
+
+    def remove_agent(self, name: str) -> None:
+        self._http.delete(f"/v1/agents/{quote(name, safe='')}")
+
+    def agent_log(self, name: str) -> str:
+        """Last lines of an agent's log."""
+        return self._http.get(dict[str, str], f"/v1/agents/{quote(name, safe='')}/log")["log"]
+
+
+def _job(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"
