@@ -1,0 +1,1 @@
+"""Multilayer EXR work: reading and writing, and merging sample chunks of one frame into the frame. Knows no farm."""
