@@ -133,9 +133,16 @@ class DiskFull(Retryable):
 
 
 class BlenderError(BlendNetError):
-    """Blender answered a command with an error."""
+    """Blender answered a command with an error, or could not answer."""
 
     code = "blender"
+
+    def __init__(self, message: str, *, kind: str = "blender", log: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        """'scene', 'output', 'memory', 'device', 'order', 'blender', or 'crash' and 'timeout' of the subclasses."""
+        self.log = log
+        """Blender's last output, '' when it does not matter."""
 
 
 class BlenderCrashed(BlenderError):
@@ -143,11 +150,17 @@ class BlenderCrashed(BlenderError):
 
     code = "blender_crashed"
 
+    def __init__(self, message: str, *, kind: str = "crash", log: str = "") -> None:
+        super().__init__(message, kind=kind, log=log)
+
 
 class BlenderTimeout(BlenderError):
     """Blender did not answer in time and was ended."""
 
     code = "blender_timeout"
+
+    def __init__(self, message: str, *, kind: str = "timeout", log: str = "") -> None:
+        super().__init__(message, kind=kind, log=log)
 
 
 class BlenderMissing(BlendNetError):

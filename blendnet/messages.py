@@ -107,6 +107,10 @@ class SceneDescription(Message):
     denoiser_available: bool = True
     merge_only: list[str] = []
     """Channel prefixes ('ViewLayer.DiffCol') switched on for chunks only, absent from the result."""
+    finish_only: list[str] = []
+    """Channel prefixes ('ViewLayer.Denoising Albedo') switched on for chunks, which the finish needs to denoise."""
+    time_limit_s: float = 0.0
+    """Cycles' own time limit of a frame, not applied on the farm; 0: none."""
     output_directory: str = ""
     """The scene's own output folder, absolute on the client's machine."""
     output_name: str = "####"

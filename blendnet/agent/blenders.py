@@ -1,0 +1,184 @@
+"""Blender builds on this machine: finding, registering and probing them. Installing wheels is agent/wheels.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from blendnet.errors import BlenderMissing
+from blendnet.settings import clean_environment
+
+KNOWN_FILE = "known.json"
+"""In the folder of builds: binaries that a person registered."""
+PROBE_TIMEOUT_S = 60.0
+VERSION = re.compile(r"^\d+(\.\d+){0,2}$")
+VERSION_LINE = re.compile(r"Blender (\d+)\.(\d+)(?: \(sub (\d+)\))?(?:\.(\d+))?")
+"""'Blender 3.4.1' and 'Blender 4.5.1 LTS', up to 2.82 'Blender 2.79 (sub 0)'."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """A Blender that can be started."""
+
+    version: str
+    """Full version, '4.5.15'."""
+    kind: str
+    """'wheel': a Python that has the bpy module; 'binary': a blender program."""
+    path: Path
+    """The Python of the wheel's environment, or the blender program."""
+
+    def command(self, inside: Path, in_fd: int, out_fd: int, *, threads: int = 0) -> list[str]:
+        """The command line that runs `inside` in this Blender, conversing on two file descriptors. Pure."""
+        tail = ["--", str(in_fd), str(out_fd), str(threads)]
+        if self.kind == "wheel":
+            return [str(self.path), "-I", str(inside), *tail]
+        # Exit code: a script that breaks before the conversation must not look like a clean end.
+        options = ["--background", "--factory-startup", "-noaudio", "--disable-autoexec", "--python-exit-code", "3"]
+        return [str(self.path), *options, "--python", str(inside), *tail]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Sorts builds by version."""
+        return tuple(int(part) for part in self.version.split("."))
+
+
+def known(blenders_dir: Path) -> list[Build]:
+    """Every build on this machine, newest first: installed wheels, registered binaries, `blender` on PATH."""
+    found = [*installed(blenders_dir), *_registered(blenders_dir), *_on_path()]
+    unique = {build.path: build for build in reversed(found)}
+    return sorted(unique.values(), key=lambda build: (build.order, build.kind), reverse=True)
+
+
+def find(wanted: str, blenders_dir: Path) -> Build:
+    """The build that `wanted` names: a version ('4.5', '4.5.15'), a path, or 'blender' for the one on PATH.
+
+    Of several that fit, the newest. Raises BlenderMissing, naming the command that mends it.
+    """
+    if VERSION.match(wanted):
+        return _of_version(wanted, blenders_dir)
+    program = shutil.which(os.path.expanduser(wanted))
+    if program is None:
+        raise BlenderMissing(f"no Blender at {wanted!r}. `blendnet blender list` shows the builds known here")
+    return probe(Path(program))
+
+
+def register(path: Path, blenders_dir: Path) -> Build:
+    """Remember a blender program so that its version is enough to find it. Raises BlenderMissing when it is none."""
+    build = probe(path)
+    paths = [*(other for other in _registered_paths(blenders_dir) if other != build.path), build.path]
+    blenders_dir.mkdir(parents=True, exist_ok=True)
+    partial = blenders_dir / f".{KNOWN_FILE}.{os.getpid()}"
+    partial.write_text(json.dumps({"binaries": sorted(str(path) for path in paths)}, indent=1), "utf-8")
+    partial.replace(blenders_dir / KNOWN_FILE)
+    return build
+
+
+def probe(path: Path) -> Build:
+    """The build behind a path: a blender program, a folder that holds one, or the Python of a bpy wheel.
+
+    Raises BlenderMissing when nothing there answers as Blender does.
+    """
+    program = Path(os.path.abspath(path.expanduser()))
+    if program.is_dir():
+        program = program / "blender"
+    try:
+        stamp = program.stat().st_mtime_ns
+    except OSError as error:
+        raise BlenderMissing(f"no Blender at {program}: {error.strerror}") from error
+    return _probe(program, stamp)
+
+
+def installed(blenders_dir: Path) -> list[Build]:
+    """The wheels that `blendnet blender install` put into a folder of builds."""
+    found = []
+    for python in sorted(blenders_dir.glob("bpy-*/bin/python")):
+        version = python.parent.parent.name.removeprefix("bpy-")
+        if VERSION.match(version):
+            found.append(Build(version, "wheel", python))
+    return found
+
+
+def parse_version(output: str) -> str | None:
+    """'4.5.15' out of what `blender --version` prints; None when it is not Blender's. Pure."""
+    found = VERSION_LINE.search(output)
+    if found is None:
+        return None
+    major, minor, sub, patch = found.groups()
+    return f"{major}.{minor}.{patch or sub or 0}"
+
+
+def matches(version: str, wanted: str) -> bool:
+    """True when the full `version` is the `wanted` one or begins with it ('4.5.15' is a '4.5', not a '4.51'). Pure."""
+    return version == wanted or version.startswith(wanted + ".")
+
+
+def _of_version(wanted: str, blenders_dir: Path) -> Build:
+    builds = [build for build in known(blenders_dir) if matches(build.version, wanted)]
+    if not builds:
+        have = ", ".join(sorted({build.version for build in known(blenders_dir)})) or "none"
+        raise BlenderMissing(
+            f"no Blender {wanted} on this machine (there is: {have}). Run `blendnet blender install {wanted}`, "
+            "or `blendnet blender path FILE` to name a blender program"
+        )
+    return builds[0]
+
+
+def _registered_paths(blenders_dir: Path) -> list[Path]:
+    try:
+        content = json.loads((blenders_dir / KNOWN_FILE).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except json.JSONDecodeError as error:
+        raise BlenderMissing(f"{blenders_dir / KNOWN_FILE} is damaged ({error}): remove it, register again") from error
+    return [Path(path) for path in content.get("binaries", [])]
+
+
+def _registered(blenders_dir: Path) -> list[Build]:
+    """Registered binaries that still are there; a removed one is no error until somebody asks for it."""
+    return [build for path in _registered_paths(blenders_dir) if (build := _probe_or_none(path))]
+
+
+def _on_path() -> list[Build]:
+    program = shutil.which("blender")
+    build = _probe_or_none(Path(program)) if program else None
+    return [build] if build else []
+
+
+def _probe_or_none(path: Path) -> Build | None:
+    try:
+        return probe(path)
+    except BlenderMissing:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _probe(program: Path, stamp: int) -> Build:
+    """`stamp`, the file's time of change, makes an updated program be asked again."""
+    is_python = program.name.startswith("python")
+    command = ["-I", "-c", _TELL_VERSION] if is_python else ["--version"]
+    try:
+        done = subprocess.run(
+            [str(program), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=PROBE_TIMEOUT_S,
+            env=clean_environment(),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BlenderMissing(f"{program} cannot be started: {error}") from error
+    output = done.stdout.decode("utf-8", "replace")
+    version = parse_version(output)
+    if version is None or done.returncode != 0:
+        raise BlenderMissing(f"{program} is no working Blender; it said: {output.strip()[-500:] or 'nothing'}")
+    return Build(version, "wheel" if is_python else "binary", program)
+
+
+_TELL_VERSION = "import bpy, os; print('Blender %d.%d.%d' % tuple(bpy.app.version), flush=True); os._exit(0)"

@@ -1,0 +1,1 @@
+"""What runs inside Blender: bpy and the standard library only, Python 3.7 syntax. Never imports blendnet."""
