@@ -148,13 +148,16 @@ def _volume_linked(tree):
 
 
 def _catcher_without_pass(scene):
-    catchers = [thing for thing in scene.objects if _is_catcher(thing) and not thing.hide_render]
+    catchers = [thing for thing in bpy.data.objects if _is_catcher(thing) and not thing.hide_render]
     layers = extra_passes.used_layers(scene)
     return bool(catchers) and not all(getattr(lay.cycles, "use_pass_shadow_catcher", False) for lay in layers)
 
 
 def _is_catcher(thing):
-    """3.0 moved the switch from the object's Cycles settings to the object."""
+    """3.0 moved the switch from the object's Cycles settings to the object. On a light, where it is on by default, it
+    says only whether the light shines on catchers."""
+    if thing.type == "LIGHT":
+        return False
     if hasattr(thing, "is_shadow_catcher"):
         return thing.is_shadow_catcher
     return bool(getattr(getattr(thing, "cycles", None), "is_shadow_catcher", False))

@@ -16,7 +16,7 @@ def used_layers(scene):
 
 
 def denoised_layers(scene):
-    """View layers that Cycles' own final denoising would denoise (a switch of the layer in 2.8x, of the scene since)."""
+    """View layers that Cycles' own final denoising would denoise: a switch of the layer in 2.8x, of the scene since."""
     if not getattr(scene.cycles, "use_denoising", True):
         return []
     return [layer for layer in used_layers(scene) if getattr(layer.cycles, "use_denoising", False)]
@@ -38,7 +38,7 @@ def switch_on_for_denoising(overrides, layer):
 
 
 def pass_names(scene, layer):
-    """Names of the passes that Cycles writes for a view layer, in its own spelling ('DiffCol', 5.0: 'Diffuse Color')."""
+    """Names of the passes that Cycles writes for a view layer, as it spells them ('DiffCol', 5.0: 'Diffuse Color')."""
     from cycles import engine
 
     listener = _PassListener()

@@ -29,7 +29,7 @@ def layer_range(offset, count, total, samples):
 
 
 def grouped(layers):
-    """Layers with equal (offset, count, samples) grouped: [((offset, count, samples), [names])], empty ranges left out."""
+    """[((offset, count, samples), [names])] of layers with the same range; empty ranges are left out."""
     groups = {}
     for layer in layers:
         if layer["count"] > 0:
