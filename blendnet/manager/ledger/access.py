@@ -1,0 +1,84 @@
+"""What the access to every table has in common: rows in, rows out, state changes checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from sqlalchemy import Connection, Select, Table, select, update
+
+from blendnet.errors import NotFound
+from blendnet.models import State, check_transition
+
+Row = TypeVar("Row")
+
+
+class Access(Generic[Row]):
+    """One table within one transaction."""
+
+    table: ClassVar[Table]
+    row: ClassVar[type]
+    kind: ClassVar[str]
+    """The row's name in error texts."""
+    transitions: ClassVar[dict[State, frozenset[State]]] = {}
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, key: str) -> Row | None:
+        """The row with that primary key."""
+        return self._first(self._select().where(_key(self.table) == key))
+
+    def need(self, key: str) -> Row:
+        """The row with that primary key. Raises NotFound."""
+        row = self.get(key)
+        if row is None:
+            raise NotFound(f"no {self.kind} {key[:80]!r}")
+        return row
+
+    def update(self, row: Row, **values: Any) -> Row:
+        """Write `values` into the row and return it changed. Raises TransitionError when a new state is not allowed."""
+        return self.walk(row, *([values.pop("state")] if "state" in values else []), **values)
+
+    def walk(self, row: Row, *states: State, **values: Any) -> Row:
+        """Like `update`, by way of several states. Raises TransitionError."""
+        state = getattr(row, "state", None)
+        for new in states:
+            check_transition(f"{self.kind} {row_key(self.table, row)}", self.transitions, state, new)  # type: ignore[arg-type]
+            state = new
+        if states:
+            values["state"] = state
+        self._connection.execute(
+            update(self.table).where(_key(self.table) == row_key(self.table, row)).values(**values)
+        )
+        return dataclasses.replace(row, **values)  # type: ignore[type-var]
+
+    def insert(self, values: Sequence[dict[str, Any]]) -> None:
+        """Add many rows at once."""
+        if values:
+            self._connection.execute(self.table.insert(), list(values))
+
+    def sources(self, new: State) -> list[State]:
+        """States that may become `new`."""
+        return [state for state, allowed in self.transitions.items() if new in allowed]
+
+    @classmethod
+    def _select(cls) -> Select:
+        return select(*(cls.table.c[field.name] for field in dataclasses.fields(cls.row)))
+
+    def _first(self, statement: Select) -> Row | None:
+        found = self._connection.execute(statement).first()
+        return None if found is None else self.row(*found)
+
+    def _all(self, statement: Select) -> list[Row]:
+        return [self.row(*found) for found in self._connection.execute(statement)]
+
+
+def _key(table: Table) -> Any:
+    return next(iter(table.primary_key.columns))
+
+
+def row_key(table: Table, row: object) -> Any:
+    """The row's primary key."""
+    return getattr(row, _key(table).name)

@@ -1,0 +1,43 @@
+"""Agents as they last described themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+
+from blendnet.manager.ledger import tables
+from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.rows import AgentRow
+
+GONE = ("lost", "stopped")
+_c = tables.agents.c
+
+
+class Agents(Access[AgentRow]):
+    """The agents table."""
+
+    table = tables.agents
+    row = AgentRow
+    kind = "agent"
+
+    def put(self, name: str, **values: Any) -> None:
+        """Write what an agent says of itself."""
+        known = self.get(name)
+        if known is None:
+            self.insert([{"name": name, **values}])
+        else:
+            self.update(known, **values)
+
+    def all(self) -> list[AgentRow]:
+        """Every agent that ever reported, by name."""
+        return self._all(self._select().order_by(_c.name))
+
+    def unheard(self, before: float) -> list[AgentRow]:
+        """Agents thought to be there that have not reported since `before`."""
+        return self._all(self._select().where(_c.state.not_in(GONE), _c.seen_at < before))
+
+    def count(self) -> int:
+        """Agents that are there to take work."""
+        found = select(func.count()).select_from(tables.agents).where(_c.state.not_in((*GONE, "draining")))
+        return self._connection.execute(found).scalar_one()

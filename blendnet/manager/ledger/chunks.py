@@ -1,0 +1,105 @@
+"""Chunks and the leases on them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, select, update
+
+from blendnet.manager.ledger import tables
+from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.frames import OPEN
+from blendnet.manager.ledger.jobs import RUNNING
+from blendnet.manager.ledger.rows import ChunkRow
+from blendnet.models import CHUNK_TRANSITIONS, SampleRange, Stage, State, check_transition
+
+_c = tables.chunks.c
+UNFINISHED = (State.CREATED, State.QUEUED, State.ACTIVE)
+
+
+class Chunks(Access[ChunkRow]):
+    """The chunks table."""
+
+    table = tables.chunks
+    row = ChunkRow
+    kind = "chunk"
+    transitions = CHUNK_TRANSITIONS
+
+    def plan(self, job_id: str, frames: Iterable[str], ranges: Collection[SampleRange]) -> None:
+        """Give every one of `frames` the chunks `ranges`."""
+        empty = {"job_id": job_id, "state": State.CREATED, "failed_on": []}
+        self.insert(
+            [
+                {
+                    **empty,
+                    "id": f"{frame}.c{index}",
+                    "frame_id": frame,
+                    "index": index,
+                    "offset": r.offset,
+                    "count": r.count,
+                }
+                for frame in frames
+                for index, r in enumerate(ranges)
+            ]
+        )
+
+    def of_frame(self, frame_id: str) -> list[ChunkRow]:
+        """A frame's chunks by offset."""
+        return self._all(self._select().where(_c.frame_id == frame_id).order_by(_c.offset))
+
+    def forget(self, frame_id: str) -> None:
+        """Remove a frame's chunks."""
+        self._connection.execute(delete(tables.chunks).where(_c.frame_id == frame_id))
+
+    def lapsed(self, now: float) -> list[ChunkRow]:
+        """Chunks whose lease has run out."""
+        return self._all(self._select().where(_c.state == State.ACTIVE, _c.lease_until <= now))
+
+    def leased_by(self, agent: str) -> list[ChunkRow]:
+        """Chunks that an agent holds."""
+        return self._all(self._select().where(_c.state == State.ACTIVE, _c.agent == agent))
+
+    def active(self, job_id: str | None = None) -> list[ChunkRow]:
+        """Chunks being rendered, of one job or of all."""
+        found = self._select().where(_c.state == State.ACTIVE)
+        return self._all(found if job_id is None else found.where(_c.job_id == job_id))
+
+    def returned(self) -> list[ChunkRow]:
+        """Chunks without a message although their frame is published and their job runs."""
+        found = (
+            self._select()
+            .select_from(tables.frames)
+            .join(tables.jobs, tables.jobs.c.id == tables.frames.c.job_id)
+            .join(tables.chunks, _c.frame_id == tables.frames.c.id)
+            .where(tables.frames.c.state.in_(OPEN), tables.frames.c.stage == Stage.RENDER)
+            .where(tables.jobs.c.state.in_(RUNNING), _c.state == State.CREATED)
+        )
+        return self._all(found.order_by(tables.jobs.c.priority.desc(), _c.frame_id, _c.offset))
+
+    def waiting(self, since: float) -> list[ChunkRow]:
+        """Chunks of running jobs whose message was published, or last seen in a queue, before `since`."""
+        found = self._select().join(tables.jobs, tables.jobs.c.id == _c.job_id)
+        return self._all(found.where(_c.state == State.QUEUED, tables.jobs.c.state.in_(RUNNING), _c.queued_at <= since))
+
+    def seen_queued(self, ids: Collection[str], now: float) -> None:
+        """Note that the messages of those chunks are in a queue, or are just being published again."""
+        if ids:
+            statement = update(tables.chunks).where(_c.id == bindparam("chunk")).values(queued_at=now)
+            self._connection.execute(statement, [{"chunk": chunk} for chunk in ids])
+
+    def outstanding(self) -> dict[str, int]:
+        """Job id -> chunks that are published or being rendered."""
+        found = select(_c.job_id, func.count()).where(_c.state.in_((State.QUEUED, State.ACTIVE))).group_by(_c.job_id)
+        return dict(self._connection.execute(found).tuples())
+
+    def move_all(self, where: dict[str, str], old: tuple[State, ...], new: State, **values: Any) -> int:
+        """Change the state of all chunks of a job or frame (`where`: column -> id) that are in one of `old`; how many.
+
+        Raises TransitionError.
+        """
+        for state in old:
+            check_transition("chunk", CHUNK_TRANSITIONS, state, new)
+        scope = [_c[column] == value for column, value in where.items()]
+        statement = update(tables.chunks).where(*scope, _c.state.in_(old)).values(state=new, **values)
+        return self._connection.execute(statement).rowcount

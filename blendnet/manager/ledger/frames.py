@@ -1,0 +1,79 @@
+"""Frames and what is due on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import exists, or_, select, update
+
+from blendnet.manager.ledger import tables
+from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.jobs import RUNNING
+from blendnet.manager.ledger.rows import FrameRow
+from blendnet.models import FRAME_TRANSITIONS, Stage, State, check_transition
+
+OPEN = (State.QUEUED, State.ACTIVE)
+_c = tables.frames.c
+
+
+class Frames(Access[FrameRow]):
+    """The frames table."""
+
+    table = tables.frames
+    row = FrameRow
+    kind = "frame"
+    transitions = FRAME_TRANSITIONS
+
+    def page(self, job_id: str, *, after: int, limit: int) -> list[FrameRow]:
+        """Frames of a job by position, those beyond position `after`."""
+        found = self._select().where(_c.job_id == job_id, _c.position > after)
+        return self._all(found.order_by(_c.position).limit(limit))
+
+    def by_number(self, job_id: str, number: int) -> FrameRow | None:
+        """The frame of a job with that number."""
+        return self._first(self._select().where(_c.job_id == job_id, _c.number == number))
+
+    def in_state(self, job_id: str, *states: State) -> list[FrameRow]:
+        """Frames of a job in one of those states, by position."""
+        found = self._select().where(_c.job_id == job_id, _c.state.in_(states))
+        return self._all(found.order_by(_c.position))
+
+    def next_created(self, job_id: str) -> FrameRow | None:
+        """The first frame of a job that is not published."""
+        found = self._select().where(_c.job_id == job_id, _c.state == State.CREATED)
+        return self._first(found.order_by(_c.position).limit(1))
+
+    def jobs_with_created(self) -> set[str]:
+        """Ids of running jobs that have frames to publish."""
+        waiting = exists().where(_c.job_id == tables.jobs.c.id, _c.state == State.CREATED)
+        found = select(tables.jobs.c.id).where(tables.jobs.c.state.in_(RUNNING), waiting)
+        return set(self._connection.execute(found).scalars())
+
+    def due(self, now: float) -> list[FrameRow]:
+        """Frames whose merge, or (unless their job is paused) finish, nobody works on although it is time."""
+        paused_too = or_(_c.stage == Stage.MERGE, tables.jobs.c.state != State.PAUSED)
+        found = (
+            self._select()
+            .join(tables.jobs, tables.jobs.c.id == _c.job_id)
+            .where(_c.state == State.ACTIVE, _c.stage.in_((Stage.MERGE, Stage.FINISH)), paused_too)
+            .where(_c.lease_until.is_(None), _c.due_at <= now)
+        )
+        return self._all(found.order_by(_c.due_at))
+
+    def lapsed(self, now: float) -> list[FrameRow]:
+        """Frames whose merge or finish lost its lease."""
+        stages = _c.stage.in_((Stage.MERGE, Stage.FINISH))
+        return self._all(self._select().where(_c.state == State.ACTIVE, stages, _c.lease_until <= now))
+
+    def leased_by(self, agent: str) -> list[FrameRow]:
+        """Frames that an agent finishes."""
+        stages = _c.stage.in_((Stage.MERGE, Stage.FINISH))
+        held = (_c.agent == agent, _c.lease_until.is_not(None))
+        return self._all(self._select().where(_c.state == State.ACTIVE, stages, *held))
+
+    def move_all(self, job_id: str, old: tuple[State, ...], new: State, **values: Any) -> int:
+        """Change the state of all frames of a job that are in one of `old`; how many. Raises TransitionError."""
+        for state in old:
+            check_transition("frame", FRAME_TRANSITIONS, state, new)
+        where = (_c.job_id == job_id, _c.state.in_(old))
+        return self._connection.execute(update(tables.frames).where(*where).values(state=new, **values)).rowcount

@@ -1,0 +1,67 @@
+"""Jobs and the files of their trees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import delete, func, select
+
+from blendnet.manager.ledger import tables
+from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.rows import JobRow
+from blendnet.messages import FileEntry
+from blendnet.models import JOB_TRANSITIONS, State
+
+RUNNING = (State.QUEUED, State.ACTIVE)
+
+
+class Jobs(Access[JobRow]):
+    """The jobs table."""
+
+    table = tables.jobs
+    row = JobRow
+    kind = "job"
+    transitions = JOB_TRANSITIONS
+
+    def all(self) -> list[JobRow]:
+        """Every job, oldest first."""
+        return self._all(self._select().order_by(tables.jobs.c.created_at, tables.jobs.c.id))
+
+    def running(self) -> list[JobRow]:
+        """Jobs whose work is to be handed out, oldest first."""
+        found = self._select().where(tables.jobs.c.state.in_(RUNNING))
+        return self._all(found.order_by(tables.jobs.c.created_at, tables.jobs.c.id))
+
+    def lane_loads(self) -> dict[int, int]:
+        """Render lane -> jobs on it that are not final."""
+        lane = tables.jobs.c.lane
+        open_jobs = tables.jobs.c.state.in_([state for state in State if not state.final])
+        return dict(self._connection.execute(select(lane, func.count()).where(open_jobs).group_by(lane)).tuples())
+
+    def encoding(self) -> list[JobRow]:
+        """Running jobs that wait for their video or whose video is being made."""
+        wanted = self._select().where(tables.jobs.c.state.in_(RUNNING), tables.jobs.c.encode)
+        return self._all(wanted.order_by(tables.jobs.c.created_at))
+
+    def add_files(self, job_id: str, files: Iterable[FileEntry]) -> None:
+        """Note the files of a job's tree. Their blobs have to be noted before."""
+        rows = [{"job_id": job_id, "path": file.path, "sha256": file.sha256} for file in files]
+        self._connection.execute(tables.job_files.insert(), rows)
+
+    def files(self, job_id: str) -> list[FileEntry]:
+        """The files of a job's tree by path."""
+        files, blobs = tables.job_files.c, tables.blobs.c
+        found = (
+            select(files.path, files.sha256, blobs.size_bytes)
+            .join(tables.blobs, blobs.sha256 == files.sha256)
+            .where(files.job_id == job_id)
+            .order_by(files.path)
+        )
+        return [
+            FileEntry(path=path, sha256=sha256, size_bytes=size)
+            for path, sha256, size in self._connection.execute(found)
+        ]
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job and everything that belongs to it alone; its blobs stay noted."""
+        self._connection.execute(delete(tables.jobs).where(tables.jobs.c.id == job_id))

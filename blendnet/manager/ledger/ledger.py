@@ -1,0 +1,87 @@
+"""The ledger itself: opens the database and hands out transactions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+from sqlalchemy import Connection
+
+from blendnet.manager.ledger import migrate
+from blendnet.manager.ledger.agents import Agents
+from blendnet.manager.ledger.blobs import Blobs
+from blendnet.manager.ledger.chunks import Chunks
+from blendnet.manager.ledger.engine import make_engine, take_turn
+from blendnet.manager.ledger.events import Events
+from blendnet.manager.ledger.frames import Frames
+from blendnet.manager.ledger.jobs import Jobs
+from blendnet.manager.ledger.results import Results
+from blendnet.manager.ledger.segments import Segments
+
+
+class Transaction:
+    """All tables as one transaction sees them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        return Jobs(self._connection)
+
+    @cached_property
+    def frames(self) -> Frames:
+        return Frames(self._connection)
+
+    @cached_property
+    def chunks(self) -> Chunks:
+        return Chunks(self._connection)
+
+    @cached_property
+    def segments(self) -> Segments:
+        return Segments(self._connection)
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        return Blobs(self._connection)
+
+    @cached_property
+    def results(self) -> Results:
+        return Results(self._connection)
+
+    @cached_property
+    def events(self) -> Events:
+        return Events(self._connection)
+
+    @cached_property
+    def agents(self) -> Agents:
+        return Agents(self._connection)
+
+
+class Ledger:
+    """A database by URL, its schema brought up to date. Shared by threads; several processes may open the same one."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = make_engine(url)
+        # Waiting here is fair and immediate; SQLite's own waiting sleeps and retries.
+        self._turn = threading.Lock()
+        migrate.upgrade(self._engine)
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A transaction that is alone in writing; rolled back when the block raises."""
+        with self._turn, self._engine.connect().execution_options(write=True) as connection, connection.begin():
+            take_turn(connection)
+            yield Transaction(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A transaction that sees one state of everything and waits for nobody."""
+        with self._engine.connect() as connection, connection.begin():
+            yield Transaction(connection)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()

@@ -1,0 +1,186 @@
+"""Rows of the ledger as frozen values; the field names are the column names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blendnet.models import Exactness, SampleRange, Stage, State, Strategy
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Work that one worker at a time does."""
+
+    token: int
+    """Number of the newest attempt; older ones are refused."""
+    agent: str | None
+    """Who holds, or last held, the lease; None once it was given back."""
+    lease_until: float | None
+    """End of the lease on the Manager's clock; None: nobody works on it."""
+    failures: int
+    due_at: float | None
+    """When the reconciler looks after it if nobody works on it; None: nothing is due."""
+
+    def leased(self, now: float) -> bool:
+        """True while somebody's lease runs."""
+        return self.lease_until is not None and self.lease_until > now
+
+
+@dataclass(frozen=True)
+class JobRow(Lease):
+    """A job; the lease is that of encoding its video."""
+
+    id: str
+    name: str
+    state: State
+    priority: int
+    lane: int
+    message: str
+    scene: str
+    root: str
+    blender: str
+    device: str
+    allow_scripts: bool
+    resolution_percentage: int | None
+    width: int
+    height: int
+    samples: int
+    chunk_samples: int | None
+    """Samples of a chunk that the submitter asked for; None: planned."""
+    minimum_chunk: int
+    layers: list[tuple[str, int]]
+    """View layers and their samples."""
+    merge_only: list[str]
+    """Channel prefixes left out of the merged frame."""
+    strategy: Strategy
+    strategy_reason: str
+    exactness: Exactness
+    reasons: list[str]
+    one_call: bool
+    adaptive: bool
+    movie: bool
+    output_name: str
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    frames_total: int
+    frames_completed: int
+    frames_failed: int
+    samples_total: int
+    samples_done: int
+    chunks_total: int
+    chunks_completed: int
+    redelivered: int
+    render_s: float
+    """Sums over all attempts: seconds in render calls, samples rendered in them, seconds of loading, loads."""
+    render_samples: int
+    load_s: float
+    loads: int
+    encode: bool
+    """All frames are done and the video is not."""
+
+    @property
+    def sample_s(self) -> float | None:
+        """Measured seconds per sample; None while nothing is measured."""
+        return self.render_s / self.render_samples if self.render_samples and self.render_s else None
+
+    @property
+    def mean_load_s(self) -> float | None:
+        """Measured seconds of loading the scene; None while nothing is measured."""
+        return self.load_s / self.loads if self.loads else None
+
+
+@dataclass(frozen=True)
+class FrameRow(Lease):
+    """A frame; the lease is that of merging or finishing it."""
+
+    id: str
+    job_id: str
+    position: int
+    """Place in the job's list of frames, from 0."""
+    number: int
+    state: State
+    stage: Stage
+    samples: int
+    done: int
+    chunks: int
+    segments: int
+    preview_samples: int
+    message: str
+    epoch: int
+    """How often the frame was published as a chord."""
+    called_back: bool
+    """The chord of this epoch has fired: the ledger alone starts what follows."""
+    start_over: bool
+    """A retry drops the segments: they do not merge."""
+    merged: str | None
+
+
+@dataclass(frozen=True)
+class ChunkRow:
+    """A chunk. `token` counts its attempts."""
+
+    id: str
+    frame_id: str
+    job_id: str
+    index: int
+    offset: int
+    count: int
+    state: State
+    done: int
+    rendered: int
+    """Samples its agent says are rendered, committed ones included."""
+    token: int
+    agent: str | None
+    lease_until: float | None
+    lost: bool
+    """The last attempt ended without a word or was interrupted: the next one is a redelivery."""
+    failures: int
+    failed_on: list[str]
+    """Agents on which it failed."""
+    queued_at: float | None
+    """When its message was published or last seen in a queue."""
+    message: str
+    preview_path: str | None
+    preview_samples: int
+
+    @property
+    def range(self) -> SampleRange:
+        return SampleRange(self.offset, self.count)
+
+    def leased(self, now: float) -> bool:
+        """True while somebody's lease runs."""
+        return self.lease_until is not None and self.lease_until > now
+
+
+@dataclass(frozen=True)
+class SegmentRow:
+    """A committed segment."""
+
+    frame_id: str
+    chunk_id: str
+    offset: int
+    count: int
+    sha256: str
+    token: int
+    agent: str | None
+    created_at: float
+
+    @property
+    def range(self) -> SampleRange:
+        return SampleRange(self.offset, self.count)
+
+
+@dataclass(frozen=True)
+class AgentRow:
+    """An agent, as it last described itself."""
+
+    name: str
+    state: str
+    host: str
+    pid: int | None
+    blender_pid: int | None
+    blenders: list[str]
+    devices: list[str]
+    seen_at: float
+    message: str

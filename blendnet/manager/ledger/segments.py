@@ -1,0 +1,37 @@
+"""Committed segments: the truth about which samples exist."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete
+
+from blendnet.manager.ledger import tables
+from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.rows import SegmentRow
+from blendnet.models import SampleRange
+
+_c = tables.segments.c
+
+
+class Segments(Access[SegmentRow]):
+    """The segments table."""
+
+    table = tables.segments
+    row = SegmentRow
+    kind = "segment"
+
+    def of_frame(self, frame_id: str) -> list[SegmentRow]:
+        """A frame's segments by offset."""
+        return self._all(self._select().where(_c.frame_id == frame_id).order_by(_c.offset))
+
+    def of_chunk(self, chunk_id: str) -> list[SegmentRow]:
+        """A chunk's segments by offset."""
+        return self._all(self._select().where(_c.chunk_id == chunk_id).order_by(_c.offset))
+
+    def overlapping(self, frame_id: str, samples: SampleRange) -> list[SegmentRow]:
+        """Segments of a frame that share samples with `samples`."""
+        shares = (_c.offset < samples.end, _c.offset + _c.count > samples.offset)
+        return self._all(self._select().where(_c.frame_id == frame_id, *shares).order_by(_c.offset))
+
+    def forget(self, frame_id: str) -> None:
+        """Remove a frame's segments."""
+        self._connection.execute(delete(tables.segments).where(_c.frame_id == frame_id))
