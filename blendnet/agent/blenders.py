@@ -1,4 +1,4 @@
-"""Blender builds on this machine: finding, registering and probing them. Installing wheels is agent/wheels.py."""
+"""Blender builds on this machine: finding, installing, registering and probing them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from blendnet.agent import wheels
 from blendnet.errors import BlenderMissing
 from blendnet.settings import clean_environment
 
@@ -66,6 +67,20 @@ def find(wanted: str, blenders_dir: Path) -> Build:
     if program is None:
         raise BlenderMissing(f"no Blender at {wanted!r}. `blendnet blender list` shows the builds known here")
     return probe(Path(program))
+
+
+def install(version: str, blenders_dir: Path, *, progress: wheels.Progress) -> Build:
+    """Install the bpy wheel of a version ('4.5': its newest, '4.5.15'); one that is there already is taken as it is.
+
+    Raises BlenderMissing when there is no such wheel or the system lacks what it needs (named), DiskFull.
+    """
+    if not VERSION.match(version):
+        raise BlenderMissing(f"{version!r} is not a version such as 4.5 or 4.5.15")
+    have = [build for build in installed(blenders_dir) if matches(build.version, version)]
+    newest = max(have, key=lambda build: build.order, default=None)
+    python = newest.path if newest else wheels.install(version, blenders_dir, progress=progress)
+    wheels.check_libraries(python)
+    return probe(python)
 
 
 def register(path: Path, blenders_dir: Path) -> Build:
