@@ -26,7 +26,7 @@ def data_option(function: Function) -> Function:
         type=click.Path(path_type=Path),
         callback=_data_folder,
         metavar="DIR",
-        help="Folder of the farm: its jobs, files and logs. Default: $BLENDNET_DATA, else ~/.local/share/blendnet/farm.",
+        help="Folder of the farm: jobs, files, logs. Default: $BLENDNET_DATA, else ~/.local/share/blendnet/farm.",
     )(function)
 
 
@@ -82,7 +82,7 @@ _SCENE_OPTIONS = (
         metavar="N",
         help="Samples of one chunk. Default: chosen from measured times.",
     ),
-    click.option("--device", default="CPU", show_default=True, help="CPU, or a GPU type: CUDA, OPTIX, HIP, METAL, ONEAPI."),
+    click.option("--device", default="CPU", show_default=True, help="CPU, or a GPU: CUDA, OPTIX, HIP, METAL, ONEAPI."),
     click.option("--resolution", type=click.IntRange(1, 1000), metavar="PERCENT", help="Default: the scene's."),
     click.option("--priority", type=click.IntRange(0, 100), default=50, show_default=True, help="Higher goes first."),
     click.option("--name", metavar="TEXT", help="Name of the job. Default: the scene's file name."),

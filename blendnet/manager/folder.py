@@ -115,7 +115,9 @@ class DataFolder:
 
     def running(self) -> FarmFile | None:
         """The farm that runs on the folder now and can be called."""
-        return self.read() if self.is_owned() else None
+        farm = self.read() if self.is_owned() else None
+        # A farm that just starts on the folder has not removed the file of a killed one yet.
+        return farm if farm and _is_alive(farm.pid) else None
 
     def write(self, content: FarmFile) -> None:
         """Say where the farm is: 0600, all at once."""
@@ -152,6 +154,16 @@ def runtime_folder() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _wait_for_lock(descriptor: int, kind: int, *, timeout_s: float) -> bool:

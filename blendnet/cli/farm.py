@@ -1,0 +1,158 @@
+"""`blendnet up`, `down` and `status`: a farm that stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from blendnet.cli import output
+from blendnet.cli.connect import connection_of, find_connection
+from blendnet.cli.farm_process import start, stop
+from blendnet.cli.options import agents_option, data_option, json_option
+from blendnet.client import Connection, ManagerClient
+from blendnet.errors import Conflict
+from blendnet.manager.folder import DataFolder
+from blendnet.messages import AgentView, FarmView, JobView
+
+DEFAULT_AGENTS = 1
+AGENTS_TIMEOUT_S = 30.0
+ALIVE = ("idle", "busy", "draining")
+
+
+@click.command()
+@agents_option
+@data_option
+@json_option
+def up(agents: int | None, folder: DataFolder, as_json: bool) -> None:
+    """Start a farm that stays until `blendnet down`.
+
+    \b
+    Examples:
+      blendnet up
+      blendnet up --agents 4 --data /big/disk/farm
+
+    Jobs that an earlier farm on the same folder left unfinished go on. A farm that runs already is left as it is.
+    """
+    farm = folder.running()
+    if farm and farm.private:
+        raise Conflict(
+            f"`blendnet render` runs a farm of its own on {folder.root}: wait until it ends, or use another --data"
+        )
+    if farm:
+        output.say(f"A farm runs on {folder.root} already.")
+    else:
+        farm = start(folder, agents=agents or DEFAULT_AGENTS)
+    with ManagerClient(connection_of(farm)) as client:
+        view = _wait_for_agents(client)
+    if as_json:
+        output.print_json(_status(view, connection_of(farm)))
+        return
+    alive = sum(agent.state in ALIVE for agent in view.agents)
+    output.say(f"The farm is up with {output.plural(alive, 'agent')}: {farm.url} (data in {folder.root}).")
+    if agents and alive < agents:
+        output.say(f"You asked for {agents}: add some with `blendnet agent add {agents - alive}`.")
+
+
+@click.command()
+@data_option
+@json_option
+def down(folder: DataFolder, as_json: bool) -> None:
+    """End the farm. Unfinished jobs keep what they have and go on with the next `blendnet up`.
+
+    \b
+    Examples:
+      blendnet down
+      blendnet down --data /big/disk/farm
+    """
+    farm = folder.running()
+    if farm:
+        with ManagerClient(connection_of(farm)) as client:
+            stop(folder, farm, client.stop_farm)
+    if as_json:
+        output.print_json({"stopped": farm is not None, "data": str(folder.root)})
+    else:
+        output.say("The farm is down." if farm else f"No farm runs on {folder.root}.")
+
+
+@click.command()
+@data_option
+@json_option
+def status(folder: DataFolder, as_json: bool) -> None:
+    """Show the farm: its processes, agents and jobs.
+
+    \b
+    Examples:
+      blendnet status
+      blendnet status --json | jq .manager.url
+    """
+    connection = find_connection(folder)
+    with ManagerClient(connection) as client:
+        view = client.farm()
+    if as_json:
+        output.print_json(_status(view, connection))
+        return
+    output.print_pairs([("Farm", connection.url), ("Data", view.data), ("Version", view.version)])
+    click.echo()
+    output.print_table(["PROCESS", "NAME", ">PID"], [(p.role, p.name, p.pid) for p in view.processes])
+    click.echo()
+    print_agents(view.agents)
+    if view.jobs:
+        click.echo()
+        print_jobs(view.jobs)
+
+
+def print_agents(agents: Sequence[AgentView]) -> None:
+    """Agents as a table on stdout."""
+    rows = [
+        (agent.name, agent.state, ", ".join(agent.blenders), ", ".join(agent.devices), agent.chunk, agent.message)
+        for agent in agents
+    ]
+    output.print_table(["AGENT", "STATE", "BLENDER", "DEVICES", "CHUNK", ""], rows)
+
+
+def print_jobs(jobs: Sequence[JobView]) -> None:
+    """Jobs as a table on stdout, the newest last."""
+    rows = [
+        (
+            job.id,
+            job.name,
+            job.state.value,
+            f"{job.frames_completed}/{job.frames_total}",
+            f"{job.samples_done}/{job.samples_total}",
+            job.agents,
+            "" if job.state.final else output.duration(job.remaining_s),
+            job.message,
+        )
+        for job in sorted(jobs, key=lambda job: job.created_at)
+    ]
+    output.print_table(["JOB", "NAME", "STATE", ">FRAMES", ">SAMPLES", ">AGENTS", ">LEFT", ""], rows)
+
+
+def _status(view: FarmView, connection: Connection) -> dict[str, Any]:
+    """The JSON object of `status` and `up`."""
+    return {
+        **view.model_dump(mode="json"),
+        "manager": {
+            "url": connection.url,
+            "ca": str(connection.ca) if connection.ca else None,
+            "user": connection.user,
+            "password_file": str(connection.password_file),
+        },
+    }
+
+
+def _wait_for_agents(client: ManagerClient) -> FarmView:
+    """The farm once every agent process has reported, or after a while without."""
+    deadline = time.monotonic() + AGENTS_TIMEOUT_S
+    while True:
+        view = client.farm()
+        started = {process.name for process in view.processes if process.role == "agent"}
+        if started <= {agent.name for agent in view.agents if agent.state in ALIVE}:
+            return view
+        if time.monotonic() > deadline:
+            output.say(f"Not all agents have reported after {AGENTS_TIMEOUT_S:.0f} s: see `blendnet agent list`.")
+            return view
+        time.sleep(0.1)
