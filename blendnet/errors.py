@@ -125,6 +125,13 @@ class ManagerUnreachable(Retryable):
     code = "manager_unreachable"
 
 
+class TooSlow(Retryable):
+    """The other side sent or took nothing for too long while it owed something."""
+
+    code = "too_slow"
+    status = 408
+
+
 class DiskFull(Retryable):
     """No space left on the device that the text names."""
 

@@ -1,0 +1,67 @@
+"""The Manager's HTTPS API, put together: login and limits around the endpoints of the api_* modules."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from fastapi import FastAPI
+
+from blendnet import __version__
+from blendnet.manager import api_agents, api_blobs, api_docs, api_errors, api_farm, api_jobs
+from blendnet.manager.api_login import HEALTH_PATH, Login
+from blendnet.manager.api_parts import FleetControl, Parts
+from blendnet.manager.jobs import Farm
+from blendnet.manager.limits import Limits, SecurityHeaders
+from blendnet.manager.previews import PreviewFolder
+from blendnet.messages import ErrorBody
+from blendnet.security.credentials import Users
+from blendnet.settings import Settings
+from blendnet.storage.base import BlobStore
+
+PREVIEWS_FOLDER = "previews"
+"""In the data folder."""
+
+
+def make_api(
+    farm: Farm,
+    store: BlobStore,
+    users: Users,
+    settings: Settings,
+    fleet: FleetControl,
+    *,
+    broker_url: str = "",
+    clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """The API of one farm. Everything but GET /health wants a login; only POST, PUT and DELETE change anything."""
+    api = FastAPI(
+        title="BlendNet Manager",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"4XX": {"model": ErrorBody, "description": "Refused"}},
+    )
+    previews = PreviewFolder(settings.data / PREVIEWS_FOLDER)
+    api.state.parts = Parts(farm, store, fleet, settings, previews, clock, broker_url)
+    api_errors.install(api)
+    for router in (
+        api_farm.router,
+        api_jobs.router,
+        api_blobs.owner,
+        api_blobs.everybody,
+        api_agents.router,
+        api_docs.router,
+    ):
+        api.include_router(router)
+    api.add_api_route(HEALTH_PATH, health, methods=["GET"], tags=["farm"])
+    api.add_middleware(Limits, max_json_bytes=settings.max_json_bytes, idle_timeout_s=settings.request_idle_timeout_s)
+    api.add_middleware(Login, users=users)
+    api.add_middleware(SecurityHeaders)  # The last one added is the outermost.
+    return api
+
+
+async def health() -> dict[str, str]:
+    """Alive. The only call that needs no login, and it says nothing else."""
+    return {"status": "ok"}

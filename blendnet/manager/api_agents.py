@@ -1,0 +1,198 @@
+"""Endpoints of agents: reports, chunks, and the frames and videos they finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.concurrency import run_in_threadpool
+
+from blendnet.manager import streams
+from blendnet.manager.api_login import require
+from blendnet.manager.api_parts import Done, HeartbeatBody, Id, Parts, PartsHere, ShaToCheck, Token, TokenBody
+from blendnet.manager.previews import MAX_PREVIEW_BYTES
+from blendnet.messages import (
+    MAX_SAMPLES,
+    AgentReport,
+    Blob,
+    ChunkAnswer,
+    ChunkClaim,
+    ChunkReport,
+    ClaimRequest,
+    EncodeClaim,
+    FailureReport,
+    FinishClaim,
+    TreePath,
+)
+from blendnet.models import Role
+
+router = APIRouter(prefix="/v1", tags=["agents' calls"], dependencies=[Depends(require(Role.AGENT))])
+
+Samples = Annotated[int, Query(ge=1, le=MAX_SAMPLES)]
+Kind = Annotated[Literal["image", "file", "video"], Query()]
+ResultPath = Annotated[TreePath, Query()]
+
+
+@router.post("/agents/{name}/report")
+def report(parts: PartsHere, name: Id, body: AgentReport) -> Done:
+    """What an agent is and does, every few seconds."""
+    parts.farm.report(name, body, parts.clock())
+    return Done()
+
+
+@router.post("/chunks/{chunk_id}/claim")
+def claim(parts: PartsHere, chunk_id: Id, body: ClaimRequest) -> ChunkClaim:
+    """Take a chunk and learn what is left of it."""
+    return parts.farm.claim(chunk_id, body, parts.clock())
+
+
+@router.post("/chunks/{chunk_id}/heartbeat")
+def heartbeat(parts: PartsHere, chunk_id: Id, body: HeartbeatBody) -> ChunkAnswer:
+    """Keep the lease of a chunk."""
+    return parts.farm.heartbeat(chunk_id, body.token, parts.clock(), body.done)
+
+
+@router.put("/chunks/{chunk_id}/segments")
+async def commit(
+    request: Request,
+    parts: PartsHere,
+    chunk_id: Id,
+    token: Token,
+    offset: Annotated[int, Query(ge=0, lt=MAX_SAMPLES)],
+    count: Samples,
+    sha256: ShaToCheck = None,
+) -> ChunkAnswer:
+    """Store the body, an EXR, as samples [offset, offset + count) of the frame."""
+    blob = await _store_body(request, parts, sha256, lambda: parts.farm.heartbeat(chunk_id, token, parts.clock()))
+    return await run_in_threadpool(parts.farm.commit, chunk_id, token, offset, count, blob, parts.clock())
+
+
+@router.put("/chunks/{chunk_id}/preview")
+async def preview(
+    request: Request, parts: PartsHere, chunk_id: Id, token: Token, samples: Samples, sha256: ShaToCheck = None
+) -> ChunkAnswer:
+    """Show what the chunk looks like after `samples` samples: a small EXR with the channels R, G, B, A."""
+    data = await streams.read_body(request, MAX_PREVIEW_BYTES)
+    return await run_in_threadpool(_preview, parts, chunk_id, token, samples, data)
+
+
+def _preview(parts: Parts, chunk_id: str, token: int, samples: int, data: bytes) -> ChunkAnswer:
+    with parts.previews.replacing(chunk_id, data) as path:
+        return parts.farm.preview(chunk_id, token, samples, path, parts.clock())
+
+
+@router.post("/chunks/{chunk_id}/done")
+def done(parts: PartsHere, chunk_id: Id, body: ChunkReport) -> Done:
+    """The attempt committed all that was left."""
+    parts.farm.done(chunk_id, body, parts.clock())
+    return Done()
+
+
+@router.post("/chunks/{chunk_id}/failed")
+def failed(parts: PartsHere, chunk_id: Id, body: FailureReport) -> Done:
+    """The attempt ended without success."""
+    parts.farm.failed(chunk_id, body, parts.clock())
+    return Done()
+
+
+@router.post("/frames/{frame_id}/finish/claim")
+def claim_finish(parts: PartsHere, frame_id: Id, body: ClaimRequest) -> FinishClaim:
+    """Take the finishing of a merged frame."""
+    return parts.farm.claim_finish(frame_id, body, parts.clock())
+
+
+@router.post("/frames/{frame_id}/finish/heartbeat")
+def heartbeat_finish(parts: PartsHere, frame_id: Id, body: TokenBody) -> ChunkAnswer:
+    """Keep the lease of a frame that is being finished."""
+    return parts.farm.heartbeat_finish(frame_id, body.token, parts.clock())
+
+
+@router.put("/frames/{frame_id}/results")
+async def add_result(
+    request: Request,
+    parts: PartsHere,
+    frame_id: Id,
+    token: Token,
+    kind: Kind,
+    path: ResultPath,
+    sha256: ShaToCheck = None,
+) -> Done:
+    """Store the body as the frame's result `path`."""
+    blob = await _store_body(
+        request, parts, sha256, lambda: parts.farm.heartbeat_finish(frame_id, token, parts.clock())
+    )
+    await run_in_threadpool(parts.farm.add_result, frame_id, token, kind, path, blob, parts.clock())
+    return Done()
+
+
+@router.post("/frames/{frame_id}/finish/done")
+def done_finish(parts: PartsHere, frame_id: Id, body: TokenBody) -> Done:
+    """All results of the frame are stored."""
+    parts.farm.done_finish(frame_id, body.token, parts.clock())
+    return Done()
+
+
+@router.post("/frames/{frame_id}/finish/failed")
+def failed_finish(parts: PartsHere, frame_id: Id, body: FailureReport) -> Done:
+    """The frame could not be finished."""
+    parts.farm.failed_finish(frame_id, body, parts.clock())
+    return Done()
+
+
+@router.post("/jobs/{job_id}/encode/claim")
+def claim_encode(parts: PartsHere, job_id: Id, body: ClaimRequest) -> EncodeClaim:
+    """Take the encoding of a job's video."""
+    return parts.farm.claim_encode(job_id, body, parts.clock())
+
+
+@router.post("/jobs/{job_id}/encode/heartbeat")
+def heartbeat_encode(parts: PartsHere, job_id: Id, body: TokenBody) -> ChunkAnswer:
+    """Keep the lease of a video."""
+    return parts.farm.heartbeat_encode(job_id, body.token, parts.clock())
+
+
+@router.put("/jobs/{job_id}/encode/results")
+async def add_encode_result(
+    request: Request,
+    parts: PartsHere,
+    job_id: Id,
+    token: Token,
+    kind: Kind,
+    path: ResultPath,
+    sha256: ShaToCheck = None,
+) -> Done:
+    """Store the body as the job's result `path`."""
+    blob = await _store_body(request, parts, sha256, lambda: parts.farm.heartbeat_encode(job_id, token, parts.clock()))
+    await run_in_threadpool(parts.farm.add_encode_result, job_id, token, kind, path, blob, parts.clock())
+    return Done()
+
+
+@router.post("/jobs/{job_id}/encode/done")
+def done_encode(parts: PartsHere, job_id: Id, body: TokenBody) -> Done:
+    """The video is stored."""
+    parts.farm.done_encode(job_id, body.token, parts.clock())
+    return Done()
+
+
+@router.post("/jobs/{job_id}/encode/failed")
+def failed_encode(parts: PartsHere, job_id: Id, body: FailureReport) -> Done:
+    """The video could not be encoded."""
+    parts.farm.failed_encode(job_id, body, parts.clock())
+    return Done()
+
+
+async def _store_body(
+    request: Request, parts: Parts, sha256: str | None, check_lease: Callable[[], ChunkAnswer]
+) -> Blob:
+    """Take the body into the store.
+
+    The lease is checked before a byte is read and again before it becomes a blob: late work leaves nothing behind.
+    """
+    limit = parts.settings.max_segment_bytes
+    streams.check_announced(request, limit)
+    await run_in_threadpool(check_lease)
+    with await run_in_threadpool(lambda: parts.store.receive(limit_bytes=limit, expected_sha256=sha256)) as writer:
+        await streams.save_body(request, writer)
+        await run_in_threadpool(check_lease)
+        return await streams.finish(writer)

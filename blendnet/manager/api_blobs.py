@@ -1,0 +1,102 @@
+"""Endpoints of files by content: what is missing, resumable uploads, downloads with ranges."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
+
+from blendnet.errors import TooLarge, UserError
+from blendnet.manager import streams
+from blendnet.manager.api_errors import describe
+from blendnet.manager.api_login import require
+from blendnet.manager.api_parts import Parts, PartsHere, Sha
+from blendnet.messages import MAX_MANIFEST_FILES, Blob, Message, MissingBlob
+from blendnet.models import Role
+from blendnet.storage.base import BlobStore
+
+owner = APIRouter(prefix="/v1/blobs", tags=["files"], dependencies=[Depends(require(Role.OWNER))])
+everybody = APIRouter(prefix="/v1/blobs", tags=["files"], dependencies=[Depends(require(Role.OWNER, Role.AGENT))])
+
+
+class WantedBlobs(Message):
+    """Files that somebody wants to be in the store."""
+
+    blobs: list[Blob] = Field(max_length=MAX_MANIFEST_FILES)
+
+
+class MissingBlobs(Message):
+    """Those of them that are not there yet."""
+
+    missing: list[MissingBlob]
+
+
+class UploadState(Message):
+    """How far an upload is."""
+
+    received_bytes: int
+    complete: bool
+
+
+@owner.post("/missing", openapi_extra={"requestBody": {"content": {"application/json": {
+    "schema": WantedBlobs.model_json_schema()}}, "required": True}})  # fmt: skip
+async def missing(request: Request, parts: PartsHere) -> MissingBlobs:
+    """Which of these files the store lacks, and where to go on with each."""
+    body = await request.body()  # Parsed in a thread: a manifest of 200,000 files must not hold up heartbeats.
+    return await run_in_threadpool(_missing, body, parts.store)
+
+
+def _missing(body: bytes, store: BlobStore) -> MissingBlobs:
+    try:
+        wanted = WantedBlobs.model_validate_json(body).blobs
+    except ValidationError as error:
+        raise describe(error) from error
+    lacking = dict.fromkeys(blob.sha256 for blob in wanted if not store.has(blob.sha256))
+    return MissingBlobs(
+        missing=[MissingBlob(sha256=sha256, received_bytes=store.received_bytes(sha256)) for sha256 in lacking]
+    )
+
+
+@owner.put("/{sha256}", status_code=200, responses={201: {"model": UploadState, "description": "Complete"}})
+async def upload(
+    request: Request,
+    response: Response,
+    parts: PartsHere,
+    sha256: Sha,
+    size: Annotated[int, Query(ge=0, description="Bytes of the whole file")],
+    offset: Annotated[int, Query(ge=0, description="Where this body goes on")] = 0,
+) -> UploadState:
+    """Send a file, or the rest of one, as the raw body.
+
+    201: complete, and its hash is right. 200: go on at `received_bytes`. 409 `wrong_offset`: go on at
+    `details.received_bytes`.
+    """
+    _check_size(parts, size, offset)
+    if await run_in_threadpool(parts.store.has, sha256):
+        response.status_code = 201
+        return UploadState(received_bytes=size, complete=True)
+    streams.check_announced(request, size - offset)
+    with await run_in_threadpool(parts.store.resume, sha256, size_bytes=size, offset=offset) as writer:
+        await streams.save_body(request, writer)
+        complete = writer.received_bytes == size
+        if complete:
+            await streams.finish(writer)
+            response.status_code = 201
+        return UploadState(received_bytes=writer.received_bytes, complete=complete)
+
+
+def _check_size(parts: Parts, size: int, offset: int) -> None:
+    if size > parts.settings.max_blob_bytes:
+        raise TooLarge(f"a file may have at most {parts.settings.max_blob_bytes} bytes")
+    if offset > size:
+        raise UserError(f"offset {offset} is behind the end of the file at {size}")
+
+
+@everybody.get("/{sha256}", response_class=FileResponse)
+def download(parts: PartsHere, sha256: Sha) -> FileResponse:
+    """A file's content. Understands `Range`."""
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return FileResponse(parts.store.path(sha256), media_type="application/octet-stream", headers=headers)

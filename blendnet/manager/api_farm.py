@@ -1,0 +1,79 @@
+"""Endpoints of the farm itself: its processes and agents."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from pydantic import Field
+
+from blendnet import __version__
+from blendnet.manager.api_login import require
+from blendnet.manager.api_parts import Done, Id, PartsHere
+from blendnet.messages import AgentView, FarmView, Message
+from blendnet.models import Role
+
+router = APIRouter(prefix="/v1", tags=["farm"], dependencies=[Depends(require(Role.OWNER))])
+
+
+class AgentCount(Message):
+    """How many agents to start."""
+
+    count: int = Field(ge=1, le=1000)
+
+
+class AgentNames(Message):
+    """Agents that were started."""
+
+    names: list[str]
+
+
+class AgentLog(Message):
+    """What an agent said last."""
+
+    log: str
+
+
+@router.get("/farm")
+def farm(parts: PartsHere) -> FarmView:
+    """The whole farm at a glance."""
+    jobs = parts.farm.jobs()
+    return FarmView(
+        version=__version__,
+        data=str(parts.settings.data),
+        processes=parts.fleet.processes(),
+        agents=parts.farm.agents(),
+        jobs=jobs,
+        broker_url=parts.broker_url,
+        cost_usd=sum(job.cost_usd for job in jobs),
+    )
+
+
+@router.post("/farm/stop")
+def stop(parts: PartsHere) -> Done:
+    """End the farm: agents, broker, Manager."""
+    parts.fleet.stop()
+    return Done()
+
+
+@router.get("/agents")
+def agents(parts: PartsHere) -> list[AgentView]:
+    """All agents."""
+    return parts.farm.agents()
+
+
+@router.post("/agents", status_code=201)
+def add_agents(parts: PartsHere, body: AgentCount) -> AgentNames:
+    """Start agents on the Manager's machine."""
+    return AgentNames(names=parts.fleet.add(body.count))
+
+
+@router.delete("/agents/{name}")
+def remove_agent(parts: PartsHere, name: Id) -> Done:
+    """End an agent; others take over its work."""
+    parts.fleet.remove(name)
+    return Done()
+
+
+@router.get("/agents/{name}/log")
+def agent_log(parts: PartsHere, name: Id) -> AgentLog:
+    """Last lines of an agent's log."""
+    return AgentLog(log=parts.fleet.log(name))

@@ -1,0 +1,150 @@
+"""The API as a running HTTPS server: bound at once, cutting off connections that never finish a request's head."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from blendnet.errors import FarmError
+from blendnet.security.ca import ServerCertificate
+
+KEEP_ALIVE_S = 75
+"""Longer than clients keep idle connections, so that theirs are never cut in use."""
+GRACE_S = 5
+"""Requests in progress get so long when the server stops."""
+BACKLOG = 512
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 that ends connections whose client never completes a request's head or never takes the answer.
+
+    Silence in the middle of a body is the business of limits.py, which can still answer.
+    """
+
+    def __init__(self, *arguments: Any, idle_timeout_s: float, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._head = _Deadline(self.loop, idle_timeout_s, self._end_without_head)
+        self._answer = _Deadline(self.loop, idle_timeout_s, self._end)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head.start()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._head.start()
+        else:
+            self._head.stop()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._answer.start()
+
+    def resume_writing(self) -> None:
+        self._answer.stop()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head.stop()
+        self._answer.stop()
+        super().connection_lost(exc)
+
+    def _end_without_head(self) -> None:
+        if self.conn.their_state is h11.IDLE:
+            self._end()
+
+    def _end(self) -> None:
+        self.transport.abort()
+
+
+class _Deadline:
+    """Something that happens unless it is stopped in time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, action: Callable[[], None]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._action = action
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Start the clock; one that runs already is not set back."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._seconds, self._fire)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._action()
+
+
+class ApiServer:
+    """An HTTPS server of one API. `url` is known before `run`, which serves until `stop`."""
+
+    def __init__(
+        self, api: FastAPI, certificate: ServerCertificate, *, host: str, port: int = 0, idle_timeout_s: float = 30.0
+    ) -> None:
+        """Bind to `port` (0: any free one). Raises FarmError when that is not possible."""
+        self._socket = _bind(host, port)
+        self.url = f"https://{_for_url(host)}:{self._socket.getsockname()[1]}"
+        self._server = uvicorn.Server(_config(api, certificate, idle_timeout_s))
+
+    @property
+    def started(self) -> bool:
+        """True once requests are answered."""
+        return self._server.started
+
+    def run(self) -> None:
+        """Serve in the calling thread. In the main thread SIGINT and SIGTERM stop it too."""
+        self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Let `run` return soon. Safe from other threads and signal handlers."""
+        self._server.should_exit = True
+
+
+def _config(api: FastAPI, certificate: ServerCertificate, idle_timeout_s: float) -> uvicorn.Config:
+    protocol: Any = partial(PatientProtocol, idle_timeout_s=idle_timeout_s)
+    return uvicorn.Config(
+        api,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        log_config=None,
+        ssl_certfile=str(certificate.certificate),
+        ssl_keyfile=str(certificate.key),
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+    )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise FarmError(f"cannot listen on {host} port {port}: {error}") from error
+
+
+def _for_url(host: str) -> str:
+    """An address as it stands in a URL; the machine's own name for 'any address'."""
+    if host in ("", "0.0.0.0", "::"):
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
