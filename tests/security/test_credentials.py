@@ -1,0 +1,81 @@
+"""Logins: generated once, private on disk, checked slowly the first time and quickly afterwards."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from blendnet.errors import FarmError
+from blendnet.security.credentials import AGENT, OWNER, ensure_credentials, read_password
+
+
+def test_first_start_makes_private_files_with_different_passwords(tmp_path: Path) -> None:
+    ensure_credentials(tmp_path)
+    assert {p.name: p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == dict.fromkeys(
+        ["agent-password", "password", "users.json"], 0o600
+    )
+    assert read_password(tmp_path / "password") != read_password(tmp_path / "agent-password")
+
+
+def test_users_file_holds_hashes_and_no_password(tmp_path: Path) -> None:
+    ensure_credentials(tmp_path)
+    text = (tmp_path / "users.json").read_text()
+    assert all(login["hash"].startswith("$argon2id$") for login in json.loads(text).values())
+    assert read_password(tmp_path / "password") not in text
+
+
+def test_login_gives_the_role_and_survives_a_restart(tmp_path: Path) -> None:
+    ensure_credentials(tmp_path)
+    users = ensure_credentials(tmp_path)
+    assert users.check(OWNER, read_password(tmp_path / "password")) == "owner"
+    assert users.check(AGENT, read_password(tmp_path / "agent-password")) == "agent"
+
+
+def test_wrong_logins_are_refused(tmp_path: Path) -> None:
+    users = ensure_credentials(tmp_path)
+    right = read_password(tmp_path / "password")
+    for user, password in [(OWNER, ""), (OWNER, right + "x"), (AGENT, right), ("nobody", right), ("", "")]:
+        assert users.check(user, password) is None
+        assert users.known_role(user, password) is None
+
+
+def test_login_is_known_only_after_it_was_checked(tmp_path: Path) -> None:
+    users = ensure_credentials(tmp_path)
+    password = read_password(tmp_path / "password")
+    assert users.known_role(OWNER, password) is None
+    users.check(OWNER, password)
+    assert users.known_role(OWNER, password) == "owner"
+    assert users.known_role(OWNER, password + "x") is None
+
+
+def test_known_login_takes_no_time(tmp_path: Path) -> None:
+    users = ensure_credentials(tmp_path)
+    password = read_password(tmp_path / "password")
+    users.check(OWNER, password)
+    started = time.perf_counter()
+    for _ in range(1000):
+        users.check(OWNER, password)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_lost_password_file_gets_a_new_password(tmp_path: Path) -> None:
+    ensure_credentials(tmp_path)
+    old = read_password(tmp_path / "password")
+    (tmp_path / "password").unlink()
+    users = ensure_credentials(tmp_path)
+    assert users.check(OWNER, old) is None
+    assert users.check(OWNER, read_password(tmp_path / "password")) == "owner"
+
+
+def test_damaged_users_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "users.json").write_text("[1, 2")
+    with pytest.raises(FarmError, match=r"users\.json is damaged"):
+        ensure_credentials(tmp_path)
+
+
+def test_missing_password_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FarmError, match="cannot read the password file"):
+        read_password(tmp_path / "password")
