@@ -9,7 +9,7 @@ import numpy as np
 from blendnet.errors import MergeError
 from blendnet.merge.exr import Header, Image, Plane
 from blendnet.merge.layer_sums import LayerSums
-from blendnet.merge.layers import layers_of, plan_layer
+from blendnet.merge.layers import different_channels, layers_of, plan_layer
 from blendnet.merge.metadata import stable
 
 
@@ -81,10 +81,6 @@ class Accumulator:
             channels |= layer.result()
         return Image(channels, self._header)
 
-    def approximate(self) -> tuple[str, ...]:
-        """Passes whose merge only comes close to the one-machine render, each with the reason."""
-        return tuple(sorted({note for layer in self._layers.values() for note in layer.plan.approximate}))
-
     def _weights(self, weight: float | Mapping[str, float], found: Mapping[str, object]) -> dict[str, float]:
         if not isinstance(weight, Mapping):
             return dict.fromkeys(found, float(weight))
@@ -103,8 +99,8 @@ class Accumulator:
                 continue
             if layer not in found:
                 raise MergeError(f"view layer {layer!r} is missing")
-            if self._channels.get(layer, found[layer]) != found[layer]:
-                raise MergeError(f"other channels: {_differing(self._channels[layer], found[layer])}")
+            if reason := different_channels(self._channels.get(layer, found[layer]), found[layer]):
+                raise MergeError(reason)
             if self._adaptive and plan_layer(found[layer]).sample_count is None:
                 raise MergeError(
                     f"view layer {layer!r} lacks the pass Debug Sample Count, which weighs adaptive samples"
@@ -119,9 +115,3 @@ class Accumulator:
             if samples > 0 and layer not in self._layers:
                 self._channels[layer] = found[layer]
                 self._layers[layer] = LayerSums(plan_layer(found[layer]), adaptive=self._adaptive)
-
-
-def _differing(mine: tuple[str, ...], others: tuple[str, ...]) -> str:
-    """'ViewLayer.Mist.Z is missing' or '... is new'."""
-    missing, extra = sorted(set(mine) - set(others)), sorted(set(others) - set(mine))
-    return f"{missing[0]} is missing" if missing else f"{extra[0]} is new"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,8 +42,8 @@ class LayerPlan:
     """R, G, B, A channels of the picture, those that are there."""
     sample_count: str | None
     """The channel with the fraction of samples taken."""
-    approximate: tuple[str, ...]
-    """Passes whose merge only comes close to the one-machine render, each with the reason."""
+    approximate: tuple[tuple[str, str], ...]
+    """(pass, reason) for every pass whose merge only comes close to the one-machine render."""
 
 
 @lru_cache(maxsize=256)
@@ -92,6 +92,21 @@ def needed_channels(channels: tuple[str, ...], kept: Iterable[str], *, adaptive:
     return tuple(channel for channel in channels if channel in wanted)
 
 
+def approximate_passes(read: tuple[str, ...], kept: Iterable[str]) -> tuple[str, ...]:
+    """'pass: reason' for every pass among `kept` that cannot be merged exactly from the channels `read`."""
+    passes = {split_channel(channel).pass_name for channel in kept}
+    notes = {note for names in layers_of(read).values() for note in plan_layer(names).approximate}
+    return tuple(f"{name}: {reason}" for name, reason in sorted(notes) if name in passes)
+
+
+def different_channels(mine: Sequence[str], others: Sequence[str]) -> str | None:
+    """'other channels: ViewLayer.Mist.Z is missing'; None when both are the same."""
+    missing, extra = sorted(set(mine) - set(others)), sorted(set(others) - set(mine))
+    if not missing and not extra:
+        return None
+    return f"other channels: {missing[0]} is missing" if missing else f"other channels: {extra[0]} is new"
+
+
 def _usable_rule(pass_name: str, passes: dict[str, dict[str, str]]) -> Rule:
     """The rule of a pass, or the plain mean where the file lacks what the rule takes."""
     rule = rule_of(pass_name)
@@ -126,7 +141,7 @@ def _mattes(passes: dict[str, dict[str, str]], names: list[str]) -> tuple[tuple[
     return tuple(tuple(ranks) for ranks in mattes.values())
 
 
-def _approximate(passes: dict[str, dict[str, str]], means: list[str]) -> tuple[str, ...]:
+def _approximate(passes: dict[str, dict[str, str]], means: list[str]) -> tuple[tuple[str, str], ...]:
     notes = {name: reason for name in passes if (reason := approximate(name))}
     notes |= {name: f"the file lacks {colour_pass(name)}" for name in means if rule_of(name) is Rule.LIGHT}
-    return tuple(f"{name}: {reason}" for name, reason in sorted(notes.items()))
+    return tuple(sorted(notes.items()))
