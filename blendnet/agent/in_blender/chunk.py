@@ -92,8 +92,9 @@ def prepare(args):
         raise Trouble("scene", "the scene has no view layer %s" % ", ".join(repr(name) for name in unknown))
     _mode = ChunkMode(scene, layers, args.get("device") or "CPU", args.get("resolution_percentage"))
     _mode.enter()
-    # Stays on in and out of chunk mode: what is synchronised once must survive the compositing of a frame.
-    scene.render.use_persistent_data = True
+    # Stays in and out of chunk mode: what is synchronised once must survive the compositing of a frame. Not with
+    # several layers: Cycles then keeps what the previous layer needed, and UV, AOV and Vector passes come out wrong.
+    scene.render.use_persistent_data = len(layers) == 1
     return {"layers": layers, "sample_method": samples.method_of(scene.cycles)}
 
 
