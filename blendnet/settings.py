@@ -140,7 +140,28 @@ def resolve_broker_url(settings: Settings) -> str:
     return str(farm.get("broker_url", ""))
 
 
+def resolve_ledger_url(settings: Settings) -> str:
+    """The ledger's database: the one set, else SQLite in the data folder."""
+    return settings.ledger_url or f"sqlite:///{settings.data / 'ledger.sqlite'}"
+
+
+def store_folder(settings: Settings) -> Path:
+    """Where the Manager keeps blobs."""
+    return settings.data / "store"
+
+
 def clean_environment(**extra: str) -> dict[str, str]:
     """Environment for a foreign program such as Blender: what it needs to run, nothing that could hold a secret."""
-    keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "DISPLAY", "XDG_RUNTIME_DIR", "CUDA_VISIBLE_DEVICES")
+    keep = (
+        "PATH",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "TMPDIR",
+        "TZ",
+        "LD_LIBRARY_PATH",
+        "DISPLAY",
+        "XDG_RUNTIME_DIR",
+        "CUDA_VISIBLE_DEVICES",
+    )
     return {k: v for k in keep if (v := os.environ.get(k))} | extra

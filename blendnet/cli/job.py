@@ -247,7 +247,7 @@ def _print_job(view: JobView, frames: list[FrameView]) -> None:
         [
             ("Job", view.id),
             ("Name", view.name),
-            ("State", f"{view.state.value}{f': {view.message}' if view.message else ''}"),
+            ("State", ": ".join(filter(None, (view.state.value, view.message)))),
             ("Priority", view.priority),
             ("Blender", view.blender),
             ("Picture", f"{view.width}x{view.height}, {output.plural(view.samples, 'sample')}"),

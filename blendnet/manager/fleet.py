@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from blendnet.errors import Conflict, FarmError, NotFound
+from blendnet.errors import Conflict, NotFound
 from blendnet.manager.jobs import Farm
 from blendnet.manager.supervise import Program, Supervisor, read_tail
 from blendnet.messages import ProcessView
@@ -51,25 +52,20 @@ class LocalFleet:
     """What the API does with agents and processes of a farm on one machine. Thread-safe."""
 
     def __init__(
-        self,
-        *,
-        farm: Farm,
-        provider: Provider,
-        supervisor: Supervisor,
-        api: ProcessView,
-        logs: Path,
-        clock: Callable[[], float],
-        stop: Callable[[], None],
+        self, *, farm: Farm, supervisor: Supervisor, logs: Path, clock: Callable[[], float], stop: Callable[[], None]
     ) -> None:
-        """`api`: the process that serves the API; `stop()` is called once to end the farm."""
+        """`stop()` is called to end the farm and returns at once. Agents can be added once `use` has named a provider."""
         self._farm = farm
-        self._provider = provider
         self._supervisor = supervisor
-        self._api = api
         self._logs = logs
         self._clock = clock
         self._stop = stop
+        self._provider: Provider | None = None
         self._changing = threading.Lock()
+
+    def use(self, provider: Provider) -> None:
+        """Take agents from a provider."""
+        self._provider = provider
 
     def add(self, count: int) -> list[str]:
         """Start agents; their names.
@@ -78,7 +74,11 @@ class LocalFleet:
             Conflict: more agents than one machine may have.
             FarmError: an agent could not be started.
         """
+        if not 0 < count <= MAX_AGENTS:
+            raise Conflict(f"{count} agents asked for: 1 to {MAX_AGENTS} are possible on one machine")
         with self._changing:
+            if self._provider is None:
+                raise Conflict("the farm is still starting: try again in a moment")
             taken = [instance.name for instance in self._provider.list()]
             if len(taken) + count > MAX_AGENTS:
                 raise Conflict(
@@ -94,6 +94,7 @@ class LocalFleet:
         """
         if name not in self._names():
             raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
+        assert self._provider
         self._provider.destroy([name])
         self._farm.agent_lost(name, self._clock())
 
@@ -120,27 +121,12 @@ class LocalFleet:
             for agent in self._farm.agents()
             if agent.blender_pid and agent.name in living
         ]
-        return [self._api, *self._supervisor.processes(), *blenders]
+        api = ProcessView(role="api", name="api", pid=os.getpid())
+        return [api, *self._supervisor.processes(), *blenders]
 
     def stop(self) -> None:
         """End the farm soon; returns at once."""
         self._stop()
 
-    def agent_ended(self, program: Program, status: int) -> None:
-        """Tell the ledger at once that an agent's process is gone, so that its work is given to somebody else."""
-        if program.role == AGENT_ROLE:
-            self._farm.agent_lost(program.name, self._clock())
-
     def _names(self) -> set[str]:
-        return {instance.name for instance in self._provider.list()}
-
-
-def start_agents(provider: Provider, count: int) -> None:
-    """Start the first agents of a farm.
-
-    Raises:
-        FarmError: the machine may not have so many, or one cannot be started.
-    """
-    if not 0 <= count <= MAX_AGENTS:
-        raise FarmError(f"{count} agents asked for: 0 to {MAX_AGENTS} are possible on one machine")
-    provider.create(free_names([], count))
+        return {instance.name for instance in self._provider.list()} if self._provider else set()

@@ -100,11 +100,13 @@ class DataFolder:
                 raise FarmError(f"the farm on {self.root} is ending and takes too long: see {self.service_log}")
             yield
 
-    @contextlib.contextmanager
-    def unused(self) -> Iterator[bool]:
-        """Try to keep users out; gives False when there are some now."""
-        with self._open(USERS_FILE) as descriptor:
-            yield _try_lock(descriptor, fcntl.LOCK_EX)
+    def keep_users_out(self) -> bool:
+        """Let nobody become a user of the farm until this process ends; False when there are users now."""
+        descriptor = self._open_lock(USERS_FILE)
+        if _try_lock(descriptor, fcntl.LOCK_EX):
+            return True  # The open file is the lock: it stays open.
+        os.close(descriptor)
+        return False
 
     def read(self) -> FarmFile | None:
         """What a farm left in the folder, running or not."""
@@ -136,11 +138,14 @@ class DataFolder:
 
     @contextlib.contextmanager
     def _open(self, name: str) -> Iterator[int]:
-        descriptor = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = self._open_lock(name)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _open_lock(self, name: str) -> int:
+        return os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,164 @@
+"""The parts of a farm that live in its service process: ledger, store, logins, API and the loop that hands out work."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from blendnet import __version__
+from blendnet.celery_app import make_app
+from blendnet.errors import FarmError
+from blendnet.manager.api import make_api
+from blendnet.manager.api_server import ApiServer
+from blendnet.manager.dispatch import Dispatcher
+from blendnet.manager.fleet import KeptAgents, LocalFleet
+from blendnet.manager.folder import DataFolder, FarmFile
+from blendnet.manager.jobs import Farm
+from blendnet.manager.ledger import Ledger
+from blendnet.manager.reconcile import Reconciler
+from blendnet.manager.supervise import Supervisor
+from blendnet.models import State
+from blendnet.provision.local import AgentEnvironment, LocalProvider
+from blendnet.security.ca import ensure_server_certificate
+from blendnet.security.credentials import AGENT, OWNER, PASSWORD_FILES, ensure_credentials
+from blendnet.settings import Settings, resolve_ledger_url, store_folder
+from blendnet.storage.files import FileStore
+
+log = logging.getLogger(__name__)
+
+SECURITY_FOLDER = "security"
+API_START_TIMEOUT_S = 20.0
+TICK_S = 0.1
+TROUBLE_PAUSE_S = 1.0
+"""Pause after a tick that failed, so that a lasting fault does not fill the log."""
+
+
+class Core:
+    """Everything of a farm but its child processes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        supervisor: Supervisor,
+        *,
+        broker_url: str,
+        stop: Callable[[], None],
+    ) -> None:
+        """Open the ledger and bind the API's port. `stop()` is called when a client ends the farm.
+
+        Raises:
+            FarmError: the port cannot be bound, the ledger or the logins cannot be read.
+        """
+        self._settings = settings
+        self._folder = folder
+        self._broker_url = broker_url
+        self._security = folder.root / SECURITY_FOLDER
+        self._certificate = ensure_server_certificate(self._security, [settings.api_host])
+        users = ensure_credentials(self._security)
+        store = FileStore(store_folder(settings))
+        self.farm = Farm(Ledger(resolve_ledger_url(settings)), store, settings)
+        self.fleet = LocalFleet(farm=self.farm, supervisor=supervisor, logs=folder.logs, clock=time.time, stop=stop)
+        api = make_api(self.farm, store, users, settings, self.fleet, broker_url=broker_url)
+        self._server = ApiServer(
+            api,
+            self._certificate,
+            host=settings.api_host,
+            port=settings.api_port,
+            idle_timeout_s=settings.request_idle_timeout_s,
+        )
+        self.fleet.use(LocalProvider(KeptAgents(supervisor), self._agent_environment()))
+        app = make_app(broker_url, settings.visibility_timeout_s)
+        self._loop = WorkLoop(Dispatcher(self.farm, app, settings), Reconciler(self.farm, app, settings))
+        self._api_thread = threading.Thread(target=self._server.run, name="api", daemon=True)
+
+    def start(self) -> None:
+        """Answer requests and hand out work.
+
+        Raises:
+            FarmError: the API does not start.
+        """
+        self._api_thread.start()
+        deadline = time.monotonic() + API_START_TIMEOUT_S
+        while not self._server.started:
+            if not self._api_thread.is_alive() or time.monotonic() > deadline:
+                raise FarmError(f"the API does not start: see {self._folder.service_log}")
+            time.sleep(0.005)
+        self._loop.start()
+
+    def stop(self) -> None:
+        """End what `start` started; requests in progress get a moment."""
+        self._loop.stop()
+        self._server.stop()
+        if self._api_thread.is_alive():
+            self._api_thread.join()
+
+    def farm_file(self, *, pid: int, runtime: str, private: bool) -> FarmFile:
+        """What others need to find this farm."""
+        return FarmFile(
+            url=self._server.url,
+            ca=str(self._certificate.ca),
+            user=OWNER,
+            password_file=str(self._security / PASSWORD_FILES[OWNER]),
+            broker_url=self._broker_url,
+            pid=pid,
+            runtime=runtime,
+            private=private,
+            version=__version__,
+        )
+
+    def pause_jobs(self) -> None:
+        """Pause what is unfinished: nobody waits for it, until somebody resumes it."""
+        now = time.time()
+        for job in self.farm.jobs():
+            if not job.state.final and job.state is not State.PAUSED:
+                self.farm.pause(job.id, now)
+                log.info("job %s is paused: the command that rendered it is gone", job.id)
+
+    def _agent_environment(self) -> AgentEnvironment:
+        return AgentEnvironment(
+            data=self._folder.root,
+            manager_url=self._server.url,
+            manager_ca=self._certificate.ca,
+            manager_user=AGENT,
+            manager_password_file=self._security / PASSWORD_FILES[AGENT],
+            broker_url=self._broker_url,
+            local_store_dir=store_folder(self._settings),
+        )
+
+
+class WorkLoop:
+    """Lets dispatcher and reconciler do their work again and again, in a thread of its own."""
+
+    def __init__(self, dispatcher: Dispatcher, reconciler: Reconciler) -> None:
+        self._dispatcher = dispatcher
+        self._reconciler = reconciler
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="work", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the tick in progress."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        pause_s = 0.0
+        while not self._stopping.wait(pause_s):
+            pause_s = self._tick()
+
+    def _tick(self) -> float:
+        """One round; seconds until the next."""
+        try:
+            self._reconciler.tick(time.time())
+            self._dispatcher.tick(time.time())
+        except Exception:
+            log.exception("while handing out work")
+            return TROUBLE_PAUSE_S
+        return TICK_S

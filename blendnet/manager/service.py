@@ -1,0 +1,179 @@
+"""The one service process of a farm: API, dispatcher and reconciler in it, Redis, control worker and agents below it.
+
+python -m blendnet.manager.service --agents N [--lifeline]
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blendnet.errors import BlendNetError, Conflict, FarmError
+from blendnet.manager import broker
+from blendnet.manager.folder import DataFolder, runtime_folder
+from blendnet.manager.supervise import Program, Supervisor, limit_log
+from blendnet.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from blendnet.manager.core import Core
+
+log = logging.getLogger(__name__)
+
+EXIT_FAILED = 1
+EXIT_TAKEN = 3
+"""Another service runs on the data folder."""
+CONTROL_MODULE = "blendnet.manager.control"
+REDIS, CONTROL = "redis", "control"
+USERS_POLL_S = 0.2
+LOG_CHECK_S = 60.0
+
+
+class Service:
+    """A farm on one data folder, from its start to its end. Used once."""
+
+    def __init__(self, folder: DataFolder, settings: Settings, *, agents: int, private: bool) -> None:
+        """`private`: the farm ends when stdin reaches its end and nobody uses the folder any more."""
+        self._folder = folder
+        self._settings = settings
+        self._agents = agents
+        self._private = private
+        self._stopping = threading.Event()
+        self._core: Core | None = None
+
+    def stop(self, *_: object) -> None:
+        """Let `run` end the farm. Safe from signal handlers and threads."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Serve until told to stop; afterwards no process, socket, temporary folder or farm file is left.
+
+        Raises:
+            Conflict: a farm runs on the folder already.
+            FarmError: a part of the farm cannot be started.
+        """
+        self._folder.create()
+        with ExitStack() as stack:
+            stack.enter_context(self._folder.owned())
+            self._folder.clear()
+            stack.callback(self._folder.clear)
+            runtime = stack.enter_context(runtime_folder())
+            if self._private:
+                threading.Thread(target=self._watch_lifeline, name="lifeline", daemon=True).start()
+            supervisor = stack.enter_context(Supervisor(on_exit=self._child_ended))
+            socket = runtime / broker.SOCKET_NAME
+            supervisor.start(self._redis(socket))
+            # It takes most of a second to load, while Redis starts.
+            from blendnet.manager.core import Core
+
+            url = broker.broker_url(socket)
+            core = Core(self._settings, self._folder, supervisor, broker_url=url, stop=self.stop)
+            stack.callback(core.stop)
+            self._await_redis(supervisor, socket)
+            self._serve(core, supervisor, runtime, url)
+            stack.callback(supervisor.stop, CONTROL, *supervisor.wanted("agent"))
+            self._idle()
+
+    def _serve(self, core: Core, supervisor: Supervisor, runtime: Path, broker_url: str) -> None:
+        """Start the processes and the API; they need each other only when there is work."""
+        self._core = core
+        if self._private:
+            core.pause_jobs()
+        supervisor.start(self._control(broker_url))
+        if self._agents:
+            core.fleet.add(self._agents)
+        core.start()
+        self._folder.write(core.farm_file(pid=os.getpid(), runtime=str(runtime), private=self._private))
+        log.info("the farm is up")
+
+    def _idle(self) -> None:
+        """Wait for the end. The agents are ended first, while the API still takes what they commit."""
+        while not self._stopping.wait(LOG_CHECK_S):
+            limit_log(self._folder.service_log)
+        log.info("the farm ends")
+        assert self._core
+        if self._private:
+            self._core.pause_jobs()
+
+    def _redis(self, socket: Path) -> Program:
+        return Program(
+            name=REDIS,
+            role=REDIS,
+            command=broker.server_command(broker.find_server(), socket_path=socket, folder=self._folder.redis),
+            environment=os.environ,
+            log=self._folder.logs / "redis.log",
+        )
+
+    def _await_redis(self, supervisor: Supervisor, socket: Path) -> None:
+        """Wait for Redis. Data it cannot read is set aside: everything it holds can be made again from the ledger."""
+        if broker.wait_until_ready(socket, alive=_stays_alive(supervisor)):
+            return
+        aside = self._folder.redis.with_name(f"redis-damaged-{int(time.time())}")
+        log.warning("Redis does not start: its data is set aside in %s", aside)
+        self._folder.redis.rename(aside)
+        self._folder.redis.mkdir(mode=0o700)
+        if not broker.wait_until_ready(socket, alive=lambda: not self._stopping.is_set()):
+            raise FarmError(f"Redis does not start: see {self._folder.logs / 'redis.log'}")
+
+    def _control(self, broker_url: str) -> Program:
+        places = {"BLENDNET_DATA": str(self._folder.root), "BLENDNET_BROKER_URL": broker_url}
+        return Program(
+            name=CONTROL,
+            role=CONTROL,
+            command=[sys.executable, "-m", CONTROL_MODULE],
+            environment={**os.environ, **places},
+            log=self._folder.logs / "control.log",
+        )
+
+    def _child_ended(self, program: Program, _status: int) -> None:
+        """An agent's work is given to others at once, not when its lease lapses."""
+        if program.role == "agent" and self._core:
+            self._core.farm.agent_lost(program.name, time.time())
+
+    def _watch_lifeline(self) -> None:
+        """Wait until whoever started us is gone, and after that until nobody uses the farm."""
+        while os.read(sys.stdin.fileno(), 4096):
+            continue
+        while not self._folder.keep_users_out():
+            if self._stopping.wait(USERS_POLL_S):
+                return
+        self.stop()
+
+
+def _stays_alive(supervisor: Supervisor) -> Callable[[], bool]:
+    """A function that tells whether Redis is still the process it was now."""
+    first = supervisor.wanted(REDIS).get(REDIS)
+    return lambda: first is not None and supervisor.wanted(REDIS).get(REDIS) == first
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a farm on the data folder of the settings; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m blendnet.manager.service", description=__doc__)
+    parser.add_argument("--agents", type=int, default=1, help="agents to start")
+    parser.add_argument("--lifeline", action="store_true", help="end when stdin reaches its end")
+    options = parser.parse_args(arguments)
+    settings = get_settings()
+    folder = DataFolder(settings.data)
+    settings = settings.model_copy(update={"data": folder.root})
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    service = Service(folder, settings, agents=options.agents, private=options.lifeline)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, service.stop)
+    try:
+        service.run()
+    except BlendNetError as error:
+        print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - the command line that started us reads it in the log
+        return EXIT_TAKEN if isinstance(error, Conflict) else EXIT_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
