@@ -1,0 +1,1 @@
+"""The parts of the example scene: modelling and materials (tools), instrument, surroundings, picture."""
