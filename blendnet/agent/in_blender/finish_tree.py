@@ -14,7 +14,7 @@ MATTE = "blendnet_matte"
 
 COMBINED = "Combined"
 ALIASES = {"Image": (COMBINED,), "Noisy Image": (COMBINED,)}
-"""Render Layers output -> passes that hold the same; chunks render no 'Noisy Image', their Combined is the noisy one."""
+"""Render Layers output -> passes that hold the same. Chunks have no 'Noisy Image': their Combined is the noisy one."""
 
 PREFILTERS = {"NONE": "None", "FAST": "Fast", "ACCURATE": "Accurate"}
 QUALITIES = {"HIGH": "High", "BALANCED": "Balanced", "FAST": "Fast"}
