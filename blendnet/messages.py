@@ -179,6 +179,8 @@ class FrameView(Message):
 
     id: str
     number: int
+    position: int = 0
+    """Place in the job's list of frames, from 0: the next page comes `after` it."""
     state: State
     stage: Stage
     samples: int
@@ -301,6 +303,8 @@ class ChunkClaim(Message):
     """Samples of the whole frame."""
     left: list[tuple[int, int]] = []
     """(offset, count) pairs of the chunk that are not committed yet, ascending."""
+    done: int = 0
+    """Samples of the chunk that earlier attempts committed."""
     one_call: bool = False
     """Render everything in one call: sub-passes would change the picture."""
     adaptive: bool = False

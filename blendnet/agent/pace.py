@@ -1,0 +1,119 @@
+"""PURE decisions of a running chunk: how many samples next, when to preview, when to commit, how long to wait."""
+
+from __future__ import annotations
+
+import math
+
+from blendnet.models import SampleRange
+
+PROBE_SAMPLES = 1
+"""Samples of the first sub-pass while nobody knows how long one takes: the first preview comes at once."""
+ADAPTIVE_MINIMUM = 16
+"""Adaptive sampling does nothing in render calls with fewer samples."""
+IO_SHARE_MAX = 0.05
+"""A sub-pass is made long enough that handling its files stays below this share of it."""
+LONGEST_STRETCH = 4
+"""...but no longer than so many times the wanted length."""
+SHORT_REST_SHARE = 0.25
+"""What is left of a chunk joins the running segment when it takes less than this share of a segment."""
+PREVIEW_TOLERANCE = 0.6
+"""Sub-passes end when they end: a preview is due after this share of the wanted interval."""
+LAST_PREVIEW_AFTER_S = 1.0
+"""A chunk that is done sooner shows no preview of its own: the merged frame is almost there."""
+
+
+def sub_pass_samples(left: int, *, sample_s: float | None, sub_pass_s: float, one_call: bool, adaptive: bool) -> int:
+    """Samples of the next render call, 1 to `left`: even parts of about `sub_pass_s` seconds, no small rest.
+
+    `sample_s`: measured seconds per sample, None when unknown. `one_call`: never split.
+    """
+    if one_call:
+        return left
+    least = ADAPTIVE_MINIMUM if adaptive else 1
+    if sample_s is None:
+        wanted = PROBE_SAMPLES
+    else:
+        passes = max(1, round(left * sample_s / sub_pass_s))
+        wanted = math.ceil(left / passes)
+    wanted = max(wanted, least)
+    return left if left - wanted < least else wanted
+
+
+def stretched_sub_pass_s(sub_pass_s: float, *, io_s: float) -> float:
+    """Length of a sub-pass in seconds, given that handling its files takes `io_s`."""
+    return min(max(sub_pass_s, io_s / IO_SHARE_MAX), LONGEST_STRETCH * sub_pass_s)
+
+
+def preview_due(
+    *, since_start_s: float, since_preview_s: float | None, interval_s: float, more: bool, whole_frame: bool
+) -> bool:
+    """Whether to send a preview after a sub-pass. `more`: samples remain. `whole_frame`: the chunk is the frame.
+
+    The first one goes out as soon as there is anything to see; `since_preview_s` is None until then.
+    """
+    if not more and (whole_frame or since_start_s < LAST_PREVIEW_AFTER_S):
+        return False
+    return since_preview_s is None or since_preview_s >= PREVIEW_TOLERANCE * interval_s
+
+
+def segment_due(*, since_commit_s: float, interval_s: float, rest_s: float | None) -> bool:
+    """Whether to commit a segment although samples remain, which take about `rest_s` seconds (None: unknown)."""
+    if since_commit_s < interval_s:
+        return False
+    return rest_s is None or rest_s > SHORT_REST_SHARE * interval_s
+
+
+def worth_waiting(*, rest_s: float | None, waited_s: float, grace_s: float) -> bool:
+    """Whether a render call that should end may go on by itself: it will be done within what is left of `grace_s`.
+
+    `rest_s`: seconds it is expected to take from now on, negative when it is overdue, None when nobody knows.
+    An infinite `grace_s` waits in any case.
+    """
+    left_s = grace_s - waited_s
+    if math.isinf(left_s):
+        return True
+    return rest_s is not None and left_s > 0 and rest_s <= left_s
+
+
+def split_time(calls: list[tuple[int, float]], *, fresh: bool, known_sample_s: float | None) -> tuple[float, float]:
+    """(render seconds, synchronisation seconds) of a chunk's calls, given as (samples, seconds).
+
+    The first call after a scene was opened (`fresh`) also builds the scene's acceleration structures: what it takes
+    beyond the pace of the later calls (else of `known_sample_s`) is synchronisation.
+    """
+    total_s = sum(seconds for _, seconds in calls)
+    if not fresh or not calls:
+        return total_s, 0.0
+    (first_count, first_s), later = calls[0], calls[1:]
+    sample_s = sum(s for _, s in later) / sum(n for n, _ in later) if later else known_sample_s
+    if sample_s is None:
+        return total_s, 0.0
+    sync_s = max(0.0, first_s - first_count * sample_s)
+    return total_s - sync_s, sync_s
+
+
+def measured_sample_s(calls: list[tuple[int, float]], *, fresh: bool, known_sample_s: float | None) -> float | None:
+    """Seconds per sample to plan the next call with, from the calls so far, given as (samples, seconds).
+
+    The last call says most about what comes. The first one after a scene was opened (`fresh`) also synchronised it:
+    what other chunks measured (`known_sample_s`) is better than that.
+    """
+    if not calls or (fresh and len(calls) == 1 and known_sample_s is not None):
+        return known_sample_s
+    count, seconds = calls[-1]
+    return seconds / count
+
+
+def clipped(left: list[SampleRange], stop_at: int | None) -> list[SampleRange]:
+    """What remains of `left` when the chunk ends at sample `stop_at` of the frame (None: where it always did)."""
+    if stop_at is None:
+        return left
+    return [SampleRange(r.offset, min(r.end, stop_at) - r.offset) for r in left if r.offset < stop_at]
+
+
+def without_first(left: list[SampleRange], count: int) -> list[SampleRange]:
+    """`left` after the first `count` samples of its first range are rendered."""
+    first, others = left[0], left[1:]
+    if count == first.count:
+        return others
+    return [SampleRange(first.offset + count, first.count - count), *others]

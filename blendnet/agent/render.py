@@ -1,0 +1,204 @@
+"""Rendering a chunk: claim it, drive the warm Blender sub-pass by sub-pass, hand its files on, report the outcome."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from blendnet.agent import pace
+from blendnet.agent.attempt import HaltedCall, Outcome, claim_work, ended_call, last_word
+from blendnet.agent.collect import Cadence, Collector, PassFile, SubPass
+from blendnet.agent.failure import failure_report, interruption_report
+from blendnet.agent.lease import Halt, Lease
+from blendnet.agent.slot import Slot
+from blendnet.agent.uploads import patiently
+from blendnet.errors import BlendNetError, LeaseLost, ManagerUnreachable
+from blendnet.merge.exr import BLENDER_ATTRIBUTE
+from blendnet.messages import ChunkClaim, ChunkReport, FailureReport, ranges
+
+logger = logging.getLogger(__name__)
+
+
+def render_chunk(slot: Slot, chunk_id: str, *, task: str = "") -> Outcome:
+    """Render what is left of a chunk and commit it. Whatever goes wrong is reported to the Manager, not raised."""
+    if slot.shutdown.is_set():
+        return Outcome.INTERRUPTED
+    claim = claim_work(slot, lambda request: slot.client.claim(chunk_id, request), task=task)
+    if claim is None or claim.state != "render":
+        return Outcome.DONE if claim is not None and claim.state == "done" else Outcome.DROPPED
+    return ChunkAttempt(slot, chunk_id, claim).run()
+
+
+class ChunkAttempt:
+    """One attempt at a claimed chunk; also the sink of its previews and segments."""
+
+    def __init__(self, slot: Slot, chunk_id: str, claim: ChunkClaim) -> None:
+        assert claim.scene is not None
+        self._slot = slot
+        self._chunk_id = chunk_id
+        self._claim = claim
+        self._scene = claim.scene
+        self._left = ranges(claim.left)
+        self._calls: list[tuple[int, float]] = []
+        self._rendered = 0
+        self._running = 0
+        self._fresh = False
+        self._load_s = 0.0
+        self._lease = Lease(
+            lambda: slot.client.heartbeat(
+                chunk_id, token=claim.token, done=claim.done + self._rendered + self._running
+            ),
+            lease_s=claim.lease_s,
+            shutdown=slot.shutdown,
+            end_call=slot.warm.kill,
+        )
+
+    def run(self) -> Outcome:
+        """Render, commit and report."""
+        with self._lease:
+            try:
+                self._open()
+                self._render()
+                return self._end()
+            except HaltedCall:
+                return self._end()
+            except LeaseLost as error:
+                logger.warning("chunk %s: %s", self._chunk_id, error)
+                return Outcome.DROPPED
+            except ManagerUnreachable as error:
+                logger.warning("chunk %s is dropped: %s", self._chunk_id, error)
+                return Outcome.DROPPED
+            except Exception as error:  # whatever it is, the Manager has to know that the attempt failed
+                logger.exception("chunk %s failed", self._chunk_id)
+                return self._fail(failure_report(self._claim.token, error))
+
+    def segment(self, offset: int, count: int, path: Path) -> None:
+        """Commit a segment, however long the Manager is away. Raises LeaseLost."""
+        slot, token = self._slot, self._claim.token
+        try:
+            answer = patiently(
+                lambda: slot.client.commit(self._chunk_id, token=token, offset=offset, count=count, path=path),
+                stop=self._lease.dropped,
+            )
+        except LeaseLost:
+            self._lease.halted(Halt.LOST)
+            raise
+        self._lease.take(answer)
+
+    def preview(self, samples: int, path: Path) -> None:
+        """Show a preview, if the Manager takes it now: the next one is better anyway."""
+        try:
+            answer = self._slot.client.preview(self._chunk_id, token=self._claim.token, samples=samples, path=path)
+        except LeaseLost:
+            self._lease.halted(Halt.LOST)
+        except BlendNetError as error:
+            logger.warning("chunk %s: preview not taken: %s", self._chunk_id, error)
+        else:
+            self._lease.take(answer)
+
+    def _open(self) -> None:
+        """Have the scene open and set up."""
+        started = time.monotonic()
+        workspace = self._slot.workspace(self._scene)
+        warm = self._slot.warm
+        ended_call(self._lease, lambda: warm.load(self._scene, workspace), expected_s=None)
+        ended_call(self._lease, lambda: warm.prepare(self._scene, samples=self._claim.samples), expected_s=None)
+        self._fresh = warm.fresh
+        self._load_s = time.monotonic() - started if self._fresh else 0.0
+
+    def _render(self) -> None:
+        """Render sub-passes until nothing is left or the lease says stop; commit what was rendered in any case."""
+        attributes = {BLENDER_ATTRIBUTE: self._scene.blender}
+        collector = Collector(self, folder=self._slot.scratch, cadence=self._cadence(), attributes=attributes)
+        try:
+            while self._lease.halt is None and (left := pace.clipped(self._left, self._lease.stop_at)):
+                self._left = left
+                collector.add(self._sub_pass(self._next_count(left[0].count, collector.io_s)))
+        finally:
+            if self._lease.dropped.is_set():
+                collector.drop()
+            else:
+                collector.finish()
+
+    def _sub_pass(self, count: int) -> SubPass:
+        """Render the next `count` samples."""
+        offset, expected = self._left[0].offset, self._sample_s()
+        started = time.monotonic()
+        files = ended_call(
+            self._lease,
+            lambda: self._slot.warm.render(
+                frame=self._claim.frame,
+                offset=offset,
+                count=count,
+                total=self._claim.samples,
+                output=self._slot.scratch / f"pass-{offset}.exr",
+                on_event=self._note_progress,
+            ),
+            expected_s=None if expected is None else expected * count,
+        )
+        self._calls.append((count, time.monotonic() - started))
+        self._left = pace.without_first(self._left, count)
+        self._rendered, self._running = self._rendered + count, 0
+        return self._described(offset, count, files)
+
+    def _described(self, offset: int, count: int, files: tuple[PassFile, ...]) -> SubPass:
+        rest = sum(r.count for r in pace.clipped(self._left, self._lease.stop_at))
+        sample_s = self._sample_s()
+        # The picture that people expect is that of the scene's first view layer.
+        first_layer = self._scene.layers[0].name if self._scene.layers else ""
+        ordered = tuple(sorted(files, key=lambda file: first_layer not in file.weights))
+        return SubPass(offset, count, ordered, more=rest > 0, rest_s=None if sample_s is None else rest * sample_s)
+
+    def _note_progress(self, event: Mapping[str, Any]) -> None:
+        if event.get("event") == "samples":
+            self._running = int(event["done"])
+
+    def _next_count(self, left: int, io_s: float) -> int:
+        return pace.sub_pass_samples(
+            left,
+            sample_s=self._sample_s(),
+            sub_pass_s=pace.stretched_sub_pass_s(self._claim.sub_pass_s, io_s=io_s),
+            one_call=self._claim.one_call,
+            adaptive=self._claim.adaptive,
+        )
+
+    def _sample_s(self) -> float | None:
+        """Seconds per sample: this chunk's own measure, else this machine's, else the farm's."""
+        known = self._slot.sample_s(self._scene.job) or self._claim.sample_s
+        return pace.measured_sample_s(self._calls, fresh=self._fresh, known_sample_s=known)
+
+    def _cadence(self) -> Cadence:
+        return Cadence(
+            preview_interval_s=self._claim.preview_interval_s,
+            segment_interval_s=self._claim.segment_interval_s,
+            whole_frame=sum(r.count for r in self._left) == self._claim.samples,
+            adaptive=self._claim.adaptive,
+        )
+
+    def _end(self) -> Outcome:
+        """Report what was reached."""
+        halt = self._lease.halt
+        if halt is not None and halt.drops_work:
+            return Outcome.DROPPED
+        if pace.clipped(self._left, self._lease.stop_at):
+            self._fail(interruption_report(self._claim.token, halt.value if halt else "interrupted"))
+            return Outcome.INTERRUPTED if halt is Halt.SHUTDOWN else Outcome.DROPPED
+        report = self._report()
+        patiently(lambda: self._slot.client.done(self._chunk_id, report), stop=self._lease.dropped)
+        return Outcome.DONE
+
+    def _report(self) -> ChunkReport:
+        known = self._slot.sample_s(self._scene.job) or self._claim.sample_s
+        render_s, sync_s = pace.split_time(self._calls, fresh=self._fresh, known_sample_s=known)
+        if self._rendered:
+            self._slot.remember_sample_s(self._scene.job, render_s / self._rendered)
+        return ChunkReport(
+            token=self._claim.token, render_s=render_s, load_s=self._load_s + sync_s, samples=self._rendered
+        )
+
+    def _fail(self, report: FailureReport) -> Outcome:
+        last_word(lambda: self._slot.client.failed(self._chunk_id, report), slot=self._slot)
+        return Outcome.DROPPED

@@ -1,0 +1,74 @@
+"""What one agent keeps from task to task: its connection, its workspaces and its one warm Blender."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+from blendnet.agent.blob_cache import BlobCache
+from blendnet.agent.warm import WarmScene
+from blendnet.agent.workspace import Workspace, Workspaces
+from blendnet.client import AgentClient
+from blendnet.errors import FarmError
+from blendnet.messages import SceneFiles
+from blendnet.settings import Settings
+from blendnet.storage.files import FileStore
+
+REMEMBERED_JOBS = 100
+"""Jobs whose time per sample on this machine is remembered."""
+
+
+class Slot:
+    """One at a time: the tasks of an agent run one after the other. A context manager that ends Blender."""
+
+    def __init__(self, settings: Settings, client: AgentClient, *, shutdown: threading.Event | None = None) -> None:
+        """`shutdown` is set once this agent is told to end. Raises FarmError when the settings name no agent."""
+        if settings.agent_dir is None or not settings.agent_name:
+            raise FarmError("an agent needs a name and a folder: set BLENDNET_AGENT_NAME and BLENDNET_AGENT_DIR")
+        self.name = settings.agent_name
+        self.client = client
+        self.settings = settings
+        self.shutdown = shutdown or threading.Event()
+        self.folder = settings.agent_dir
+        self.scratch = _emptied(self.folder / "scratch")
+        """For files of the running task."""
+        self.cache = BlobCache(
+            settings.blob_cache_dir or self.folder / "cache",
+            limit_bytes=settings.blob_cache_bytes,
+            local_store=FileStore(settings.local_store_dir) if settings.local_store_dir else None,
+        )
+        self.workspaces = Workspaces(self.folder / "workspaces", self.cache)
+        self.warm = WarmScene(settings, folder=self.folder / "blender", log_path=self.folder / "blender.log")
+        self._sample_s: dict[str, float] = {}
+
+    def __enter__(self) -> Slot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.warm.close()
+
+    def workspace(self, files: SceneFiles) -> Workspace:
+        """The tree of a job's files. Raises what Workspaces.get raises."""
+        return self.workspaces.get(files, self.client.download)
+
+    def sample_s(self, job: str) -> float | None:
+        """Seconds per sample of a job as measured on this machine; None before the first measurement."""
+        return self._sample_s.get(job)
+
+    def remember_sample_s(self, job: str, sample_s: float) -> None:
+        """Keep a measurement for the next chunks of the job."""
+        self._sample_s.pop(job, None)
+        self._sample_s[job] = sample_s
+        while len(self._sample_s) > REMEMBERED_JOBS:
+            del self._sample_s[next(iter(self._sample_s))]
+
+
+def _emptied(folder: Path) -> Path:
+    """An empty folder: what a killed predecessor left is of no use."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

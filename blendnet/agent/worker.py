@@ -1,0 +1,108 @@
+"""`python -m blendnet.agent.worker`: the Celery worker of an agent. One slot; the pool child holds one warm Blender.
+
+Told to end (SIGTERM, SIGINT, SIGQUIT) it takes no more work, lets the running task give back what it has, and ends
+within STOP_LIMIT_S; told twice, at once. Killed, it takes its pool child and Blender along.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from celery import signals
+from celery.worker import state
+
+from blendnet.agent.child import CHILD, Lifeline
+from blendnet.agent.reporter import Reporter, end_with_parent
+from blendnet.celery_app import AGENT_QUEUES, app
+from blendnet.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+STOP_LIMIT_S = 15.0
+"""A worker that is told to end is gone after so long, whatever its task does."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+class Worker:
+    """The main process: its lifeline to the pool child, its reports, its end."""
+
+    def __init__(self) -> None:
+        self._settings = get_settings()
+        self._lifeline = Lifeline()
+        self._reporter: Reporter | None = None
+        self._wake_fd = -1
+
+    def run(self) -> None:
+        """Work until told to end."""
+        end_with_parent()
+        signals.worker_process_init.connect(self._on_child_start)
+        signals.worker_process_shutdown.connect(self._on_child_end)
+        signals.worker_ready.connect(self._on_ready)
+        # One line per HTTP request hides everything else.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        try:
+            app.worker_main(arguments(self._settings.agent_name, self._settings.log_level))
+        finally:
+            if self._reporter is not None:
+                self._reporter.close()
+
+    def _on_child_start(self, **_: Any) -> None:
+        # Signals to the whole group are the main process's business. Not SIG_IGN: Blender would inherit that.
+        for number in STOP_SIGNALS:
+            signal.signal(number, _leave_to_main_process)
+        CHILD.begin(self._lifeline)
+
+    def _on_child_end(self, **_: Any) -> None:
+        CHILD.end()
+
+    def _on_ready(self, sender: Any, **_: Any) -> None:
+        read_fd, self._wake_fd = os.pipe()
+        sender.hub.add_reader(read_fd, os.read, read_fd, 1)
+        # Celery's own handlers wait for tasks as long as they take, or throw them away.
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_stop_signal)
+        self._reporter = Reporter(self._settings)
+        self._reporter.start()
+
+    def _on_stop_signal(self, number: int, _: FrameType | None) -> None:
+        if state.should_stop is not None:
+            os._exit(1)
+        state.should_stop = 0
+        self._lifeline.cut()
+        if self._reporter is not None:
+            self._reporter.draining()
+        limit = threading.Timer(STOP_LIMIT_S, os._exit, (1,))
+        limit.daemon = True
+        limit.start()
+        # The event loop looks at should_stop when something happens.
+        os.write(self._wake_fd, b"!")
+
+
+def arguments(name: str, log_level: str) -> list[str]:
+    """Celery's command line for an agent. PURE."""
+    return [
+        "worker",
+        *("--queues", ",".join(AGENT_QUEUES)),
+        *("--hostname", f"{name or 'agent'}@%h"),
+        *("--loglevel", log_level),
+        "--without-gossip",
+        "--without-mingle",
+    ]
+
+
+def _leave_to_main_process(number: int, _: FrameType | None) -> None:
+    logger.debug("signal %d is left to the main process", number)
+
+
+def main() -> None:
+    """Run an agent until it is told to end."""
+    Worker().run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Workspaces: the tree of a job's files as its scene expects them, made of links into the blob cache."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from blendnet.agent.blob_cache import BlobCache, Download
+from blendnet.messages import FileEntry, SceneFiles
+
+KEEP = 4
+"""Workspaces that stay, most recently used first: jobs that take turns need not rebuild theirs."""
+DOWNLOADS = 6
+"""Files fetched at once."""
+POINT_CACHE_PREFIX = "blendcache_"
+"""Folders that Blender itself writes to while it renders: they get their own copies, shared blobs stay untouched."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A complete tree on this machine. Its key is its content: equal files make the same workspace in every job."""
+
+    key: str
+    tree: Path
+    scene: Path
+    """The .blend to open."""
+
+
+class Workspaces:
+    """The workspaces of one agent. Not shared between processes: the blobs below them are."""
+
+    def __init__(self, folder: Path, cache: BlobCache, *, keep: int = KEEP) -> None:
+        self._folder = folder
+        self._cache = cache
+        self._keep = keep
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, files: SceneFiles, download: Download) -> Workspace:
+        """The workspace of these files, built if needed; those not used for longest are removed.
+
+        Raises what BlobCache.place and `download` raise.
+        """
+        key = tree_key(files.files)
+        tree = self._folder / key
+        if not tree.is_dir():
+            self._build(tree, files.files, download)
+            self._cache.trim()
+        tree.touch()
+        self._remove_unused()
+        return Workspace(key, tree, tree / files.scene)
+
+    def _build(self, tree: Path, files: list[FileEntry], download: Download) -> None:
+        """Build beside and rename: a workspace that exists is complete."""
+        unfinished = self._folder / f"{uuid.uuid4().hex}.new"
+        try:
+            for folder in {(unfinished / entry.path).parent for entry in files}:
+                folder.mkdir(parents=True, exist_ok=True)
+            with ThreadPoolExecutor(DOWNLOADS) as pool:
+                for _ in pool.map(lambda entry: self._place(entry, unfinished, download), files):
+                    pass
+            unfinished.rename(tree)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+    def _place(self, entry: FileEntry, root: Path, download: Download) -> None:
+        self._cache.place(entry, root / entry.path, download, own_copy=is_written_by_blender(entry.path))
+
+    def _remove_unused(self) -> None:
+        newest_first = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in newest_first[self._keep :]:
+            shutil.rmtree(path)
+
+
+def tree_key(files: list[FileEntry]) -> str:
+    """Name of the tree these files make: a hash of all paths and contents."""
+    lines = sorted(f"{entry.sha256} {entry.path}\n" for entry in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
+
+
+def is_written_by_blender(path: str) -> bool:
+    """True for files of point caches on disk, which Blender may write while it renders."""
+    return any(part.startswith(POINT_CACHE_PREFIX) for part in PurePosixPath(path).parts[:-1])

@@ -1,0 +1,57 @@
+"""The Celery tasks: thin, idempotent, with ids for arguments. What a task is about is in the ledger, not here.
+
+Results are the same for every run of the same task, so that a chord counts a task once however often it ran. Only
+finished work returns a result; anything else leaves the chord waiting, and the ledger publishes the task again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.exceptions import Ignore, Reject
+
+from blendnet.agent import finish, render
+from blendnet.agent.attempt import Outcome
+from blendnet.agent.child import CHILD
+from blendnet.celery_app import app
+
+Result = dict[str, str]
+
+
+@app.task(name="blendnet.render_chunk", bind=True)
+def render_chunk(self: Any, chunk_id: str) -> Result:
+    """Render what is left of a chunk."""
+    with CHILD.busy() as slot:
+        return _result(render.render_chunk(slot, chunk_id, task=self.request.id or ""), {"chunk": chunk_id})
+
+
+@app.task(name="blendnet.finish_frame", bind=True)
+def finish_frame(self: Any, frame_id: str) -> Result:
+    """Composite a merged frame."""
+    with CHILD.busy() as slot:
+        return _result(finish.finish_frame(slot, frame_id, task=self.request.id or ""), {"frame": frame_id})
+
+
+@app.task(name="blendnet.encode_job", bind=True)
+def encode_job(self: Any, job_id: str) -> Result:
+    """Make the video of a job."""
+    with CHILD.busy() as slot:
+        return _result(finish.encode_job(slot, job_id, task=self.request.id or ""), {"job": job_id})
+
+
+@app.task(name="blendnet.merge_frame")
+def merge_frame(frame_id: str) -> Result:
+    """Merge the segments of a frame: in the Manager's control worker, where they are."""
+    from blendnet.manager import merging
+
+    merging.merge_frame(frame_id)
+    return {"frame": frame_id}
+
+
+def _result(outcome: Outcome, result: Result) -> Result:
+    """The task's result. Raises Ignore or Reject when there is none (yet)."""
+    if outcome is Outcome.INTERRUPTED:
+        raise Reject("this agent ends", requeue=True)
+    if outcome is Outcome.DROPPED:
+        raise Ignore
+    return result
