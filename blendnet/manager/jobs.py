@@ -2,91 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from blendnet.manager.agents import AgentBook
+from blendnet.manager.chunks import ChunkWork, PreviewFile
+from blendnet.manager.finishes import EncodeWork
+from blendnet.manager.ledger import Ledger
+from blendnet.manager.merges import MergeWork, MergeWorkPart
+from blendnet.manager.schedule import Schedule
+from blendnet.manager.steering import Steering
+from blendnet.manager.views import Views
+from blendnet.messages import JobSubmission, JobView
+from blendnet.settings import Settings
+from blendnet.storage.files import FileStore
 
-from blendnet.messages import (
-    AgentReport,
-    AgentView,
-    Blob,
-    ChunkAnswer,
-    ChunkClaim,
-    ChunkReport,
-    ChunkView,
-    ClaimRequest,
-    EncodeClaim,
-    EventView,
-    FailureReport,
-    FinishClaim,
-    FrameView,
-    JobSubmission,
-    JobView,
-    ResultView,
-)
+LEDGER_FILE = "ledger.sqlite"
+STORE_FOLDER = "store"
+
+__all__ = ["Farm", "MergeWork", "PreviewFile", "open_farm"]
 
 
-@dataclass(frozen=True)
-class PreviewFile:
-    """The newest preview of a chunk."""
+class Farm(AgentBook, ChunkWork, EncodeWork, MergeWorkPart, Schedule, Steering, Views):
+    """All parts together. Thread-safe; every call is one short transaction.
 
-    path: Path
-    samples: int
-
-
-class Farm:
-    """Thread-safe; every call is one short transaction. Times are seconds since the epoch on the Manager's clock.
-
-    Raises NotFound for unknown ids, LeaseLost for old tokens, Conflict for what the state does not allow.
+    Times (`now`) are seconds since the epoch on the Manager's clock. Calls raise NotFound for unknown ids, LeaseLost
+    for old tokens, and Conflict for what the state does not allow.
     """
 
-    def __init__(self, ledger: Any, store: Any, settings: Any) -> None:
-        self.ledger, self.store, self.settings = ledger, store, settings
+    def submit(self, submission: JobSubmission, now: float) -> JobView:
+        """Take a job in: checked, planned, every frame and chunk written. Raises UserError and its kinds."""
+        return self.job(self._accept(submission, now))
 
-    # jobs
-    def submit(self, submission: JobSubmission, now: float) -> JobView: raise NotImplementedError
-    def job(self, job_id: str) -> JobView: raise NotImplementedError
-    def jobs(self) -> list[JobView]: raise NotImplementedError
-    def frames(self, job_id: str, after: int = -1, limit: int = 1000) -> list[FrameView]:
-        """A page of frames in the job's order; `after`: position (0-based) of the last frame already seen."""
-        raise NotImplementedError
-    def frame(self, job_id: str, number: int) -> FrameView: raise NotImplementedError
-    def chunks(self, frame_id: str) -> list[ChunkView]: raise NotImplementedError
-    def results(self, job_id: str) -> list[ResultView]: raise NotImplementedError
-    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[EventView]: raise NotImplementedError
-    def previews(self, frame_id: str) -> list[PreviewFile]: raise NotImplementedError
-    def pause(self, job_id: str, now: float) -> JobView: raise NotImplementedError
-    def resume(self, job_id: str, now: float) -> JobView: raise NotImplementedError
-    def cancel(self, job_id: str, now: float) -> JobView: raise NotImplementedError
-    def retry(self, job_id: str, now: float) -> JobView: raise NotImplementedError
-    def set_priority(self, job_id: str, priority: int, now: float) -> JobView: raise NotImplementedError
-    def remove(self, job_id: str) -> None: raise NotImplementedError
+    def pause(self, job_id: str, now: float) -> JobView:
+        """Agents commit what they have and go on with other jobs."""
+        self._pause(job_id, now)
+        return self.job(job_id)
 
-    # agents
-    def report(self, name: str, report: AgentReport, now: float) -> None: raise NotImplementedError
-    def agents(self) -> list[AgentView]: raise NotImplementedError
-    def agent_lost(self, name: str, now: float) -> int:
-        """Take every lease of that agent away at once. Returns how many."""
-        raise NotImplementedError
+    def resume(self, job_id: str, now: float) -> JobView:
+        """Go on with a paused job."""
+        self._resume(job_id, now)
+        return self.job(job_id)
 
-    # chunks
-    def claim(self, chunk_id: str, request: ClaimRequest, now: float) -> ChunkClaim: raise NotImplementedError
-    def heartbeat(self, chunk_id: str, token: int, now: float, done_samples: int = 0) -> ChunkAnswer: raise NotImplementedError
-    def commit(self, chunk_id: str, token: int, offset: int, count: int, blob: Blob, now: float) -> ChunkAnswer: raise NotImplementedError
-    def preview(self, chunk_id: str, token: int, samples: int, path: Path, now: float) -> ChunkAnswer: raise NotImplementedError
-    def done(self, chunk_id: str, report: ChunkReport, now: float) -> None: raise NotImplementedError
-    def failed(self, chunk_id: str, report: FailureReport, now: float) -> None: raise NotImplementedError
+    def cancel(self, job_id: str, now: float) -> JobView:
+        """End a job for good; `retry` would start it again."""
+        self._cancel(job_id, now)
+        return self.job(job_id)
 
-    # finish
-    def claim_finish(self, frame_id: str, request: ClaimRequest, now: float) -> FinishClaim: raise NotImplementedError
-    def heartbeat_finish(self, frame_id: str, token: int, now: float) -> ChunkAnswer: raise NotImplementedError
-    def add_result(self, frame_id: str, token: int, kind: str, path: str, blob: Blob, now: float) -> None: raise NotImplementedError
-    def done_finish(self, frame_id: str, token: int, now: float) -> None: raise NotImplementedError
-    def failed_finish(self, frame_id: str, report: FailureReport, now: float) -> None: raise NotImplementedError
+    def retry(self, job_id: str, now: float) -> JobView:
+        """Start what failed or was canceled again; committed samples are kept."""
+        self._retry(job_id, now)
+        return self.job(job_id)
 
-    # encode
-    def claim_encode(self, job_id: str, request: ClaimRequest, now: float) -> EncodeClaim: raise NotImplementedError
-    def heartbeat_encode(self, job_id: str, token: int, now: float) -> ChunkAnswer: raise NotImplementedError
-    def add_encode_result(self, job_id: str, token: int, kind: str, path: str, blob: Blob, now: float) -> None: raise NotImplementedError
-    def done_encode(self, job_id: str, token: int, now: float) -> None: raise NotImplementedError
-    def failed_encode(self, job_id: str, report: FailureReport, now: float) -> None: raise NotImplementedError
+    def set_priority(self, job_id: str, priority: int, now: float) -> JobView:
+        """Jobs of a higher priority get agents first."""
+        self._set_priority(job_id, priority, now)
+        return self.job(job_id)
+
+
+def ledger_url(settings: Settings) -> str:
+    """SQLAlchemy URL of the ledger: the one set, else a SQLite file in the data folder."""
+    return settings.ledger_url or f"sqlite:///{settings.data / LEDGER_FILE}"
+
+
+def open_farm(settings: Settings) -> Farm:
+    """The farm of a data folder. Any Manager process may open it."""
+    return Farm(Ledger(ledger_url(settings)), FileStore(settings.data / STORE_FOLDER), settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
@@ -36,6 +36,10 @@ class Agents(Access[AgentRow]):
     def unheard(self, before: float) -> list[AgentRow]:
         """Agents thought to be there that have not reported since `before`."""
         return self._all(self._select().where(_c.state.not_in(GONE), _c.seen_at < before))
+
+    def delete(self, name: str) -> None:
+        """Forget an agent."""
+        self._connection.execute(delete(tables.agents).where(_c.name == name))
 
     def count(self) -> int:
         """Agents that are there to take work."""

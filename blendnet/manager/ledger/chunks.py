@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select, update
@@ -31,16 +31,9 @@ class Chunks(Access[ChunkRow]):
         empty = {"job_id": job_id, "state": State.CREATED, "failed_on": []}
         self.insert(
             [
-                {
-                    **empty,
-                    "id": f"{frame}.c{index}",
-                    "frame_id": frame,
-                    "index": index,
-                    "offset": r.offset,
-                    "count": r.count,
-                }
+                {**empty, "id": f"{frame}.c{i}", "frame_id": frame, "place": i, "offset": r.offset, "count": r.count}
                 for frame in frames
-                for index, r in enumerate(ranges)
+                for i, r in enumerate(ranges)
             ]
         )
 
@@ -88,10 +81,24 @@ class Chunks(Access[ChunkRow]):
             statement = update(tables.chunks).where(_c.id == bindparam("chunk")).values(queued_at=now)
             self._connection.execute(statement, [{"chunk": chunk} for chunk in ids])
 
+    def publish(self, chunks: Sequence[ChunkRow], now: float) -> None:
+        """Queue `chunks` as the header of a chord, in this order. Raises TransitionError."""
+        for chunk in chunks:
+            check_transition(f"chunk {chunk.id}", CHUNK_TRANSITIONS, chunk.state, State.QUEUED)
+        values = {"state": State.QUEUED, "queued_at": now, "place": bindparam("header_place")}
+        statement = update(tables.chunks).where(_c.id == bindparam("chunk")).values(**values)
+        if chunks:
+            self._connection.execute(statement, [{"chunk": c.id, "header_place": i} for i, c in enumerate(chunks)])
+
+    def preview_paths(self, job_id: str) -> list[str]:
+        """Files of a job's previews."""
+        found = select(_c.preview_path).where(_c.job_id == job_id, _c.preview_path.is_not(None))
+        return list(self._connection.execute(found).scalars())
+
     def outstanding(self) -> dict[str, int]:
         """Job id -> chunks that are published or being rendered."""
         found = select(_c.job_id, func.count()).where(_c.state.in_((State.QUEUED, State.ACTIVE))).group_by(_c.job_id)
-        return dict(self._connection.execute(found).tuples())
+        return dict(self._connection.execute(found).all())
 
     def move_all(self, where: dict[str, str], old: tuple[State, ...], new: State, **values: Any) -> int:
         """Change the state of all chunks of a job or frame (`where`: column -> id) that are in one of `old`; how many.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from sqlalchemy import exists, or_, select, update
@@ -65,11 +66,22 @@ class Frames(Access[FrameRow]):
         stages = _c.stage.in_((Stage.MERGE, Stage.FINISH))
         return self._all(self._select().where(_c.state == State.ACTIVE, stages, _c.lease_until <= now))
 
+    def leased(self) -> list[FrameRow]:
+        """Frames that somebody merges or finishes."""
+        stages = _c.stage.in_((Stage.MERGE, Stage.FINISH))
+        return self._all(self._select().where(_c.state == State.ACTIVE, stages, _c.lease_until.is_not(None)))
+
     def leased_by(self, agent: str) -> list[FrameRow]:
         """Frames that an agent finishes."""
-        stages = _c.stage.in_((Stage.MERGE, Stage.FINISH))
-        held = (_c.agent == agent, _c.lease_until.is_not(None))
-        return self._all(self._select().where(_c.state == State.ACTIVE, stages, *held))
+        return [frame for frame in self.leased() if frame.agent == agent]
+
+    def reopen(self, job_id: str, now: float) -> None:
+        """Go on with frames of a retried job whose samples are all there: their merge or finish is due."""
+        for old, new in itertools.pairwise((State.CREATED, State.QUEUED, State.ACTIVE)):
+            check_transition("frame", FRAME_TRANSITIONS, old, new)
+        rendered = _c.stage.in_((Stage.MERGE, Stage.FINISH))
+        where = (_c.job_id == job_id, _c.state == State.CREATED, rendered)
+        self._connection.execute(update(tables.frames).where(*where).values(state=State.ACTIVE, due_at=now))
 
     def move_all(self, job_id: str, old: tuple[State, ...], new: State, **values: Any) -> int:
         """Change the state of all frames of a job that are in one of `old`; how many. Raises TransitionError."""

@@ -36,7 +36,7 @@ class Jobs(Access[JobRow]):
         """Render lane -> jobs on it that are not final."""
         lane = tables.jobs.c.lane
         open_jobs = tables.jobs.c.state.in_([state for state in State if not state.final])
-        return dict(self._connection.execute(select(lane, func.count()).where(open_jobs).group_by(lane)).tuples())
+        return dict(self._connection.execute(select(lane, func.count()).where(open_jobs).group_by(lane)).all())
 
     def encoding(self) -> list[JobRow]:
         """Running jobs that wait for their video or whose video is being made."""

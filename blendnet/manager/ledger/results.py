@@ -17,7 +17,10 @@ class Results:
         self._connection = connection
 
     def put(self, job_id: str, *, kind: str, path: str, blob: Blob, frame: tuple[str, int, int] | None = None) -> None:
-        """Note a result file, in place of one of the same kind and path; its blob is noted. `frame`: id, position, number."""
+        """Note a result file, in place of one of the same kind and path; its blob is noted.
+
+        `frame`: id, position and number of the frame it belongs to.
+        """
         self._connection.execute(delete(tables.results).where(_c.job_id == job_id, _c.kind == kind, _c.path == path))
         frame_id, position, number = frame or (None, None, None)
         values = {"job_id": job_id, "kind": kind, "path": path, "sha256": blob.sha256}

@@ -123,7 +123,8 @@ class ChunkRow:
     id: str
     frame_id: str
     job_id: str
-    index: int
+    place: int
+    """Place in the header of its frame's newest chord."""
     offset: int
     count: int
     state: State

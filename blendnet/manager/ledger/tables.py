@@ -135,7 +135,7 @@ chunks = Table(
     Column("id", Id, primary_key=True),
     Column("frame_id", Id, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
     Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
-    Column("index", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
     Column("offset", Integer, nullable=False),
     Column("count", Integer, nullable=False),
     Column("state", word(State), nullable=False),

@@ -1,0 +1,87 @@
+"""Agents: what they say of themselves, and what happens to their work when they are gone."""
+
+from __future__ import annotations
+
+from blendnet.manager.chunks import release
+from blendnet.manager.ledger import AgentRow, Transaction
+from blendnet.manager.part import FarmPart
+from blendnet.messages import AgentReport, AgentView
+
+STOPPED = "stopped"
+LOST = "lost"
+SILENCE_LEASES = 3
+"""An agent that reports nothing for so many lease times counts as lost."""
+
+
+class AgentBook(FarmPart):
+    """The part of the Farm that knows the agents."""
+
+    def report(self, name: str, report: AgentReport, now: float) -> None:
+        """Write down what an agent says of itself; one that says it stopped gives back all it holds."""
+        with self.ledger.write() as tx:
+            tx.agents.put(name, **report.model_dump(), seen_at=now, message="")
+            if report.state == STOPPED:
+                self._release_all(tx, name, "agent stopped", now)
+        self.changed.set()
+
+    def agents(self) -> list[AgentView]:
+        """All agents by name. Who holds a lease is busy, whatever it said last."""
+        with self.ledger.read() as tx:
+            work = {frame.agent: frame.id for frame in tx.frames.leased()}
+            work |= {chunk.agent: chunk.id for chunk in tx.chunks.active()}
+            return [_view(agent, work.get(agent.name)) for agent in tx.agents.all()]
+
+    def agent_lost(self, name: str, now: float) -> int:
+        """The agent is known to be gone: take every lease of it away at once. Returns how many."""
+        with self.ledger.write() as tx:
+            agent = tx.agents.get(name)
+            if agent is not None and agent.state != STOPPED:
+                tx.agents.update(agent, state=LOST)
+            released = self._release_all(tx, name, "agent lost", now)
+        self.changed.set()
+        return released
+
+    def forget_agent(self, name: str, now: float) -> None:
+        """Remove an agent that will not come back from the list."""
+        with self.ledger.write() as tx:
+            self._release_all(tx, name, "agent removed", now)
+            tx.agents.delete(name)
+
+    def mark_silent_agents(self, now: float) -> list[str]:
+        """Mark agents lost that have not reported for long; their names. Their leases run out by themselves."""
+        with self.ledger.read() as tx:
+            silent = tx.agents.unheard(now - SILENCE_LEASES * self.settings.lease_s)
+        if silent:
+            with self.ledger.write() as tx:
+                for agent in tx.agents.unheard(now - SILENCE_LEASES * self.settings.lease_s):
+                    tx.agents.update(agent, state=LOST)
+        return [agent.name for agent in silent]
+
+    def _release_all(self, tx: Transaction, name: str, why: str, now: float) -> int:
+        chunks, frames = tx.chunks.leased_by(name), tx.frames.leased_by(name)
+        for chunk in chunks:
+            release(tx, chunk, why)
+            self._log(tx, why, now=now, job=chunk.job_id, level="warning", chunk=chunk.id, agent=name)
+        for frame in frames:
+            tx.frames.update(frame, lease_until=None, due_at=now)
+            self._log(tx, why, now=now, job=frame.job_id, level="warning", frame=frame.number, agent=name)
+        jobs = [job for job in tx.jobs.encoding() if job.agent == name and job.lease_until is not None]
+        for job in jobs:
+            tx.jobs.update(job, lease_until=None, due_at=now)
+        return len(chunks) + len(frames) + len(jobs)
+
+
+def _view(agent: AgentRow, work: str | None) -> AgentView:
+    there = agent.state not in (STOPPED, LOST)
+    return AgentView(
+        name=agent.name,
+        state="busy" if work and agent.state == "idle" else agent.state,
+        host=agent.host,
+        pid=agent.pid if there else None,
+        blender_pid=agent.blender_pid if there else None,
+        blenders=agent.blenders,
+        devices=agent.devices,
+        chunk=work,
+        seen_at=agent.seen_at,
+        message=agent.message,
+    )

@@ -1,0 +1,279 @@
+"""Chunk attempts: claimed under a lease, committed segment by segment, given back, failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserError
+from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
+from blendnet.manager.lifecycle import fail_frame, given_up, start_frame, start_job
+from blendnet.manager.part import FarmPart
+from blendnet.messages import Blob, ChunkAnswer, ChunkClaim, ChunkReport, ClaimRequest, FailureReport
+from blendnet.models import Action, SampleRange, Stage, State
+
+INTERRUPTED = "interrupted"
+"""Kind of failure that is nobody's fault and never counted."""
+LOG_TAIL = 4000
+"""Characters of an agent's log that an event keeps."""
+
+
+@dataclass(frozen=True)
+class PreviewFile:
+    """The newest preview of a chunk."""
+
+    path: Path
+    samples: int
+
+
+class ChunkWork(FarmPart):
+    """The part of the Farm that agents render for."""
+
+    def claim(self, chunk_id: str, request: ClaimRequest, now: float) -> ChunkClaim:
+        """Begin an attempt if there is anything to render: the answer's state says so. Unknown ones are canceled."""
+        with self.ledger.write() as tx:
+            chunk = tx.chunks.get(chunk_id)
+            if chunk is None or chunk.state in (State.CANCELED, State.FAILED):
+                return ChunkClaim(state="canceled")
+            if chunk.state is State.COMPLETED:
+                return ChunkClaim(state="done")
+            job = tx.jobs.need(chunk.job_id)
+            if job.state is State.PAUSED:
+                _put_back(tx, chunk)
+                return ChunkClaim(state="later")
+            if chunk.leased(now) and chunk.agent != request.agent:
+                return ChunkClaim(state="later")
+            return self._lease(tx, job, chunk, request.agent, now)
+
+    def heartbeat(self, chunk_id: str, token: int, now: float, done_samples: int = 0) -> ChunkAnswer:
+        """Renew the lease. `done_samples`: samples of the chunk rendered by now, committed ones included."""
+        with self.ledger.write() as tx:
+            job, chunk = _attempt(tx, chunk_id, token)
+            if chunk.state is State.ACTIVE or _idle(chunk):
+                chunk = self._renew(tx, chunk, now, rendered=max(chunk.done, done_samples))
+            return _answer(job, chunk)
+
+    def commit(self, chunk_id: str, token: int, offset: int, count: int, blob: Blob, now: float) -> ChunkAnswer:
+        """Make [offset, offset+count) of the frame durable; the very same segment twice is fine.
+
+        Raises LeaseLost, Conflict when it overlaps another segment, UserError when it leaves the chunk, Retryable when
+        the blob is not stored.
+        """
+        try:
+            with self.ledger.write() as tx:
+                return self._commit(tx, chunk_id, token, SampleRange(offset, count), blob, now)
+        except BlendNetError:
+            with self.ledger.write() as tx:
+                tx.blobs.note([blob], now)  # Nothing refers to it: the sweep will remove it.
+            raise
+
+    def preview(self, chunk_id: str, token: int, samples: int, path: Path, now: float) -> ChunkAnswer:
+        """The newest preview of the chunk lies at `path` and shows `samples` samples."""
+        with self.ledger.write() as tx:
+            job, chunk = _attempt(tx, chunk_id, token)
+            if chunk.state is State.ACTIVE or _idle(chunk):
+                chunk = self._renew(tx, chunk, now)
+            if chunk.state in (State.ACTIVE, State.COMPLETED):
+                frame = tx.frames.need(chunk.frame_id)
+                shown = frame.preview_samples + samples - chunk.preview_samples
+                tx.frames.update(frame, preview_samples=shown)
+                tx.chunks.update(chunk, preview_path=str(path), preview_samples=samples)
+            return _answer(job, chunk)
+
+    def done(self, chunk_id: str, report: ChunkReport, now: float) -> None:
+        """End an attempt. What is not committed goes back; measured times are kept."""
+        with self.ledger.write() as tx:
+            job, chunk = _attempt(tx, chunk_id, report.token)
+            job = _measure(tx, job, report)
+            if chunk.state is State.COMPLETED:
+                what = f"samples {chunk.offset}-{chunk.offset + chunk.count} rendered in {report.render_s:.1f} s"
+                self._log_chunk(tx, chunk, what, now=now, agent=chunk.agent)
+            elif not chunk.state.final:
+                _put_back(tx, chunk)
+        self.changed.set()
+
+    def failed(self, chunk_id: str, report: FailureReport, now: float) -> None:
+        """End an attempt without success. Interruptions are not counted; too many failures fail the frame."""
+        with self.ledger.write() as tx:
+            job, chunk = _attempt(tx, chunk_id, report.token)
+            if not chunk.state.final:
+                self._fail(tx, job, chunk, report, now)
+        self.changed.set()
+
+    def _lease(self, tx: Transaction, job: JobRow, chunk: ChunkRow, agent: str, now: float) -> ChunkClaim:
+        again = chunk.lost or chunk.state is State.ACTIVE
+        if again:
+            job = tx.jobs.update(job, redelivered=job.redelivered + 1)
+        start_job(tx, job, now)
+        start_frame(tx, tx.frames.need(chunk.frame_id))
+        chunk = tx.chunks.walk(
+            chunk,
+            *((State.QUEUED,) if chunk.state is State.CREATED else ()),
+            State.ACTIVE,
+            token=chunk.token + 1,
+            agent=agent,
+            lease_until=now + self.settings.lease_s,
+            rendered=chunk.done,
+            lost=False,
+        )
+        self.changed.set()
+        return self._work(tx, job, chunk)
+
+    def _work(self, tx: Transaction, job: JobRow, chunk: ChunkRow) -> ChunkClaim:
+        segments = tx.segments.of_chunk(chunk.id)
+        return ChunkClaim(
+            state="render",
+            token=chunk.token,
+            frame=tx.frames.need(chunk.frame_id).number,
+            samples=job.samples,
+            left=[(gap.offset, gap.count) for gap in gaps(chunk.range, [s.range for s in segments])],
+            one_call=job.one_call,
+            adaptive=job.adaptive,
+            sample_s=job.sample_s,
+            preview_interval_s=self.settings.preview_interval_s,
+            segment_interval_s=self.settings.segment_interval_s,
+            sub_pass_s=self.settings.sub_pass_s,
+            lease_s=self.settings.lease_s,
+            scene=self._scene(tx, job),
+        )
+
+    def _renew(self, tx: Transaction, chunk: ChunkRow, now: float, **values: int) -> ChunkRow:
+        """Renew a lease, or take up again one that was taken away while nobody else began."""
+        steps = {State.ACTIVE: (), State.QUEUED: (State.ACTIVE,), State.CREATED: (State.QUEUED, State.ACTIVE)}
+        until = now + self.settings.lease_s
+        return tx.chunks.walk(chunk, *steps[chunk.state], lease_until=until, lost=False, **values)
+
+    def _commit(
+        self, tx: Transaction, chunk_id: str, token: int, samples: SampleRange, blob: Blob, now: float
+    ) -> ChunkAnswer:
+        job, chunk = _attempt(tx, chunk_id, token)
+        if chunk.state in (State.CANCELED, State.FAILED):
+            tx.blobs.note([blob], now)
+            return _answer(job, chunk)
+        known = _is_known(tx, chunk, samples)
+        if chunk.state is State.COMPLETED:
+            if known:
+                return _answer(job, chunk)
+            raise Conflict(f"chunk {chunk.id} is completed: samples {samples.offset}-{samples.end} are not part of it")
+        chunk = self._renew(tx, chunk, now)
+        if not known:
+            if not self.store.has(blob.sha256):
+                raise Retryable(f"segment {blob.sha256} of chunk {chunk.id} is not in the store: send it again")
+            chunk = self._add_segment(tx, job, chunk, samples, blob, now)
+        return _answer(job, chunk)
+
+    def _add_segment(
+        self, tx: Transaction, job: JobRow, chunk: ChunkRow, samples: SampleRange, blob: Blob, now: float
+    ) -> ChunkRow:
+        tx.blobs.note([blob], now)
+        owner = {"frame_id": chunk.frame_id, "chunk_id": chunk.id, "token": chunk.token, "agent": chunk.agent}
+        extent = {"offset": samples.offset, "count": samples.count, "sha256": blob.sha256}
+        tx.segments.insert([owner | extent | {"created_at": now}])
+        done = chunk.done + samples.count
+        completed = done == chunk.count
+        self._count_frame(tx, tx.frames.need(chunk.frame_id), samples.count, now)
+        tx.jobs.update(
+            job,
+            samples_done=job.samples_done + samples.count,
+            chunks_completed=job.chunks_completed + completed,
+        )
+        ending = {"state": State.COMPLETED, "lease_until": None, "message": ""} if completed else {}
+        return tx.chunks.update(chunk, done=done, rendered=max(done, chunk.rendered), **ending)
+
+    def _count_frame(self, tx: Transaction, frame: FrameRow, samples: int, now: float) -> None:
+        """Note committed samples; once all are there, the merge is due."""
+        covered = {}
+        if frame.done + samples == frame.samples:
+            # The chord has a moment to start the merge, unless it has fired before its time.
+            grace_s = 0 if frame.called_back else self.settings.chord_grace_s
+            covered = {"stage": Stage.MERGE, "due_at": now + grace_s, "failures": 0, "agent": None}
+        tx.frames.update(frame, done=frame.done + samples, segments=frame.segments + 1, **covered)
+
+    def _fail(self, tx: Transaction, job: JobRow, chunk: ChunkRow, report: FailureReport, now: float) -> None:
+        text = f"{report.kind}: {report.message}"
+        level = "info" if report.kind == INTERRUPTED else "error"
+        log = f"\n{report.log[-LOG_TAIL:]}" if report.log else ""
+        self._log_chunk(tx, chunk, text + log, now=now, agent=chunk.agent, level=level)
+        if report.kind == INTERRUPTED:
+            _put_back(tx, chunk, lost=True, message=text)
+            return
+        failures, failed_on = chunk.failures + 1, [*chunk.failed_on, chunk.agent or ""]
+        chunk = _put_back(tx, chunk, failures=failures, failed_on=failed_on, message=text)
+        if given_up(failures, failed_on, agents=tx.agents.count(), max_attempts=self.settings.max_attempts):
+            tx.chunks.update(chunk, state=State.FAILED)
+            samples = f"samples {chunk.offset}-{chunk.offset + chunk.count}"
+            fail_frame(tx, job, tx.frames.need(chunk.frame_id), f"{samples} failed {failures} times, last: {text}", now)
+
+    def _log_chunk(
+        self, tx: Transaction, chunk: ChunkRow, text: str, *, now: float, agent: str | None, level: str = "info"
+    ) -> None:
+        number = tx.frames.need(chunk.frame_id).number
+        self._log(tx, text, now=now, job=chunk.job_id, level=level, frame=number, chunk=chunk.id, agent=agent)
+
+
+def gaps(whole: SampleRange, covered: list[SampleRange]) -> list[SampleRange]:
+    """What of `whole` the ranges in `covered` (disjoint, ascending, inside it) leave open, ascending."""
+    found, offset = [], whole.offset
+    for part in covered:
+        if part.offset > offset:
+            found.append(SampleRange(offset, part.offset - offset))
+        offset = part.end
+    if offset < whole.end:
+        found.append(SampleRange(offset, whole.end - offset))
+    return found
+
+
+def release(tx: Transaction, chunk: ChunkRow, message: str) -> ChunkRow:
+    """Take a lease away from an agent that went silent. It may take it up again as long as nobody else began."""
+    return tx.chunks.update(chunk, state=State.CREATED, lease_until=None, lost=True, message=message)
+
+
+def _put_back(tx: Transaction, chunk: ChunkRow, **values: object) -> ChunkRow:
+    """The chunk waits for its next attempt; the last one is over for good."""
+    return tx.chunks.update(chunk, state=State.CREATED, lease_until=None, agent=None, rendered=chunk.done, **values)
+
+
+def _idle(chunk: ChunkRow) -> bool:
+    """True when the lease was taken away but nobody else has begun."""
+    return chunk.state in (State.CREATED, State.QUEUED) and chunk.agent is not None
+
+
+def _attempt(tx: Transaction, chunk_id: str, token: int) -> tuple[JobRow, ChunkRow]:
+    """The job and chunk of an attempt. Raises LeaseLost unless it is the newest one and was not given back."""
+    chunk = tx.chunks.get(chunk_id)
+    if chunk is None:
+        raise LeaseLost(f"chunk {chunk_id} is gone")
+    if chunk.token != token or not (chunk.state.final or chunk.agent is not None):
+        raise LeaseLost(f"attempt {token} of chunk {chunk_id} is over")
+    return tx.jobs.need(chunk.job_id), chunk
+
+
+def _answer(job: JobRow, chunk: ChunkRow) -> ChunkAnswer:
+    if chunk.state in (State.CANCELED, State.FAILED):
+        return ChunkAnswer(action=Action.CANCEL)
+    paused = job.state is State.PAUSED and chunk.state is not State.COMPLETED
+    return ChunkAnswer(action=Action.PAUSE if paused else Action.CONTINUE)
+
+
+def _is_known(tx: Transaction, chunk: ChunkRow, samples: SampleRange) -> bool:
+    """True when that very segment is committed. Raises UserError or Conflict when it cannot be."""
+    if samples.count < 1 or samples.offset < chunk.offset or samples.end > chunk.range.end:
+        raise UserError(f"samples {samples.offset}-{samples.end} are not inside chunk {chunk.id}")
+    shared = tx.segments.overlapping(chunk.frame_id, samples)
+    if shared and [s.range for s in shared] != [samples]:
+        raise Conflict(f"samples {samples.offset}-{samples.end} of chunk {chunk.id} overlap {_named(shared)}")
+    return bool(shared)
+
+
+def _named(segments: list[SegmentRow]) -> str:
+    return ", ".join(f"{s.offset}-{s.range.end}" for s in segments)
+
+
+def _measure(tx: Transaction, job: JobRow, report: ChunkReport) -> JobRow:
+    return tx.jobs.update(
+        job,
+        render_s=job.render_s + report.render_s,
+        render_samples=job.render_samples + report.samples,
+        load_s=job.load_s + report.load_s,
+        loads=job.loads + (report.load_s > 0),
+    )

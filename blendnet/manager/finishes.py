@@ -1,0 +1,206 @@
+"""Finishing frames and encoding videos: what agents do with Blender after the merge."""
+
+from __future__ import annotations
+
+from blendnet.errors import BlendNetError, LeaseLost, UserError
+from blendnet.manager.chunks import INTERRUPTED, LOG_TAIL
+from blendnet.manager.ledger import FrameRow, JobRow, Transaction
+from blendnet.manager.lifecycle import complete_frame, end_job, fail_frame
+from blendnet.manager.merges import held_frame
+from blendnet.manager.part import FarmPart
+from blendnet.messages import (
+    Blob,
+    ChunkAnswer,
+    ClaimRequest,
+    EncodeClaim,
+    FailureReport,
+    FinishClaim,
+    check_tree_path,
+)
+from blendnet.models import Stage, State
+
+
+class FinishWork(FarmPart):
+    """The part of the Farm that agents finish frames for."""
+
+    def claim_finish(self, frame_id: str, request: ClaimRequest, now: float) -> FinishClaim:
+        """Begin to finish a frame if it is merged: the answer's state says so. Never raises for unknown frames."""
+        with self.ledger.write() as tx:
+            frame = tx.frames.get(frame_id)
+            if frame is None or frame.state in (State.CANCELED, State.FAILED):
+                return FinishClaim(state="canceled")
+            if frame.state is State.COMPLETED:
+                return FinishClaim(state="done")
+            job = tx.jobs.need(frame.job_id)
+            taken = frame.leased(now) and frame.agent != request.agent
+            if frame.stage is not Stage.FINISH or job.state is State.PAUSED or taken:
+                return FinishClaim(state="later")
+            until = now + self.settings.lease_s
+            frame = tx.frames.update(frame, token=frame.token + 1, agent=request.agent, lease_until=until)
+            return self._finish_work(tx, job, frame)
+
+    def heartbeat_finish(self, frame_id: str, token: int, now: float) -> ChunkAnswer:
+        """Renew the lease. Raises LeaseLost, also when the frame was canceled."""
+        with self.ledger.write() as tx:
+            frame = held_frame(tx, frame_id, token, Stage.FINISH)
+            tx.frames.update(frame, lease_until=now + self.settings.lease_s)
+        return ChunkAnswer()
+
+    def add_result(self, frame_id: str, token: int, kind: str, path: str, blob: Blob, now: float) -> None:
+        """Note an output file of the frame; `path` lies inside the job's output folder. Raises LeaseLost."""
+        _check_path(path)
+        try:
+            with self.ledger.write() as tx:
+                frame = held_frame(tx, frame_id, token, Stage.FINISH)
+                tx.blobs.note([blob], now)
+                place = (frame.id, frame.position, frame.number)
+                tx.results.put(frame.job_id, kind=kind, path=path, blob=blob, frame=place)
+                tx.frames.update(frame, lease_until=now + self.settings.lease_s)
+        except BlendNetError:
+            self._note_unused(blob, now)
+            raise
+
+    def done_finish(self, frame_id: str, token: int, now: float) -> None:
+        """The frame's outputs are all stored. Raises LeaseLost."""
+        with self.ledger.write() as tx:
+            frame = tx.frames.get(frame_id)
+            if frame is not None and (frame.state, frame.token) == (State.COMPLETED, token):
+                return
+            frame = held_frame(tx, frame_id, token, Stage.FINISH)
+            job = tx.jobs.need(frame.job_id)
+            self._log(tx, "completed", now=now, job=job.id, frame=frame.number, agent=frame.agent)
+            complete_frame(tx, job, frame, now)
+        self.changed.set()
+
+    def failed_finish(self, frame_id: str, report: FailureReport, now: float) -> None:
+        """Finishing did not work. Interruptions are not counted; too many failures fail the frame. Raises LeaseLost."""
+        with self.ledger.write() as tx:
+            frame = held_frame(tx, frame_id, report.token, Stage.FINISH)
+            job = tx.jobs.need(frame.job_id)
+            counted = report.kind != INTERRUPTED
+            text = f"finish: {report.kind}: {report.message}"
+            self._log_failure(tx, job, report, text, now=now, frame=frame.number, agent=frame.agent)
+            failures = frame.failures + counted
+            due_at = now + failures * self.settings.reconcile_interval_s
+            frame = tx.frames.update(
+                frame, failures=failures, due_at=due_at, lease_until=None, agent=None, message=text
+            )
+            if failures >= self.settings.max_attempts:
+                fail_frame(tx, job, frame, f"gave up after {failures} attempts, last: {text}", now)
+
+    def _finish_work(self, tx: Transaction, job: JobRow, frame: FrameRow) -> FinishClaim:
+        assert frame.merged is not None
+        size_bytes = tx.blobs.size(frame.merged)
+        assert size_bytes is not None
+        return FinishClaim(
+            state="finish",
+            token=frame.token,
+            frame=frame.number,
+            merged=Blob(sha256=frame.merged, size_bytes=size_bytes),
+            output_name=job.output_name,
+            scene=self._scene(tx, job),
+            lease_s=self.settings.lease_s,
+        )
+
+    def _note_unused(self, blob: Blob, now: float) -> None:
+        """A stored blob that nothing refers to: the sweep will remove it."""
+        with self.ledger.write() as tx:
+            tx.blobs.note([blob], now)
+
+    def _log_failure(
+        self,
+        tx: Transaction,
+        job: JobRow,
+        report: FailureReport,
+        text: str,
+        *,
+        now: float,
+        agent: str | None,
+        frame: int | None = None,
+    ) -> None:
+        log = f"\n{report.log[-LOG_TAIL:]}" if report.log else ""
+        level = "info" if report.kind == INTERRUPTED else "error"
+        self._log(tx, text + log, now=now, job=job.id, level=level, frame=frame, agent=agent)
+
+
+class EncodeWork(FinishWork):
+    """The part of the Farm that agents encode videos for."""
+
+    def claim_encode(self, job_id: str, request: ClaimRequest, now: float) -> EncodeClaim:
+        """Begin to encode a job's video if its frames are done: the answer's state says so."""
+        with self.ledger.write() as tx:
+            job = tx.jobs.get(job_id)
+            if job is None or job.state in (State.CANCELED, State.FAILED):
+                return EncodeClaim(state="canceled")
+            if job.state is State.COMPLETED:
+                return EncodeClaim(state="done")
+            taken = job.leased(now) and job.agent != request.agent
+            if not job.encode or job.state is State.PAUSED or taken:
+                return EncodeClaim(state="later")
+            until = now + self.settings.lease_s
+            job = tx.jobs.update(job, token=job.token + 1, agent=request.agent, lease_until=until)
+            return EncodeClaim(
+                state="encode",
+                token=job.token,
+                images=tx.results.of_job(job.id, kind="image"),
+                output_name=job.output_name,
+                scene=self._scene(tx, job),
+                lease_s=self.settings.lease_s,
+            )
+
+    def heartbeat_encode(self, job_id: str, token: int, now: float) -> ChunkAnswer:
+        """Renew the lease. Raises LeaseLost, also when the job was canceled."""
+        with self.ledger.write() as tx:
+            tx.jobs.update(held_job(tx, job_id, token), lease_until=now + self.settings.lease_s)
+        return ChunkAnswer()
+
+    def add_encode_result(self, job_id: str, token: int, kind: str, path: str, blob: Blob, now: float) -> None:
+        """Note a file of the video. Raises LeaseLost."""
+        _check_path(path)
+        try:
+            with self.ledger.write() as tx:
+                job = held_job(tx, job_id, token)
+                tx.blobs.note([blob], now)
+                tx.results.put(job.id, kind=kind, path=path, blob=blob)
+                tx.jobs.update(job, lease_until=now + self.settings.lease_s)
+        except BlendNetError:
+            self._note_unused(blob, now)
+            raise
+
+    def done_encode(self, job_id: str, token: int, now: float) -> None:
+        """The video is stored: the job is completed. Raises LeaseLost."""
+        with self.ledger.write() as tx:
+            job = tx.jobs.get(job_id)
+            if job is not None and (job.state, job.token) == (State.COMPLETED, token):
+                return
+            job = end_job(tx, held_job(tx, job_id, token), State.COMPLETED, "", now)
+            self._log(tx, "video encoded", now=now, job=job.id, agent=job.agent)
+
+    def failed_encode(self, job_id: str, report: FailureReport, now: float) -> None:
+        """Encoding did not work. Interruptions are not counted; too many failures fail the job. Raises LeaseLost."""
+        with self.ledger.write() as tx:
+            job = held_job(tx, job_id, report.token)
+            text = f"encode: {report.kind}: {report.message}"
+            self._log_failure(tx, job, report, text, now=now, agent=job.agent)
+            failures = job.failures + (report.kind != INTERRUPTED)
+            due_at = now + failures * self.settings.reconcile_interval_s
+            job = tx.jobs.update(job, failures=failures, due_at=due_at, lease_until=None, agent=None)
+            if failures >= self.settings.max_attempts:
+                end_job(tx, job, State.FAILED, f"gave up after {failures} attempts, last: {text}", now)
+
+
+def held_job(tx: Transaction, job_id: str, token: int) -> JobRow:
+    """The job whose video attempt `token` makes. Raises LeaseLost."""
+    job = tx.jobs.get(job_id)
+    if job is None or job.state.final or not job.encode:
+        raise LeaseLost(f"job {job_id} does not want a video any more")
+    if job.token != token or job.agent is None:
+        raise LeaseLost(f"attempt {token} at the video of job {job_id} is over")
+    return job
+
+
+def _check_path(path: str) -> None:
+    try:
+        check_tree_path(path)
+    except ValueError as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,154 @@
+"""Merging frames: begun only when the samples are covered exactly, by one worker at a time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from blendnet.errors import LeaseLost
+from blendnet.manager.ledger import FrameRow, JobRow, Transaction
+from blendnet.manager.lifecycle import fail_frame
+from blendnet.manager.part import FarmPart
+from blendnet.messages import Blob
+from blendnet.models import SampleRange, Stage, State
+
+CONTROL = "control"
+"""Name under which the Manager's own worker holds leases."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A committed segment."""
+
+    sha256: str
+    offset: int
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeWork:
+    """What merging a frame takes."""
+
+    frame_id: str
+    token: int
+    number: int
+    samples: int
+    parts: tuple[Part, ...]
+    """Segments by offset; they cover [0, samples) exactly."""
+    layers: dict[str, int]
+    """View layer -> its samples."""
+    drop: tuple[str, ...]
+    """Channel prefixes that the result leaves out."""
+    adaptive: bool
+    lease_s: float
+
+
+class MergeWorkPart(FarmPart):
+    """The part of the Farm that the control worker merges for."""
+
+    def claim_merge(self, frame_id: str, now: float) -> MergeWork | None:
+        """Begin the merge; None when the samples are not all there, it is done, or somebody is at it."""
+        with self.ledger.write() as tx:
+            frame = tx.frames.get(frame_id)
+            if frame is None or frame.state is not State.ACTIVE or frame.stage in (Stage.FINISH, Stage.DONE):
+                return None
+            if frame.stage is Stage.RENDER:
+                # The chord has fired too early, for a chunk was delivered twice: it will not fire again.
+                tx.frames.update(frame, called_back=True)
+                return None
+            if frame.leased(now):
+                return None
+            until = now + self.settings.lease_s
+            frame = tx.frames.update(frame, token=frame.token + 1, lease_until=until, agent=CONTROL)
+            return self._merge_work(tx, tx.jobs.need(frame.job_id), frame)
+
+    def heartbeat_merge(self, frame_id: str, token: int, now: float) -> None:
+        """Renew the lease. Raises LeaseLost, also when the frame was canceled."""
+        with self.ledger.write() as tx:
+            frame = held_frame(tx, frame_id, token, Stage.MERGE)
+            tx.frames.update(frame, lease_until=now + self.settings.lease_s)
+
+    def done_merge(self, frame_id: str, token: int, blob: Blob, now: float) -> None:
+        """The merged frame is in the store. Raises LeaseLost."""
+        with self.ledger.write() as tx:
+            frame = held_frame(tx, frame_id, token, Stage.MERGE)
+            job = tx.jobs.need(frame.job_id)
+            tx.blobs.note([blob], now)
+            tx.frames.update(
+                frame,
+                stage=Stage.FINISH,
+                merged=blob.sha256,
+                lease_until=None,
+                agent=None,
+                failures=0,
+                due_at=now + self.settings.chord_grace_s,
+            )
+            path = f"{frame_file_name(job.output_name, frame.number)}_merged.exr"
+            place = (frame.id, frame.position, frame.number)
+            tx.results.put(job.id, kind="merged", path=path, blob=blob, frame=place)
+            self._log(tx, f"merged from {frame.segments} segments", now=now, job=job.id, frame=frame.number)
+
+    def failed_merge(self, frame_id: str, token: int, message: str, now: float, *, bad_segments: bool = False) -> None:
+        """The merge did not work. `bad_segments`: it never will; a retry renders the frame anew. Raises LeaseLost."""
+        with self.ledger.write() as tx:
+            frame = held_frame(tx, frame_id, token, Stage.MERGE)
+            job = tx.jobs.need(frame.job_id)
+            failures = frame.failures + 1
+            text = f"merge: {message}"
+            self._log(tx, text, now=now, job=job.id, level="error", frame=frame.number)
+            # Each failure waits a little longer for its next try.
+            due_at = now + failures * self.settings.reconcile_interval_s
+            values = {"failures": failures, "due_at": due_at, "start_over": bad_segments, "message": text}
+            frame = tx.frames.update(frame, lease_until=None, agent=None, **values)
+            if bad_segments or failures >= self.settings.max_attempts:
+                fail_frame(tx, job, frame, text, now)
+
+    def _merge_work(self, tx: Transaction, job: JobRow, frame: FrameRow) -> MergeWork:
+        segments = tx.segments.of_frame(frame.id)
+        if not covers([s.range for s in segments], frame.samples):
+            raise AssertionError(f"frame {frame.id} is in stage merge, but its segments do not cover it")
+        return MergeWork(
+            frame_id=frame.id,
+            token=frame.token,
+            number=frame.number,
+            samples=frame.samples,
+            parts=tuple(Part(s.sha256, s.offset, s.count) for s in segments),
+            layers=dict(job.layers),
+            drop=tuple(job.merge_only),
+            adaptive=job.adaptive,
+            lease_s=self.settings.lease_s,
+        )
+
+
+def covers(ranges: list[SampleRange], samples: int) -> bool:
+    """True when `ranges`, ascending, cover [0, samples) exactly once."""
+    end = 0
+    for part in ranges:
+        if part.offset != end:
+            return False
+        end = part.end
+    return end == samples
+
+
+def held_frame(tx: Transaction, frame_id: str, token: int, stage: Stage) -> FrameRow:
+    """The frame on which attempt `token` works in `stage`. Raises LeaseLost."""
+    frame = tx.frames.get(frame_id)
+    if frame is None or (frame.state, frame.stage) != (State.ACTIVE, stage):
+        raise LeaseLost(f"frame {frame_id} does not want a {stage.value} any more")
+    if frame.token != token or frame.agent is None:
+        raise LeaseLost(f"attempt {token} at frame {frame_id} is over")
+    return frame
+
+
+def frame_file_name(name: str, number: int) -> str:
+    """Blender's file name of a frame: the last run of '#' holds the number, four digits at the end if there is none."""
+    runs = list(re.finditer("#+", name))
+    if not runs:
+        return f"{name}{_padded(number, 4)}"
+    run = runs[-1]
+    return f"{name[: run.start()]}{_padded(number, len(run[0]))}{name[run.end() :]}"
+
+
+def _padded(number: int, digits: int) -> str:
+    """Zeros in front up to so many digits, the sign not counted."""
+    return f"{'-' if number < 0 else ''}{abs(number):0{digits}d}"

@@ -1,0 +1,65 @@
+"""What the parts of the Farm share: ledger, store, settings, and the signal that there is something to hand out."""
+
+from __future__ import annotations
+
+import threading
+
+from blendnet.manager.ledger import JobRow, Ledger, Transaction
+from blendnet.messages import LayerSamples, SceneFiles
+from blendnet.settings import Settings
+from blendnet.storage.files import FileStore
+
+SCENES_KEPT = 64
+
+
+class FarmPart:
+    """Base of the parts; holds no state of jobs: that is in the ledger."""
+
+    def __init__(self, ledger: Ledger, store: FileStore, settings: Settings) -> None:
+        self.ledger = ledger
+        self.store = store
+        self.settings = settings
+        self.changed = threading.Event()
+        """Set when the dispatcher may have something to do; it clears it."""
+        self.expected_agents = 0
+        """Agents that are being started: frames are planned for them before they report."""
+        self._scenes: dict[str, SceneFiles] = {}
+
+    def _slots(self, tx: Transaction) -> int:
+        """Agent slots to plan for, at least 1."""
+        return max(tx.agents.count(), self.expected_agents, 1)
+
+    def _log(
+        self,
+        tx: Transaction,
+        text: str,
+        *,
+        now: float,
+        job: str,
+        level: str = "info",
+        frame: int | None = None,
+        chunk: str | None = None,
+        agent: str | None = None,
+    ) -> None:
+        """Append a line to a job's log."""
+        keep = self.settings.max_events_per_job
+        tx.events.add(text, time=now, keep=keep, level=level, job=job, frame=frame, chunk=chunk, agent=agent)
+
+    def _scene(self, tx: Transaction, job: JobRow) -> SceneFiles:
+        """All an agent needs to open the job's scene. A submitted job's files never change, so it is read once."""
+        scene = self._scenes.get(job.id)
+        if scene is None:
+            if len(self._scenes) >= SCENES_KEPT:
+                self._scenes.clear()
+            scene = self._scenes[job.id] = SceneFiles(
+                job=job.id,
+                scene=job.scene,
+                root=job.root,
+                files=tx.jobs.files(job.id),
+                blender=job.blender,
+                device=job.device,
+                allow_scripts=job.allow_scripts,
+                resolution_percentage=job.resolution_percentage,
+                layers=[LayerSamples(name=name, samples=samples) for name, samples in job.layers],
+            )
+        return scene

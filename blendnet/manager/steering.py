@@ -1,0 +1,111 @@
+"""What people do with jobs: pause, resume, cancel, retry, reorder, remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blendnet.errors import Conflict
+from blendnet.manager.ledger import FrameRow, JobRow, Transaction
+from blendnet.manager.ledger.chunks import UNFINISHED
+from blendnet.manager.lifecycle import end_job, settle, start_job
+from blendnet.manager.part import FarmPart
+from blendnet.models import Stage, State
+
+UNFINISHED_FRAMES = (State.CREATED, State.QUEUED, State.ACTIVE)
+GIVEN_UP = (State.FAILED, State.CANCELED)
+
+
+class Steering(FarmPart):
+    """The part of the Farm that people steer jobs with."""
+
+    def _pause(self, job_id: str, now: float) -> None:
+        """Agents commit what they have and go on with other jobs. Raises TransitionError when the job has ended."""
+        with self.ledger.write() as tx:
+            tx.jobs.update(tx.jobs.need(job_id), state=State.PAUSED)
+            self._log(tx, "paused", now=now, job=job_id)
+
+    def _resume(self, job_id: str, now: float) -> None:
+        """Go on with a paused job; one that runs stays as it is."""
+        with self.ledger.write() as tx:
+            job = tx.jobs.need(job_id)
+            if job.state in (State.QUEUED, State.ACTIVE):
+                return
+            if job.state is not State.PAUSED:
+                raise Conflict(f"job {job_id} is {job.state.value}, not paused")
+            job = tx.jobs.update(job, state=State.QUEUED)
+            if tx.chunks.active(job_id):
+                start_job(tx, job, now)
+            self._log(tx, "resumed", now=now, job=job_id)
+        self.changed.set()
+
+    def _cancel(self, job_id: str, now: float) -> None:
+        """End a job; what is committed stays until the job is removed. Raises TransitionError when it is completed."""
+        with self.ledger.write() as tx:
+            job = tx.jobs.need(job_id)
+            if job.state is State.CANCELED:
+                return
+            end_job(tx, job, State.CANCELED, "canceled", now)
+            tx.frames.move_all(job_id, UNFINISHED_FRAMES, State.CANCELED, lease_until=None)
+            tx.chunks.move_all({"job_id": job_id}, UNFINISHED, State.CANCELED, lease_until=None)
+            self._log(tx, "canceled", now=now, job=job_id)
+
+    def _retry(self, job_id: str, now: float) -> None:
+        """Start what failed or was canceled again; committed samples are kept. Raises Conflict if there is nothing."""
+        with self.ledger.write() as tx:
+            job = tx.jobs.need(job_id)
+            again = tx.frames.in_state(job_id, *GIVEN_UP)
+            if not again and job.state not in GIVEN_UP:
+                raise Conflict(f"job {job_id} is {job.state.value} and has no failed frame: nothing to retry")
+            job = _start_over(tx, job, [frame for frame in again if frame.start_over])
+            fresh = {"failures": 0, "message": "", "agent": None, "lease_until": None}
+            tx.chunks.move_all({"job_id": job_id}, GIVEN_UP, State.CREATED, failed_on=[], lost=False, **fresh)
+            tx.frames.move_all(job_id, GIVEN_UP, State.CREATED, start_over=False, **fresh)
+            tx.frames.reopen(job_id, now)
+            states = {"state": State.QUEUED, "finished_at": None} if job.state.final else {}
+            job = tx.jobs.update(job, frames_failed=0, **fresh, **states)
+            settle(tx, job, now)
+            self._log(tx, f"retried: {len(again)} frames", now=now, job=job_id)
+        self.changed.set()
+
+    def _set_priority(self, job_id: str, priority: int, now: float) -> None:
+        """Jobs of a higher priority get agents first."""
+        with self.ledger.write() as tx:
+            tx.jobs.update(tx.jobs.need(job_id), priority=priority)
+            self._log(tx, f"priority {priority}", now=now, job=job_id)
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job that has ended, and delete its files that no other job uses. Raises Conflict while it runs."""
+        with self.ledger.write() as tx:
+            job = tx.jobs.need(job_id)
+            if not job.state.final:
+                raise Conflict(f"job {job_id} is {job.state.value}: cancel it before removing it")
+            previews, blobs = tx.chunks.preview_paths(job_id), tx.blobs.of_job(job_id)
+            tx.jobs.delete(job_id)
+            # While nobody else can write: a job submitted now must find its blobs, or find them missing.
+            for sha256 in tx.blobs.drop_unused(blobs):
+                self.store.delete(sha256)
+        self._scenes.pop(job_id, None)
+        for preview in previews:
+            Path(preview).unlink(missing_ok=True)
+
+    def sweep(self, before: float) -> int:
+        """Delete blobs that were noted before `before` and that nothing refers to; how many."""
+        with self.ledger.write() as tx:
+            unused = tx.blobs.drop_stale(before)
+            for sha256 in unused:
+                self.store.delete(sha256)
+        return len(unused)
+
+
+def _start_over(tx: Transaction, job: JobRow, frames: list[FrameRow]) -> JobRow:
+    """Drop the segments of frames that do not merge: all their samples are rendered again."""
+    for frame in frames:
+        chunks = {"frame_id": frame.id}
+        tx.segments.forget(frame.id)
+        completed = tx.chunks.move_all(chunks, (State.COMPLETED,), State.CREATED, done=0, rendered=0, agent=None)
+        tx.chunks.move_all(chunks, GIVEN_UP, State.CREATED, done=0, rendered=0, agent=None)
+        tx.frames.update(frame, stage=Stage.RENDER, done=0, segments=0)
+        job = tx.jobs.update(
+            job, samples_done=job.samples_done - frame.done, chunks_completed=job.chunks_completed - completed
+        )
+    return job

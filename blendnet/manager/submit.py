@@ -1,0 +1,187 @@
+"""Taking a job in: what is wrong with it is said here, before anything renders."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections import Counter
+from typing import Any
+
+from blendnet import exactness, planner
+from blendnet.celery_app import RENDER_LANES
+from blendnet.errors import MissingFiles, NotFound, SceneError, UserError
+from blendnet.manager.ledger import JobRow, Transaction
+from blendnet.manager.part import FarmPart
+from blendnet.messages import JobSettings, JobSubmission, SceneDescription
+from blendnet.models import SampleRange, Stage, State, Strategy
+
+NAMED_FILES = 20
+"""Files that an error text names at most."""
+
+
+class Submitting(FarmPart):
+    """The part of the Farm that accepts jobs."""
+
+    def _accept(self, submission: JobSubmission, now: float) -> str:
+        """Check a job and write it with all its frames and chunks; its id. Raises UserError and its kinds."""
+        check(submission)
+        self._check_blobs(submission)
+        with self.ledger.write() as tx:
+            # Again, now that nobody can remove a job and its blobs meanwhile.
+            self._check_blobs(submission)
+            job_id = self._write(tx, submission, now)
+        self.changed.set()
+        return job_id
+
+    def _check_blobs(self, submission: JobSubmission) -> None:
+        missing = [file.path for file in submission.files if not self._stored(file.sha256, file.size_bytes)]
+        if missing:
+            named = ", ".join(missing[:NAMED_FILES]) + (", ..." if len(missing) > NAMED_FILES else "")
+            raise MissingFiles(f"{len(missing)} files are not in the store, upload them first: {named}", tuple(missing))
+
+    def _stored(self, sha256: str, size_bytes: int) -> bool:
+        try:
+            return self.store.size(sha256) == size_bytes
+        except NotFound:
+            return False
+
+    def _write(self, tx: Transaction, submission: JobSubmission, now: float) -> str:
+        settings, scene = submission.settings, submission.description
+        slots = self._slots(tx)
+        strategy, reason = choose_strategy(settings, scene, slots=slots)
+        ranges = self._ranges(settings, scene, strategy, slots=slots)
+        job_id = base64.b32encode(secrets.token_bytes(5)).decode().lower()
+        job = {"id": job_id, "lane": _emptiest_lane(tx), "state": State.CREATED, "created_at": now}
+        job |= _counts(settings, len(ranges)) | _rules(settings, scene, strategy, reason) | _what(submission)
+        tx.jobs.insert([job])
+        tx.blobs.note(submission.files, now)
+        tx.jobs.add_files(job_id, submission.files)
+        self._write_frames(tx, job_id, settings, ranges)
+        tx.jobs.update(tx.jobs.need(job_id), state=State.QUEUED)
+        self._log(tx, f"submitted: {len(settings.frames)} frames of {settings.samples} samples", now=now, job=job_id)
+        self._log(tx, f"strategy {strategy.value}: {reason}", now=now, job=job_id)
+        return job_id
+
+    def _write_frames(self, tx: Transaction, job_id: str, settings: JobSettings, ranges: list[SampleRange]) -> None:
+        ids = {number: f"{job_id}.f{number}" for number in settings.frames}
+        empty: dict[str, Any] = {"job_id": job_id, "state": State.CREATED, "stage": Stage.RENDER}
+        empty |= {"samples": settings.samples, "chunks": len(ranges)}
+        tx.frames.insert(
+            [{**empty, "id": frame, "position": i, "number": n} for i, (n, frame) in enumerate(ids.items())]
+        )
+        tx.chunks.plan(job_id, ids.values(), ranges)
+
+    def _ranges(
+        self, settings: JobSettings, scene: SceneDescription, strategy: Strategy, *, slots: int
+    ) -> list[SampleRange]:
+        """The chunks of every frame while nothing is measured."""
+        if strategy is Strategy.FRAME:
+            return [SampleRange(0, settings.samples)]
+        return planner.plan_frame(
+            settings.samples,
+            slots=planner.frame_slots(slots, len(settings.frames)),
+            chunk_time_max_s=self.settings.chunk_time_max_s,
+            load_share_max=self.settings.load_share_max,
+            max_chunks=self.settings.max_chunks_per_frame,
+            chunk_samples=settings.chunk_samples,
+            default_chunk_samples=self.settings.chunk_samples,
+            minimum=exactness.minimum_chunk(scene),
+        )
+
+    def _replan(self, tx: Transaction, job: JobRow) -> list[SampleRange]:
+        """The chunks of a frame that nobody has worked on, by what is measured by now."""
+        return planner.plan_frame(
+            job.samples,
+            slots=planner.frame_slots(self._slots(tx), job.frames_total - job.frames_completed - job.frames_failed),
+            chunk_time_max_s=self.settings.chunk_time_max_s,
+            load_share_max=self.settings.load_share_max,
+            max_chunks=self.settings.max_chunks_per_frame,
+            sample_s=job.sample_s,
+            load_s=job.mean_load_s,
+            default_chunk_samples=self.settings.chunk_samples,
+            minimum=job.minimum_chunk,
+        )
+
+
+def check(submission: JobSubmission) -> None:
+    """Raise SceneError or UserError when the job could not be rendered, whatever the store holds."""
+    scene, settings = submission.description, submission.settings
+    if scene.engine != "CYCLES":
+        raise SceneError(
+            f"scene {scene.scene!r} renders with {scene.engine}, not Cycles: set the render engine to Cycles"
+        )
+    if not scene.has_camera:
+        raise SceneError(f"scene {scene.scene!r} has no camera: add one and make it the active camera")
+    if not scene.layers:
+        raise SceneError(f"scene {scene.scene!r} has no view layer that is used for rendering")
+    for what, values in (("frame", settings.frames), ("file", [file.path for file in submission.files])):
+        twice = [value for value, count in Counter(values).items() if count > 1]
+        if twice:
+            raise UserError(f"{what} {twice[0]} is listed more than once")
+    if submission.scene not in {file.path for file in submission.files}:
+        raise UserError(f"the scene {submission.scene!r} is not among the job's files")
+
+
+def choose_strategy(settings: JobSettings, scene: SceneDescription, *, slots: int) -> tuple[Strategy, str]:
+    """Whole frames or sample chunks, and why."""
+    if settings.strategy is Strategy.AUTO and settings.chunk_samples is not None:
+        return Strategy.SPLIT, f"chunks of {settings.chunk_samples} samples were asked for"
+    return planner.choose_strategy(
+        settings.strategy,
+        frames=len(settings.frames),
+        slots=slots,
+        samples=settings.samples,
+        exact=not exactness.obstacles(scene, samples=settings.samples),
+    )
+
+
+def layer_samples(scene: SceneDescription, samples: int) -> list[tuple[str, int]]:
+    """View layers with their samples when the frame gets `samples`: each keeps its share of the scene's number."""
+    return [(layer.name, max(1, round(layer.samples * samples / scene.samples))) for layer in scene.layers]
+
+
+def _counts(settings: JobSettings, chunks: int) -> dict[str, Any]:
+    frames = len(settings.frames)
+    return {"frames_total": frames, "samples_total": frames * settings.samples, "chunks_total": frames * chunks}
+
+
+def _rules(settings: JobSettings, scene: SceneDescription, strategy: Strategy, reason: str) -> dict[str, Any]:
+    """How the job is rendered and merged."""
+    assessment = exactness.assess(scene, strategy=strategy, samples=settings.samples)
+    return {
+        "strategy": strategy,
+        "strategy_reason": reason,
+        "exactness": assessment.exactness,
+        "reasons": list(assessment.reasons),
+        "one_call": exactness.one_call(scene, strategy, samples=settings.samples),
+        "adaptive": scene.adaptive,
+        "minimum_chunk": exactness.minimum_chunk(scene),
+        "samples": settings.samples,
+        "chunk_samples": settings.chunk_samples,
+        "layers": layer_samples(scene, settings.samples),
+        "merge_only": scene.merge_only,
+    }
+
+
+def _what(submission: JobSubmission) -> dict[str, Any]:
+    """What the job is, in the submitter's words."""
+    settings, scene = submission.settings, submission.description
+    return {
+        "name": submission.name,
+        "scene": submission.scene,
+        "root": submission.root,
+        "priority": settings.priority,
+        "blender": settings.blender,
+        "device": settings.device,
+        "allow_scripts": settings.allow_scripts,
+        "resolution_percentage": settings.resolution_percentage,
+        "width": scene.width,
+        "height": scene.height,
+        "movie": scene.movie,
+        "output_name": scene.output_name,
+    }
+
+
+def _emptiest_lane(tx: Transaction) -> int:
+    loads = tx.jobs.lane_loads()
+    return min(range(RENDER_LANES), key=lambda lane: loads.get(lane, 0))

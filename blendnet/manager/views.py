@@ -1,0 +1,145 @@
+"""The farm as people see it: rows made into messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blendnet import planner
+from blendnet.errors import NotFound
+from blendnet.manager.chunks import PreviewFile
+from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, Transaction
+from blendnet.manager.part import FarmPart
+from blendnet.messages import ChunkView, EventView, FrameView, JobView, ResultView
+
+MAX_PAGE = 10_000
+
+
+class Views(FarmPart):
+    """The part of the Farm that people look at. Every call sees one state of everything and waits for nobody."""
+
+    def job(self, job_id: str) -> JobView:
+        """A job. Raises NotFound."""
+        with self.ledger.read() as tx:
+            return self._job_view(tx, tx.jobs.need(job_id), tx.chunks.active(job_id))
+
+    def jobs(self) -> list[JobView]:
+        """Every job, oldest first."""
+        with self.ledger.read() as tx:
+            active: dict[str, list[ChunkRow]] = {}
+            for chunk in tx.chunks.active():
+                active.setdefault(chunk.job_id, []).append(chunk)
+            return [self._job_view(tx, job, active.get(job.id, [])) for job in tx.jobs.all()]
+
+    def frames(self, job_id: str, after: int = -1, limit: int = 1000) -> list[FrameView]:
+        """A page of a job's frames in its order; `after`: position of the last one already seen, from 0."""
+        with self.ledger.read() as tx:
+            tx.jobs.need(job_id)
+            return [frame_view(frame) for frame in tx.frames.page(job_id, after=after, limit=min(limit, MAX_PAGE))]
+
+    def frame(self, job_id: str, number: int) -> FrameView:
+        """The frame of a job with that number. Raises NotFound."""
+        with self.ledger.read() as tx:
+            frame = tx.frames.by_number(job_id, number)
+        if frame is None:
+            raise NotFound(f"job {job_id[:80]!r} has no frame {number}")
+        return frame_view(frame)
+
+    def chunks(self, frame_id: str) -> list[ChunkView]:
+        """The chunks of a frame by offset. Raises NotFound."""
+        with self.ledger.read() as tx:
+            tx.frames.need(frame_id)
+            return [chunk_view(chunk) for chunk in tx.chunks.of_frame(frame_id)]
+
+    def results(self, job_id: str, frame_id: str | None = None) -> list[ResultView]:
+        """Stored results of a job, or of one frame of it, in the order of its frames. Raises NotFound."""
+        with self.ledger.read() as tx:
+            tx.jobs.need(job_id)
+            return tx.results.of_job(job_id, frame_id=frame_id)
+
+    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[EventView]:
+        """Lines of a job's log with an id above `after`, oldest first. Raises NotFound."""
+        with self.ledger.read() as tx:
+            tx.jobs.need(job_id)
+            return tx.events.of_job(job_id, after=after, limit=min(limit, MAX_PAGE))
+
+    def previews(self, frame_id: str) -> list[PreviewFile]:
+        """The newest preview of every chunk of a frame that has one."""
+        with self.ledger.read() as tx:
+            chunks = tx.chunks.of_frame(frame_id)
+        return [PreviewFile(Path(c.preview_path), c.preview_samples) for c in chunks if c.preview_path]
+
+    def _job_view(self, tx: Transaction, job: JobRow, active: list[ChunkRow]) -> JobView:
+        done = job.samples_done + sum(in_flight(chunk) for chunk in active)
+        return JobView(
+            id=job.id,
+            name=job.name,
+            state=job.state,
+            priority=job.priority,
+            message=job.message,
+            blender=job.blender,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            width=job.width,
+            height=job.height,
+            samples=job.samples,
+            strategy=job.strategy,
+            strategy_reason=job.strategy_reason,
+            exactness=job.exactness,
+            reasons=job.reasons,
+            frames_total=job.frames_total,
+            frames_completed=job.frames_completed,
+            frames_failed=job.frames_failed,
+            samples_total=job.samples_total,
+            samples_done=done,
+            chunks_total=job.chunks_total,
+            chunks_completed=job.chunks_completed,
+            redelivered=job.redelivered,
+            agents=len({chunk.agent for chunk in active}),
+            remaining_s=None if job.state.final else self._remaining_s(tx, job, done),
+            movie=job.movie,
+        )
+
+    def _remaining_s(self, tx: Transaction, job: JobRow, samples_done: int) -> float | None:
+        return planner.remaining_s(
+            samples_left=job.samples_total - samples_done,
+            chunks_left=job.chunks_total - job.chunks_completed,
+            sample_s=job.sample_s,
+            slots=self._slots(tx),
+        )
+
+
+def in_flight(chunk: ChunkRow) -> int:
+    """Samples of a running attempt that are rendered and not committed yet."""
+    return max(0, min(chunk.rendered, chunk.count) - chunk.done)
+
+
+def frame_view(frame: FrameRow) -> FrameView:
+    """A frame for people."""
+    return FrameView(
+        id=frame.id,
+        number=frame.number,
+        position=frame.position,
+        state=frame.state,
+        stage=frame.stage,
+        samples=frame.samples,
+        done=frame.done,
+        chunks=frame.chunks,
+        segments=frame.segments,
+        message=frame.message,
+        preview_samples=frame.preview_samples,
+    )
+
+
+def chunk_view(chunk: ChunkRow) -> ChunkView:
+    """A chunk for people."""
+    return ChunkView(
+        id=chunk.id,
+        offset=chunk.offset,
+        count=chunk.count,
+        state=chunk.state,
+        done=chunk.done,
+        attempts=chunk.token,
+        agent=chunk.agent,
+        message=chunk.message,
+    )
