@@ -108,7 +108,7 @@ def _hint(error: click.ClickException) -> str:
 
 
 def _say_error(code: str, text: str, hint: str = "") -> None:
-    sentence = text if text.endswith((".", "\n", "`")) or "\n" in text else f"{text}."
+    sentence = text if text.endswith((".", "?", "`")) or "\n" in text else f"{text}."
     print(f"Error: {sentence} {hint}".rstrip(), file=sys.stderr)  # noqa: T201 - the last words of the program
     if "--json" in sys.argv[1:]:
         print(json.dumps({"error": {"code": code, "message": text}}))  # noqa: T201

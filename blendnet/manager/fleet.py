@@ -54,7 +54,7 @@ class LocalFleet:
     def __init__(
         self, *, farm: Farm, supervisor: Supervisor, logs: Path, clock: Callable[[], float], stop: Callable[[], None]
     ) -> None:
-        """`stop()` is called to end the farm and returns at once. Agents can be added once `use` has named a provider."""
+        """`stop()` ends the farm and returns at once. Agents can be added once `use` has named a provider."""
         self._farm = farm
         self._supervisor = supervisor
         self._logs = logs

@@ -1,0 +1,97 @@
+"""Agents as processes of this machine: the provider's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from blendnet.provision.base import free_names
+from blendnet.provision.local import AgentEnvironment, LocalProvider
+
+
+class Recorded:
+    """Processes that are only written down."""
+
+    def __init__(self) -> None:
+        self.environments: dict[str, Mapping[str, str]] = {}
+
+    def keep(
+        self, *, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, stop_timeout_s: float
+    ) -> int:
+        assert command[1:] == ["-m", "blendnet.agent.worker"]
+        assert log.name == f"{name}.log"
+        self.environments[name] = environment
+        return 1000 + len(self.environments)
+
+    def running(self) -> Mapping[str, int | None]:
+        return dict.fromkeys(self.environments, 1001)
+
+    def end(self, names: Sequence[str]) -> None:
+        for name in names:
+            self.environments.pop(name, None)
+
+
+@pytest.fixture
+def processes() -> Recorded:
+    return Recorded()
+
+
+@pytest.fixture
+def provider(processes: Recorded, tmp_path: Path) -> LocalProvider:
+    environment = AgentEnvironment(
+        data=tmp_path, manager_url="https://127.0.0.1:1", manager_ca=tmp_path / "ca.crt", manager_user="agent",
+        manager_password_file=tmp_path / "agent-password", broker_url="redis+socket:///s",
+        local_store_dir=tmp_path / "s",
+    )  # fmt: skip
+    return LocalProvider(processes, environment)
+
+
+def test_provider_lists_what_it_created(provider: LocalProvider) -> None:
+    provider.create(["agent-1", "agent-2"])
+    assert [instance.name for instance in provider.list()] == ["agent-1", "agent-2"]
+
+
+def test_creating_again_leaves_a_running_agent_alone(provider: LocalProvider, processes: Recorded) -> None:
+    provider.create(["agent-1"])
+    before = processes.environments["agent-1"]
+    provider.create(["agent-1"])
+    assert processes.environments["agent-1"] is before
+
+
+def test_destroying_may_be_repeated(provider: LocalProvider) -> None:
+    provider.create(["agent-1"])
+    provider.destroy(["agent-1", "agent-7"])
+    provider.destroy(["agent-1"])
+    assert list(provider.list()) == []
+
+
+def test_each_agent_has_a_name_and_folder_of_its_own_and_shares_the_cache(
+    provider: LocalProvider, processes: Recorded, tmp_path: Path
+) -> None:
+    provider.create(["agent-1", "agent-2"])
+    first, second = processes.environments["agent-1"], processes.environments["agent-2"]
+    assert (first["BLENDNET_AGENT_NAME"], second["BLENDNET_AGENT_NAME"]) == ("agent-1", "agent-2")
+    assert first["BLENDNET_AGENT_DIR"] != second["BLENDNET_AGENT_DIR"]
+    assert first["BLENDNET_BLOB_CACHE_DIR"] == second["BLENDNET_BLOB_CACHE_DIR"]
+
+
+def test_agents_get_no_password_but_the_agents_own(
+    provider: LocalProvider, processes: Recorded, tmp_path: Path
+) -> None:
+    provider.create(["agent-1"])
+    assert processes.environments["agent-1"]["BLENDNET_MANAGER_PASSWORD_FILE"] == str(tmp_path / "agent-password")
+
+
+@pytest.mark.parametrize(
+    ("taken", "count", "names"),
+    [
+        ([], 2, ["agent-1", "agent-2"]),
+        (["agent-1", "agent-3"], 2, ["agent-2", "agent-4"]),
+        (["agent-1"], 0, []),
+    ],
+    ids=["none", "gaps", "no-count"],
+)
+def test_new_agents_get_the_first_free_names(taken: list[str], count: int, names: list[str]) -> None:
+    assert free_names(taken, count) == names
