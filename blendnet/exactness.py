@@ -24,16 +24,26 @@ class Assessment:
 
     exactness: Exactness
     reasons: tuple[str, ...]
-    """What keeps the scene from being split exactly, each with the setting that would mend it; empty when exact."""
+    """What keeps the scene from being split exactly, each with the setting that would mend it, then what the farm does
+    in another way than one machine."""
 
 
 def assess(description: SceneDescription, *, strategy: Strategy, samples: int) -> Assessment:
     """Judge a scene that is rendered with `samples` samples a frame under `strategy`."""
     reasons = obstacles(description, samples=samples)
-    if not reasons:
-        return Assessment(Exactness.EXACT, ())
-    whole = strategy is Strategy.FRAME
-    return Assessment(Exactness.WHOLE_FRAMES if whole else Exactness.EQUAL_NOISE, reasons)
+    exactness = Exactness.EXACT
+    if reasons:
+        exactness = Exactness.WHOLE_FRAMES if strategy is Strategy.FRAME else Exactness.EQUAL_NOISE
+    return Assessment(exactness, reasons + _notes(description))
+
+
+def _notes(description: SceneDescription) -> tuple[str, ...]:
+    """What differs from one machine without being a matter of splitting."""
+    if description.time_limit_s <= 0:
+        return ()
+    return (
+        f"the scene's time limit of {description.time_limit_s:g} s is not applied: every frame gets all its samples",
+    )
 
 
 def obstacles(description: SceneDescription, *, samples: int) -> tuple[str, ...]:

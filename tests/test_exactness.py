@@ -104,3 +104,9 @@ def test_split_chunks_are_cut_into_sub_passes_unless_path_guiding_would_forget()
 def test_chunks_of_an_adaptive_scene_are_long_enough_for_it_to_work():
     assert minimum_chunk(described(adaptive=True)) == 16
     assert minimum_chunk(described()) == 1
+
+
+def test_time_limit_is_said_not_to_apply_and_costs_no_exactness():
+    assessment = assess(described(time_limit_s=90.0), strategy=Strategy.SPLIT, samples=128)
+    assert assessment.exactness is Exactness.EXACT
+    assert "time limit of 90 s is not applied" in assessment.reasons[0]
