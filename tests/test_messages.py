@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -79,6 +79,7 @@ def test_path_is_refused_when_it_leaves_the_tree_or_is_not_normalised(path):
         check_tree_path(path)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_path_joined_to_a_folder_stays_in_it_whatever_is_accepted(path):
     try:
