@@ -1,0 +1,133 @@
+"""The lease of an attempt, with a real thread and a heartbeat function."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from blendnet.agent.lease import Halt, Lease
+from blendnet.errors import LeaseLost, ManagerUnreachable, NotFound
+from blendnet.messages import ChunkAnswer
+from blendnet.models import Action
+
+LEASE_S = 0.3
+DEADLINE_S = 10.0
+
+
+def _until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.01)
+
+
+class Beats:
+    """Counts heartbeats; answers what it is told to."""
+
+    def __init__(self, answer: ChunkAnswer | Exception) -> None:
+        self.answer = answer
+        self.count = 0
+
+    def __call__(self) -> ChunkAnswer:
+        self.count += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Ended:
+    """Notes that a Blender call was to be ended."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def __call__(self) -> None:
+        self.event.set()
+
+
+def _lease(beats: Beats, ended: Ended | None = None, shutdown: threading.Event | None = None) -> Lease:
+    return Lease(beats, lease_s=LEASE_S, shutdown=shutdown or threading.Event(), end_call=ended or Ended())
+
+
+def test_lease_is_renewed_several_times_while_it_lasts() -> None:
+    beats = Beats(ChunkAnswer())
+    with _lease(beats) as lease:
+        _until(lambda: beats.count >= 3)
+    assert lease.halt is None
+
+
+def test_lease_survives_a_manager_that_does_not_answer() -> None:
+    beats = Beats(ManagerUnreachable("restarting"))
+    with _lease(beats) as lease:
+        _until(lambda: beats.count >= 2)
+    assert lease.halt is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "halt"),
+    [
+        (LeaseLost("token 1 is old"), Halt.LOST),
+        (NotFound("the job was removed"), Halt.CANCEL),
+        (ChunkAnswer(action=Action.CANCEL), Halt.CANCEL),
+        (ChunkAnswer(action=Action.PAUSE), Halt.PAUSE),
+    ],
+    ids=["lost", "removed", "canceled", "paused"],
+)
+def test_lease_halts_when_the_manager_says_so(answer: ChunkAnswer | Exception, halt: Halt) -> None:
+    with _lease(Beats(answer)) as lease:
+        _until(lambda: lease.halt)
+    assert lease.halt is halt
+    assert lease.dropped.is_set() is halt.drops_work
+
+
+@pytest.mark.parametrize(("expected_s", "ends"), [(None, True), (60.0, True), (0.5, False)])
+def test_lease_ends_a_call_that_a_cancelation_would_have_to_wait_for(expected_s: float | None, ends: bool) -> None:
+    ended = Ended()
+    with _lease(Beats(ChunkAnswer(action=Action.CANCEL)), ended) as lease:
+        with lease.calling(expected_s):
+            _until(lambda: lease.halt)
+            assert ended.event.wait(0.3) is ends
+
+
+def test_lease_ends_no_call_when_the_job_is_paused() -> None:
+    ended = Ended()
+    with _lease(Beats(ChunkAnswer(action=Action.PAUSE)), ended) as lease:
+        with lease.calling(60.0):
+            _until(lambda: lease.halt)
+            assert not ended.event.wait(0.3)
+
+
+def test_lease_ends_nothing_between_calls() -> None:
+    ended = Ended()
+    with _lease(Beats(LeaseLost("old")), ended) as lease:
+        with lease.calling(1.0):
+            pass
+        _until(lambda: lease.halt)
+        assert not ended.event.wait(0.3)
+
+
+def test_lease_halts_at_once_when_the_agent_ends() -> None:
+    shutdown = threading.Event()
+    with Lease(Beats(ChunkAnswer()), lease_s=60.0, shutdown=shutdown, end_call=Ended()) as lease:
+        shutdown.set()
+        _until(lambda: lease.halt)
+    assert lease.halt is Halt.SHUTDOWN
+    assert not lease.dropped.is_set()
+
+
+def test_lease_lost_counts_more_than_the_end_of_the_agent() -> None:
+    lease = _lease(Beats(ChunkAnswer()))
+    for reason in (Halt.SHUTDOWN, Halt.LOST, Halt.PAUSE):
+        lease.halted(reason)
+    assert lease.halt is Halt.LOST
+
+
+def test_lease_remembers_the_earliest_end_of_the_chunk() -> None:
+    lease = _lease(Beats(ChunkAnswer()))
+    for stop_at in (40, 30, 50):
+        lease.take(ChunkAnswer(action=Action.STOP, stop_at=stop_at))
+    assert lease.stop_at == 30
+    assert lease.halt is None

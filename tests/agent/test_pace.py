@@ -1,0 +1,159 @@
+"""The pure decisions of a running chunk, as tables."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blendnet.agent import pace
+from blendnet.models import SampleRange
+
+
+@pytest.mark.parametrize(
+    ("left", "sample_s", "one_call", "adaptive", "expected"),
+    [
+        pytest.param(100, None, False, False, 1, id="nothing measured: a probe"),
+        pytest.param(1, None, False, False, 1, id="one sample is left"),
+        pytest.param(100, None, False, True, 16, id="an adaptive probe needs 16 samples"),
+        pytest.param(20, None, False, True, 20, id="an adaptive rest below 16 is taken along"),
+        pytest.param(100, None, True, False, 100, id="one call"),
+        pytest.param(100, 10.0, True, True, 100, id="one call, however long"),
+        pytest.param(100, 0.01, False, False, 100, id="shorter than a sub-pass"),
+        pytest.param(100, 0.07, False, False, 100, id="7 s are one sub-pass, not 5 s and 2 s"),
+        pytest.param(100, 0.1, False, False, 50, id="two even halves"),
+        pytest.param(101, 0.1, False, False, 51, id="the first of two nearly even halves"),
+        pytest.param(100, 20.0, False, False, 1, id="a sample takes longer than a sub-pass"),
+        pytest.param(100, 20.0, False, True, 16, id="adaptive at least 16"),
+    ],
+)
+def test_sub_pass_samples_aims_at_even_parts(
+    left: int, sample_s: float | None, one_call: bool, adaptive: bool, expected: int
+) -> None:
+    count = pace.sub_pass_samples(left, sample_s=sample_s, sub_pass_s=5.0, one_call=one_call, adaptive=adaptive)
+    assert count == expected
+
+
+@given(
+    left=st.integers(1, 100_000),
+    sample_s=st.none() | st.floats(1e-6, 1e4),
+    sub_pass_s=st.floats(0.1, 100),
+    one_call=st.booleans(),
+    adaptive=st.booleans(),
+)
+def test_sub_pass_samples_always_goes_on_and_leaves_no_adaptive_rest(
+    left: int, sample_s: float | None, sub_pass_s: float, one_call: bool, adaptive: bool
+) -> None:
+    count = pace.sub_pass_samples(left, sample_s=sample_s, sub_pass_s=sub_pass_s, one_call=one_call, adaptive=adaptive)
+    assert 1 <= count <= left
+    if adaptive:
+        assert count == left or (count >= 16 and left - count >= 16)
+
+
+@pytest.mark.parametrize(
+    ("io_s", "expected"), [(0.0, 5.0), (0.25, 5.0), (0.5, 10.0), (5.0, 20.0)], ids=["none", "5 %", "10 %", "too much"]
+)
+def test_sub_pass_is_stretched_when_its_files_cost_much(io_s: float, expected: float) -> None:
+    assert pace.stretched_sub_pass_s(5.0, io_s=io_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("since_start_s", "since_preview_s", "more", "whole_frame", "expected"),
+    [
+        pytest.param(0.1, None, True, True, True, id="the first one at once"),
+        pytest.param(9.0, 2.0, True, True, False, id="too early for the next"),
+        pytest.param(9.0, 4.8, True, True, True, id="about an interval later"),
+        pytest.param(9.0, 6.0, False, True, False, id="the frame is done: the merged one comes"),
+        pytest.param(9.0, 6.0, False, False, True, id="the chunk is done: other chunks go on"),
+        pytest.param(0.3, None, False, False, False, id="a tiny chunk shows nothing"),
+    ],
+)
+def test_preview_is_due(
+    since_start_s: float, since_preview_s: float | None, more: bool, whole_frame: bool, expected: bool
+) -> None:
+    due = pace.preview_due(
+        since_start_s=since_start_s,
+        since_preview_s=since_preview_s,
+        interval_s=5.0,
+        more=more,
+        whole_frame=whole_frame,
+    )
+    assert due is expected
+
+
+@pytest.mark.parametrize(
+    ("since_commit_s", "rest_s", "expected"),
+    [
+        pytest.param(59.0, 500.0, False, id="too early"),
+        pytest.param(60.0, 500.0, True, id="time"),
+        pytest.param(60.0, None, True, id="time, nothing measured"),
+        pytest.param(60.0, 14.0, False, id="the rest comes along"),
+    ],
+)
+def test_segment_is_due(since_commit_s: float, rest_s: float | None, expected: bool) -> None:
+    assert pace.segment_due(since_commit_s=since_commit_s, interval_s=60.0, rest_s=rest_s) is expected
+
+
+@pytest.mark.parametrize(
+    ("rest_s", "waited_s", "grace_s", "expected"),
+    [
+        pytest.param(1.0, 0.0, 4.0, True, id="almost done"),
+        pytest.param(5.0, 0.0, 4.0, False, id="takes too long"),
+        pytest.param(-1.0, 2.0, 4.0, True, id="overdue, but there is time"),
+        pytest.param(-1.0, 4.0, 4.0, False, id="overdue, no time is left"),
+        pytest.param(None, 0.0, 4.0, False, id="nobody knows"),
+        pytest.param(None, 9.0, math.inf, True, id="as long as it takes"),
+    ],
+)
+def test_worth_waiting(rest_s: float | None, waited_s: float, grace_s: float, expected: bool) -> None:
+    assert pace.worth_waiting(rest_s=rest_s, waited_s=waited_s, grace_s=grace_s) is expected
+
+
+@pytest.mark.parametrize(
+    ("calls", "fresh", "known", "expected"),
+    [
+        pytest.param([], True, None, (0.0, 0.0), id="nothing rendered"),
+        pytest.param([(10, 5.0)], False, None, (5.0, 0.0), id="warm"),
+        pytest.param([(10, 5.0)], True, None, (5.0, 0.0), id="cold, nothing to compare with"),
+        pytest.param([(10, 5.0)], True, 0.2, (2.0, 3.0), id="cold, others know"),
+        pytest.param([(1, 3.1), (10, 1.0)], True, 9.0, (1.1, 3.0), id="cold, later calls know better"),
+        pytest.param([(1, 0.05), (10, 1.0)], True, None, (1.05, 0.0), id="never negative"),
+    ],
+)
+def test_time_splits_into_rendering_and_synchronising(
+    calls: list[tuple[int, float]], fresh: bool, known: float | None, expected: tuple[float, float]
+) -> None:
+    assert pace.split_time(calls, fresh=fresh, known_sample_s=known) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("calls", "fresh", "known", "expected"),
+    [
+        pytest.param([], False, None, None, id="nothing known"),
+        pytest.param([], False, 0.3, 0.3, id="others know"),
+        pytest.param([(2, 4.0)], True, 0.3, 0.3, id="a cold call says little"),
+        pytest.param([(2, 4.0)], True, None, 2.0, id="a cold call is better than nothing"),
+        pytest.param([(2, 4.0)], False, 0.3, 2.0, id="a warm call"),
+        pytest.param([(2, 4.0), (4, 4.0)], True, 0.3, 1.0, id="the last call counts"),
+    ],
+)
+def test_measured_sample_s(
+    calls: list[tuple[int, float]], fresh: bool, known: float | None, expected: float | None
+) -> None:
+    assert pace.measured_sample_s(calls, fresh=fresh, known_sample_s=known) == expected
+
+
+def test_ranges_are_clipped_where_the_chunk_now_ends() -> None:
+    left = [SampleRange(0, 10), SampleRange(20, 10)]
+    assert pace.clipped(left, None) == left
+    assert pace.clipped(left, 25) == [SampleRange(0, 10), SampleRange(20, 5)]
+    assert pace.clipped(left, 20) == [SampleRange(0, 10)]
+    assert pace.clipped(left, 0) == []
+
+
+def test_ranges_shrink_from_the_front() -> None:
+    left = [SampleRange(0, 10), SampleRange(20, 10)]
+    assert pace.without_first(left, 4) == [SampleRange(4, 6), SampleRange(20, 10)]
+    assert pace.without_first(left, 10) == [SampleRange(20, 10)]
