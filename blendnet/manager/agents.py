@@ -22,7 +22,7 @@ class AgentBook(FarmPart):
             tx.agents.put(name, **report.model_dump(), seen_at=now, message="")
             if report.state == STOPPED:
                 self._release_all(tx, name, "agent stopped", now)
-        self.changed.set()
+        self.changes.note()
 
     def agents(self) -> list[AgentView]:
         """All agents by name. Who holds a lease is busy, whatever it said last."""
@@ -38,7 +38,7 @@ class AgentBook(FarmPart):
             if agent is not None and agent.state != STOPPED:
                 tx.agents.update(agent, state=LOST)
             released = self._release_all(tx, name, "agent lost", now)
-        self.changed.set()
+        self.changes.note()
         return released
 
     def forget_agent(self, name: str, now: float) -> None:

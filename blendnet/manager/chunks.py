@@ -90,7 +90,7 @@ class ChunkWork(FarmPart):
                 self._log_chunk(tx, chunk, what, now=now, agent=chunk.agent)
             elif not chunk.state.final:
                 _put_back(tx, chunk)
-        self.changed.set()
+        self.changes.note()
 
     def failed(self, chunk_id: str, report: FailureReport, now: float) -> None:
         """End an attempt without success. Interruptions are not counted; too many failures fail the frame."""
@@ -98,7 +98,7 @@ class ChunkWork(FarmPart):
             job, chunk = _attempt(tx, chunk_id, report.token)
             if not chunk.state.final:
                 self._fail(tx, job, chunk, report, now)
-        self.changed.set()
+        self.changes.note()
 
     def _lease(self, tx: Transaction, job: JobRow, chunk: ChunkRow, agent: str, now: float) -> ChunkClaim:
         again = chunk.lost or chunk.state is State.ACTIVE
@@ -116,7 +116,7 @@ class ChunkWork(FarmPart):
             rendered=chunk.done,
             lost=False,
         )
-        self.changed.set()
+        self.changes.note()
         return self._work(tx, job, chunk)
 
     def _work(self, tx: Transaction, job: JobRow, chunk: ChunkRow) -> ChunkClaim:

@@ -70,7 +70,7 @@ class FinishWork(FarmPart):
             job = tx.jobs.need(frame.job_id)
             self._log(tx, "completed", now=now, job=job.id, frame=frame.number, agent=frame.agent)
             complete_frame(tx, job, frame, now)
-        self.changed.set()
+        self.changes.note()
 
     def failed_finish(self, frame_id: str, report: FailureReport, now: float) -> None:
         """Finishing did not work. Interruptions are not counted; too many failures fail the frame. Raises LeaseLost."""

@@ -11,11 +11,8 @@ from blendnet.manager.schedule import Schedule
 from blendnet.manager.steering import Steering
 from blendnet.manager.views import Views
 from blendnet.messages import JobSubmission, JobView
-from blendnet.settings import Settings
+from blendnet.settings import Settings, resolve_ledger_url, store_folder
 from blendnet.storage.files import FileStore
-
-LEDGER_FILE = "ledger.sqlite"
-STORE_FOLDER = "store"
 
 __all__ = ["Farm", "MergeWork", "PreviewFile", "open_farm"]
 
@@ -57,11 +54,6 @@ class Farm(AgentBook, ChunkWork, EncodeWork, MergeWorkPart, Schedule, Steering, 
         return self.job(job_id)
 
 
-def ledger_url(settings: Settings) -> str:
-    """SQLAlchemy URL of the ledger: the one set, else a SQLite file in the data folder."""
-    return settings.ledger_url or f"sqlite:///{settings.data / LEDGER_FILE}"
-
-
 def open_farm(settings: Settings) -> Farm:
     """The farm of a data folder. Any Manager process may open it."""
-    return Farm(Ledger(ledger_url(settings)), FileStore(settings.data / STORE_FOLDER), settings)
+    return Farm(Ledger(resolve_ledger_url(settings)), FileStore(store_folder(settings)), settings)

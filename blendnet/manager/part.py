@@ -12,6 +12,30 @@ from blendnet.storage.files import FileStore
 SCENES_KEPT = 64
 
 
+class Changes:
+    """A counter that can be waited for. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """How many changes there were."""
+        return self._count
+
+    def note(self) -> None:
+        """One more change."""
+        with self._condition:
+            self._count += 1
+            self._condition.notify_all()
+
+    def wait(self, beyond: int, timeout_s: float) -> bool:
+        """Wait until the count is above `beyond`; False when it takes longer than `timeout_s`."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self._count > beyond, timeout_s)
+
+
 class FarmPart:
     """Base of the parts; holds no state of jobs: that is in the ledger."""
 
@@ -19,8 +43,8 @@ class FarmPart:
         self.ledger = ledger
         self.store = store
         self.settings = settings
-        self.changed = threading.Event()
-        """Set when the dispatcher may have something to do; it clears it."""
+        self.changes = Changes()
+        """Counts what gives dispatcher or reconciler something to do."""
         self.expected_agents = 0
         """Agents that are being started: frames are planned for them before they report."""
         self._scenes: dict[str, SceneFiles] = {}

@@ -121,6 +121,16 @@ class Schedule(Submitting):
                 self._log_lapse(tx, job.id, job.agent, now)
         return len(chunks) + len(frames) + len(videos)
 
+    def extend_leases(self, until: float) -> None:
+        """No lease ends before `until`: the Manager was away, and nobody could renew one."""
+        with self.ledger.write() as tx:
+            for chunk in tx.chunks.lapsed(until):
+                tx.chunks.update(chunk, lease_until=until)
+            for frame in tx.frames.lapsed(until):
+                tx.frames.update(frame, lease_until=until)
+            for job in _lapsed_videos(tx, until):
+                tx.jobs.update(job, lease_until=until)
+
     def waiting(self, now: float) -> list[Waiting]:
         """What should be in a queue by the ledger and was not looked for lately, nobody working on it."""
         with self.ledger.read() as tx:

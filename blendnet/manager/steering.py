@@ -36,7 +36,7 @@ class Steering(FarmPart):
             if tx.chunks.active(job_id):
                 start_job(tx, job, now)
             self._log(tx, "resumed", now=now, job=job_id)
-        self.changed.set()
+        self.changes.note()
 
     def _cancel(self, job_id: str, now: float) -> None:
         """End a job; what is committed stays until the job is removed. Raises TransitionError when it is completed."""
@@ -65,7 +65,7 @@ class Steering(FarmPart):
             job = tx.jobs.update(job, frames_failed=0, **fresh, **states)
             settle(tx, job, now)
             self._log(tx, f"retried: {len(again)} frames", now=now, job=job_id)
-        self.changed.set()
+        self.changes.note()
 
     def _set_priority(self, job_id: str, priority: int, now: float) -> None:
         """Jobs of a higher priority get agents first."""

@@ -30,7 +30,7 @@ class Submitting(FarmPart):
             # Again, now that nobody can remove a job and its blobs meanwhile.
             self._check_blobs(submission)
             job_id = self._write(tx, submission, now)
-        self.changed.set()
+        self.changes.note()
         return job_id
 
     def _check_blobs(self, submission: JobSubmission) -> None:

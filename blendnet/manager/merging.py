@@ -1,0 +1,105 @@
+"""Merging a frame in the control worker: claim, merge from store to store, report."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from blendnet.errors import LeaseLost, MergeError, NotFound
+from blendnet.manager.jobs import Farm, open_farm
+from blendnet.manager.merges import MergeWork
+from blendnet.merge.frame import SegmentFile, merge_segments
+from blendnet.messages import Blob
+from blendnet.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
+
+HEARTBEATS_PER_LEASE = 3
+MERGE_THREADS = 2
+Clock = Callable[[], float]
+
+
+def merge_frame(frame_id: str) -> None:
+    """Merge a frame if its samples are covered exactly and nobody else does; otherwise do nothing.
+
+    What goes wrong is written to the ledger, which decides whether to try again.
+    """
+    merge_in(_farm(get_settings()), frame_id, clock=time.time)
+
+
+def merge_in(farm: Farm, frame_id: str, *, clock: Clock) -> bool:
+    """The same for a farm that is open already; True when the frame was merged."""
+    work = farm.claim_merge(frame_id, clock())
+    if work is None:
+        return False
+    try:
+        with _heartbeats(farm, work, clock):
+            blob = _merge(farm, work)
+        farm.done_merge(frame_id, work.token, blob, clock())
+    except LeaseLost:
+        log.info("frame %s was merged by somebody else or is not wanted any more", frame_id)
+        return False
+    except (MergeError, NotFound) as error:
+        _report(farm, work, str(error), clock, bad_segments=True)
+        return False
+    except Exception as error:
+        log.exception("merging frame %s", frame_id)
+        _report(farm, work, f"{type(error).__name__}: {error}", clock, bad_segments=False)
+        return False
+    return True
+
+
+def _merge(farm: Farm, work: MergeWork) -> Blob:
+    output = farm.store.temporary_path()
+    try:
+        merge_segments(
+            [SegmentFile(farm.store.path(part.sha256), part.offset, part.count) for part in work.parts],
+            output,
+            total=work.samples,
+            layers=work.layers,
+            drop=work.drop,
+            adaptive=work.adaptive,
+            threads=MERGE_THREADS,
+        )
+        stored = farm.store.put_file(output)
+    finally:
+        output.unlink(missing_ok=True)
+    return Blob(sha256=stored.sha256, size_bytes=stored.size_bytes)
+
+
+def _report(farm: Farm, work: MergeWork, message: str, clock: Clock, *, bad_segments: bool) -> None:
+    try:
+        farm.failed_merge(work.frame_id, work.token, message, clock(), bad_segments=bad_segments)
+    except LeaseLost:
+        log.info("the failed merge of frame %s is not wanted any more", work.frame_id)
+
+
+@contextmanager
+def _heartbeats(farm: Farm, work: MergeWork, clock: Clock) -> Iterator[None]:
+    """Renew the lease from a thread while the block runs."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(work.lease_s / HEARTBEATS_PER_LEASE):
+            try:
+                farm.heartbeat_merge(work.frame_id, work.token, clock())
+            except LeaseLost:
+                return  # The end of the merge will find out, too.
+
+    thread = threading.Thread(target=beat, name="merge-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@lru_cache(maxsize=1)
+def _farm(settings: Settings) -> Farm:
+    """One farm for all merges of this process."""
+    return open_farm(settings)

@@ -1,0 +1,113 @@
+"""What goes into Redis: chords of chunks, followed by merge and finish; and a look at what is queued there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from celery import Celery, chord
+from celery.canvas import Signature
+
+from blendnet.celery_app import AGENT_QUEUES, CONTROL_QUEUE, FINISH_QUEUE, RENDER_LANES, render_queue
+from blendnet.manager.schedule import ChordFrame, ChunkMessage, Followup, Waiting
+
+QUEUES = (*AGENT_QUEUES, CONTROL_QUEUE)
+RENDER_QUEUES = tuple(render_queue(lane) for lane in range(RENDER_LANES))
+
+
+class Publisher:
+    """Publishes tasks by name and under stable ids: whatever is published twice counts once."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def chord(self, frame: ChordFrame) -> None:
+        """Publish a frame: its chunks, then its merge, then its finish."""
+        lane = render_queue(frame.lane)
+        header = [self._task("render_chunk", chunk, queue=lane, task_id=chunk) for chunk in frame.chunks]
+        group_id = _group_id(frame.frame_id, frame.epoch)
+        callback = self._merge(frame.frame_id)
+        chord(header, callback, app=self._app, task_id=group_id).apply_async(task_id=callback.id)
+
+    def chunk(self, chunk: ChunkMessage) -> None:
+        """Publish a chunk again, as the same member of the same chord."""
+        callback = self._merge(chunk.frame_id)
+        callback.freeze(callback.id)
+        self._task("render_chunk", chunk.id, queue=render_queue(chunk.lane), task_id=chunk.id).apply_async(
+            group_id=_group_id(chunk.frame_id, chunk.epoch), group_index=chunk.place, chord=callback
+        )
+
+    def followup(self, item: Followup) -> None:
+        """Publish a merge (with the finish behind it), a finish or a video."""
+        tasks = {"merge": self._merge, "finish": self._finish, "encode": self._encode}
+        tasks[item.kind](item.id).apply_async()
+
+    def waiting(self, item: Waiting) -> None:
+        """Publish whatever was lost."""
+        if isinstance(item, ChunkMessage):
+            self.chunk(item)
+        else:
+            self.followup(item)
+
+    def render_backlog(self) -> int:
+        """Chunks queued for agents."""
+        with self._redis().pipeline(transaction=False) as pipe:
+            for queue in RENDER_QUEUES:
+                pipe.llen(queue)
+            return sum(pipe.execute())
+
+    def queued_ids(self) -> set[str]:
+        """Task ids of all messages that lie in a queue."""
+        with self._redis().pipeline(transaction=False) as pipe:
+            for queue in QUEUES:
+                pipe.lrange(queue, 0, -1)
+            return set(_ids(message for queue in pipe.execute() for message in queue))
+
+    def _merge(self, frame_id: str) -> Signature:
+        task_id = merge_id(frame_id)
+        return self._task("merge_frame", frame_id, queue=CONTROL_QUEUE, task_id=task_id, link=[self._finish(frame_id)])
+
+    def _finish(self, frame_id: str) -> Signature:
+        return self._task("finish_frame", frame_id, queue=FINISH_QUEUE, task_id=finish_id(frame_id))
+
+    def _encode(self, job_id: str) -> Signature:
+        return self._task("encode_job", job_id, queue=FINISH_QUEUE, task_id=encode_id(job_id))
+
+    def _task(self, name: str, about: str, **options: Any) -> Signature:
+        # By name: the tasks' code belongs to the workers.
+        return self._app.signature(f"blendnet.{name}", args=(about,), immutable=True, options=options)
+
+    def _redis(self) -> Any:
+        """The client of the backend, which is the broker's Redis."""
+        return self._app.backend.client
+
+
+def task_id(item: Waiting) -> str:
+    """Under which id a message is published, always."""
+    if isinstance(item, ChunkMessage):
+        return item.id
+    return {"merge": merge_id, "finish": finish_id, "encode": encode_id}[item.kind](item.id)
+
+
+def merge_id(frame_id: str) -> str:
+    """Task id of a frame's merge."""
+    return f"{frame_id}.merge"
+
+
+def finish_id(frame_id: str) -> str:
+    """Task id of a frame's finish."""
+    return f"{frame_id}.finish"
+
+
+def encode_id(job_id: str) -> str:
+    """Task id of a job's video."""
+    return f"{job_id}.encode"
+
+
+def _group_id(frame_id: str, epoch: int) -> str:
+    return f"{frame_id}.e{epoch}"
+
+
+def _ids(messages: Iterable[bytes]) -> Iterable[str]:
+    return (json.loads(message)["headers"]["id"] for message in messages)
