@@ -36,6 +36,29 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
+class CloseUnread:
+    """Ends the connection after an answer that did not wait for the whole body: what is left of it is not wanted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        unread = scope["type"] == "http" and _has_body(scope)
+
+        async def watched() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and unread:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await self._app(scope, watched, send_and_close)
+
+
 class Limits:
     """Bounds JSON bodies in size and time, and cuts off clients that owe a body and send nothing.
 
@@ -89,6 +112,10 @@ def content_length(scope: Scope) -> int:
     """The announced length of a request's body; 0 when none is announced."""
     values = [value for name, value in scope["headers"] if name == b"content-length"]
     return int(values[0]) if values else 0
+
+
+def _has_body(scope: Scope) -> bool:
+    return content_length(scope) > 0 or any(name == b"transfer-encoding" for name, _ in scope["headers"])
 
 
 def _too_large(limit: int) -> TooLarge:
