@@ -77,7 +77,7 @@ def build_column(into, brass):
 
 def build_sun(into):
     """The lamp: it lights everything warmly and stays a textured ball to the camera."""
-    light = emission("Sun", (1.0, 0.56, 0.2), 115.0, seen=3.4)
+    light = emission("Sun", (1.0, 0.56, 0.2), 115.0, seen=2.9)
     stops = [(0.35, (1.0, 0.28, 0.05)), (0.65, (1.0, 0.66, 0.28))]
     textured_emission(light, "Noise", stops, Scale=4.0, Detail=6.0)
     add("Sun", sphere("Sun", 0.36), into, light, location=(0, 0, SUN_HEIGHT))

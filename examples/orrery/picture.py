@@ -83,8 +83,8 @@ def set_up_compositor(scene):
     front, back = tree.add("MixRGB", near, front, HAZE), tree.add("MixRGB", far, back, HAZE)
     picture = tree.add("AlphaOver", None, back, front)
     shine = tree.add("AlphaOver", None, back_passes["Emit"], front_passes["Emit"])
-    glow = tree.add("Glare", shine, glare_type="FOG_GLOW", quality="HIGH", threshold=0.6, size=8, mix=1.0)
-    picture = tree.add("MixRGB", 0.9, picture, glow, blend_type="ADD")
+    glow = tree.add("Glare", shine, glare_type="FOG_GLOW", quality="HIGH", threshold=0.4, size=9, mix=1.0)
+    picture = tree.add("MixRGB", 1.6, picture, glow, blend_type="ADD")
     grade(tree, picture)
 
 
