@@ -12,7 +12,7 @@ from blendnet.manager import api_agents, api_blobs, api_docs, api_errors, api_fa
 from blendnet.manager.api_login import HEALTH_PATH, Login
 from blendnet.manager.api_parts import FleetControl, Parts
 from blendnet.manager.jobs import Farm
-from blendnet.manager.limits import CloseUnread, Limits, SecurityHeaders
+from blendnet.manager.limits import Limits, SecurityHeaders, Unread
 from blendnet.manager.previews import PreviewFolder
 from blendnet.messages import ErrorBody
 from blendnet.security.credentials import Users
@@ -58,7 +58,7 @@ def make_api(
     api.add_api_route(HEALTH_PATH, health, methods=["GET"], tags=["farm"])
     api.add_middleware(Limits, max_json_bytes=settings.max_json_bytes, idle_timeout_s=settings.request_idle_timeout_s)
     api.add_middleware(Login, users=users)
-    api.add_middleware(CloseUnread)
+    api.add_middleware(Unread)
     api.add_middleware(SecurityHeaders)  # The last one added is the outermost.
     return api
 

@@ -1,9 +1,9 @@
-"""ASGI layers around the API: what a client may send, how long it may be silent, and headers for browsers."""
+"""ASGI layers around the API: what a client may send, how long it may be silent, what it is told besides."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,6 +12,10 @@ from blendnet.manager.api_errors import answer
 
 JSON_TIME_FACTOR = 4
 """A JSON body as a whole may take this many idle timeouts."""
+
+THROW_AWAY_BYTES = 64 << 20
+THROW_AWAY_GAP_S = 0.2
+"""A client that sends nothing for so long listens."""
 
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -36,27 +40,47 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-class CloseUnread:
-    """Ends the connection after an answer that did not wait for the whole body: what is left of it is not wanted."""
+class Unread:
+    """Deals with bodies that nobody wants to read to their end, such as those of refused requests.
+
+    A client that is still sending would miss the answer if the connection were closed on it, so some of the rest is
+    thrown away first. Then the connection ends with the answer.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        unread = scope["type"] == "http" and _has_body(scope)
+        owed = scope["type"] == "http" and _has_body(scope)
+        waits = any(name == b"expect" for name, _ in scope.get("headers", ()))
 
         async def watched() -> Message:
-            nonlocal unread
+            nonlocal owed, waits
+            waits = False
             message = await receive()
-            unread = unread and message.get("more_body", False)
+            owed = owed and message.get("more_body", False)
             return message
 
         async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start" and unread:
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            if message["type"] == "http.response.start" and owed:
+                if not waits:
+                    await _throw_away(watched, lambda: owed)
+                if owed:
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
         await self._app(scope, watched, send_and_close)
+
+
+async def _throw_away(receive: Receive, owed: Callable[[], bool]) -> None:
+    """Receive what keeps coming, up to a limit."""
+    received = 0
+    try:
+        while owed() and received < THROW_AWAY_BYTES:
+            async with asyncio.timeout(THROW_AWAY_GAP_S):
+                received += len((await receive()).get("body", b""))
+    except TimeoutError:
+        return
 
 
 class Limits:
