@@ -7,7 +7,7 @@ scene = bpy.context.scene
 render, cycles = scene.render, scene.cycles
 render.engine = "CYCLES"
 cycles.device, cycles.samples, cycles.seed = "CPU", 8, 3
-cycles.use_adaptive_sampling = False
+cycles.use_adaptive_sampling = cycles.use_denoising = False
 render.resolution_x, render.resolution_y, render.resolution_percentage = 64, 36, 100
 
 def thing(name, kind, place, colour, index):

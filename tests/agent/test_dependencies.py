@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +76,13 @@ def _relative(entries: list[dict[str, Any]], root: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def made(any_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Build, Path, list[Any]]]:
+def made(any_build: Build, tmp_path_factory: pytest.TempPathFactory) -> tuple[Build, Path, list[Any]]:
     """The scene made by each build, its folder, and what the collector says about it."""
     folder = tmp_path_factory.mktemp("files")
     root = folder / "project"
     root.mkdir()
     run_script(any_build, SCENE, folder, root=root)
-    yield any_build, root, _collected(any_build, folder, root / "shot.blend")
+    return any_build, root, _collected(any_build, folder, root / "shot.blend")
 
 
 def test_collect_names_every_file_with_its_kind_when_a_scene_needs_all_kinds(

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from blendnet.agent.blender import WarmBlender
 from blendnet.agent.blenders import Build
+from blendnet.errors import BlenderError
 from blendnet.merge import exr
 from tests.agent.finish_scenes import PLAIN, SCENE
 from tests.agent.scripted import read_png, run_script
 
 TIMEOUT_S = 120
 ONE_STEP = 1
+DENOISED_STEPS = 40
 """Of 65535."""
 
 
@@ -93,3 +96,136 @@ def test_finish_equals_plain_blender_when_layers_are_composited_frame_after_fram
         plain = exr.read(studio.folder / f"normals/n_{frame:04d}.exr")
         for name, channel in plain.channels.items():
             assert np.abs(channel - ours.channels[name]).max() <= 1e-6
+
+
+SHORTCUTS = {
+    "without a compositor": "",
+    "with transparency": "render.film_transparent = True; render.image_settings.color_mode = 'RGBA'",
+    "with a cropped border": """
+render.use_border = render.use_crop_to_border = True
+render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y = 0.2, 0.9, 0.1, 0.8
+""",
+    "with a border": """
+render.use_border = True
+render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y = 0.2, 0.9, 0.1, 0.8
+compose()
+""",
+    "with one layer off": "compose(); second.use = False",
+    "with a picture of the second layer alone": "compose(); first.use = False",
+    "with compositing off": "compose(); render.use_compositing = False",
+    "with File Output nodes only": """
+tree, main = compose()
+for node in list(tree.nodes):
+    if node.type == "COMPOSITE":
+        tree.nodes.remove(node)
+file_output(tree, main.outputs["Normal"], "//normals/", "n_")
+""",
+    "with an animated compositor": """
+tree, main = compose()
+gain = tree.nodes.new("CompositorNodeExposure")
+output = next(node for node in tree.nodes if node.type in ("COMPOSITE", "GROUP_OUTPUT"))
+tree.links.new(output.inputs[0].links[0].from_socket, gain.inputs[0])
+tree.links.new(gain.outputs[0], output.inputs[0])
+for frame, value in ((1, 0.0), (3, 1.5)):
+    gain.inputs[1].default_value = value
+    gain.inputs[1].keyframe_insert("default_value", frame=frame)
+""",
+    "with 50 percent": "compose(); render.resolution_percentage = 50",
+    "with muted render layers": """
+tree, main = compose()
+main.mute = True
+""",
+}
+
+
+@pytest.mark.parametrize("script", SHORTCUTS.values(), ids=SHORTCUTS.keys())
+def test_finish_equals_plain_blender(studio: Studio, script: str) -> None:
+    studio.make(script, frames=(2,))
+    answer = studio.finish(2)
+    assert [output["path"] for output in answer["outputs"] if output["kind"] == "image"] == ["out_0002.png"]
+    assert _difference(studio.folder / "plain2.png", studio.results / "out_0002.png") <= ONE_STEP
+
+
+def test_finish_denoises_as_cycles_does_when_the_scene_has_no_compositor(studio45: Studio) -> None:
+    studio45.make("cycles.samples = 2; cycles.use_denoising = True")
+    assert studio45.finish()["warnings"] == []
+    assert _difference(studio45.folder / "plain1.png", studio45.results / "out_0001.png") <= DENOISED_STEPS
+    studio45.make("cycles.samples = 2")
+    assert _difference(studio45.folder / "plain1.png", studio45.results / "out_0001.png") > 1000
+
+
+def test_finish_says_so_when_blender_has_no_denoiser(blender34: Build, tmp_path: Path) -> None:
+    with Studio(blender34, tmp_path).warm as blender:
+        if blender.call("hello", timeout_s=TIMEOUT_S)["denoiser"]:
+            pytest.skip("this Blender has a denoiser")
+    for studio in _open(blender34, tmp_path):
+        studio.make("save(args['scene'])\n")
+        run_script(
+            blender34, SCENE + "cycles.use_denoising = True\nsave(args['scene'])\n", tmp_path, scene=studio.scene
+        )
+        studio.warm.call("open", timeout_s=TIMEOUT_S, path=studio.scene)
+        answer = studio.finish()
+        assert answer["warnings"] == ["this Blender has no denoiser: the picture was not denoised"]
+
+
+FORMATS = {
+    "jpeg": ("render.image_settings.file_format = 'JPEG'; render.image_settings.quality = 93", ".jpg"),
+    "png8": ("render.image_settings.color_depth = '8'", ".png"),
+    "tiff": ("render.image_settings.file_format = 'TIFF'", ".tif"),
+    "exr": (
+        "render.image_settings.file_format = 'OPEN_EXR'; render.image_settings.color_depth = '32'",
+        ".exr",
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "extension"), FORMATS.values(), ids=FORMATS.keys())
+def test_finish_writes_the_scenes_own_format(studio: Studio, script: str, extension: str) -> None:
+    studio.make(f"compose(); {script}")
+    assert studio.finish()["outputs"] == [{"path": f"out_0001{extension}", "kind": "image"}]
+    plain, ours = studio.folder / f"plain1{extension}", studio.results / f"out_0001{extension}"
+    if extension == ".exr":
+        expected, found = exr.read(plain), exr.read(ours)
+        assert list(expected.channels) == list(found.channels)
+        assert max(np.abs(found.channels[name] - channel).max() for name, channel in expected.channels.items()) < 1e-5
+        return
+    with Image.open(plain) as one, Image.open(ours) as other:
+        assert one.mode == other.mode
+        assert np.abs(np.asarray(one, np.int32) - np.asarray(other, np.int32)).max() <= 1
+
+
+def test_finish_names_frames_as_blender_does_when_they_are_negative(studio45: Studio) -> None:
+    studio45.make("", frames=(-3,))
+    assert studio45.finish(-3)["outputs"][0]["path"] == "out_-0003.png"
+
+
+def test_finish_scales_when_the_job_asks_for_another_size(studio45: Studio) -> None:
+    studio45.make("compose(); render.resolution_percentage = 50")
+    run_script(
+        studio45.build,
+        SCENE + "compose()\nsave(args['scene'])\n",
+        studio45.folder,
+        scene=studio45.scene,
+    )
+    studio45.warm.call("open", timeout_s=TIMEOUT_S, path=studio45.scene)
+    studio45.finish(resolution_percentage=50)
+    assert _difference(studio45.folder / "plain1.png", studio45.results / "out_0001.png") <= ONE_STEP
+
+
+def test_finish_leaves_chunks_as_they_were_when_both_take_turns(studio: Studio) -> None:
+    studio.make("compose()", frames=(1, 2))
+    studio.warm.call("prepare", timeout_s=TIMEOUT_S, samples=8, device="CPU")
+    for frame in (1, 2):
+        chunk = studio.folder / f"chunk{frame}.exr"
+        args = {"frame": frame, "offset": 0, "count": 8, "total": 8, "output": chunk}
+        studio.warm.call("render", timeout_s=TIMEOUT_S, **args)
+        studio.finish(frame)
+        assert _difference(studio.folder / f"plain{frame}.png", studio.results / f"out_{frame:04d}.png") <= ONE_STEP
+        plain, ours = exr.read(studio.folder / f"merged{frame}.exr"), exr.read(chunk)
+        assert max(np.abs(ours.channels[name] - channel).max() for name, channel in plain.channels.items()) < 2e-5
+
+
+def test_finish_refuses_a_merged_frame_that_is_not_there(studio45: Studio) -> None:
+    studio45.make("")
+    with pytest.raises(BlenderError, match="no merged frame"):
+        studio45.finish(7)

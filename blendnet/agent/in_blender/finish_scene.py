@@ -64,6 +64,8 @@ def _denoising(scene, warnings):
     if not describe.denoiser_available():
         warnings.append("this Blender has no denoiser: the picture was not denoised")
         return finish_tree.Denoising()
+    if scene.render.use_border and not scene.render.use_crop_to_border:
+        warnings.append("denoised together with the empty surroundings of the render border: its edge may differ")
     cycles = scene.cycles
     return finish_tree.Denoising(
         layers,
