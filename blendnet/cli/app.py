@@ -79,7 +79,7 @@ def blendnet() -> None:
 def run() -> NoReturn:
     """Run the command that sys.argv names and exit: errors become one sentence on stderr."""
     try:
-        status = blendnet.main(standalone_mode=False)
+        status = blendnet.main(prog_name="blendnet", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as end:
         status = end.exit_code

@@ -20,6 +20,8 @@ KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that theirs are never cut in use."""
 GRACE_S = 5
 """Requests in progress get so long when the server stops."""
+GOODBYE_S = 0.3
+"""Idle connections get so long to take note of the server's end."""
 BACKLOG = 512
 
 
@@ -57,6 +59,12 @@ class PatientProtocol(H11Protocol):
         self._head.stop()
         self._answer.stop()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        # An idle client does not answer TLS's goodbye: do not wait the whole grace time for it.
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(GOODBYE_S, self._end)
 
     def _end_without_head(self) -> None:
         if self.conn.their_state is h11.IDLE:

@@ -15,22 +15,21 @@ from blendnet.manager.api_server import ApiServer
 from blendnet.manager.dispatch import Dispatcher
 from blendnet.manager.fleet import KeptAgents, LocalFleet
 from blendnet.manager.folder import DataFolder, FarmFile
-from blendnet.manager.jobs import Farm
-from blendnet.manager.ledger import Ledger
+from blendnet.manager.jobs import Farm, open_farm
 from blendnet.manager.reconcile import Reconciler
 from blendnet.manager.supervise import Supervisor
 from blendnet.models import State
 from blendnet.provision.local import AgentEnvironment, LocalProvider
 from blendnet.security.ca import ensure_server_certificate
 from blendnet.security.credentials import AGENT, OWNER, PASSWORD_FILES, ensure_credentials
-from blendnet.settings import Settings, resolve_ledger_url, store_folder
-from blendnet.storage.files import FileStore
+from blendnet.settings import Settings, store_folder
 
 log = logging.getLogger(__name__)
 
 SECURITY_FOLDER = "security"
 API_START_TIMEOUT_S = 20.0
-TICK_S = 0.1
+TICK_S = 0.2
+"""Longest time between two ticks; a change in the ledger starts one at once."""
 TROUBLE_PAUSE_S = 1.0
 """Pause after a tick that failed, so that a lasting fault does not fill the log."""
 
@@ -58,10 +57,9 @@ class Core:
         self._security = folder.root / SECURITY_FOLDER
         self._certificate = ensure_server_certificate(self._security, [settings.api_host])
         users = ensure_credentials(self._security)
-        store = FileStore(store_folder(settings))
-        self.farm = Farm(Ledger(resolve_ledger_url(settings)), store, settings)
+        self.farm = open_farm(settings)
         self.fleet = LocalFleet(farm=self.farm, supervisor=supervisor, logs=folder.logs, clock=time.time, stop=stop)
-        api = make_api(self.farm, store, users, settings, self.fleet, broker_url=broker_url)
+        api = make_api(self.farm, self.farm.store, users, settings, self.fleet, broker_url=broker_url)
         self._server = ApiServer(
             api,
             self._certificate,
@@ -71,7 +69,7 @@ class Core:
         )
         self.fleet.use(LocalProvider(KeptAgents(supervisor), self._agent_environment()))
         app = make_app(broker_url, settings.visibility_timeout_s)
-        self._loop = WorkLoop(Dispatcher(self.farm, app, settings), Reconciler(self.farm, app, settings))
+        self._loop = WorkLoop(self.farm, Dispatcher(self.farm, app, settings), Reconciler(self.farm, app, settings))
         self._api_thread = threading.Thread(target=self._server.run, name="api", daemon=True)
 
     def start(self) -> None:
@@ -132,7 +130,8 @@ class Core:
 class WorkLoop:
     """Lets dispatcher and reconciler do their work again and again, in a thread of its own."""
 
-    def __init__(self, dispatcher: Dispatcher, reconciler: Reconciler) -> None:
+    def __init__(self, farm: Farm, dispatcher: Dispatcher, reconciler: Reconciler) -> None:
+        self._changes = farm.changes
         self._dispatcher = dispatcher
         self._reconciler = reconciler
         self._stopping = threading.Event()
@@ -149,16 +148,20 @@ class WorkLoop:
             self._thread.join()
 
     def _run(self) -> None:
-        pause_s = 0.0
-        while not self._stopping.wait(pause_s):
-            pause_s = self._tick()
+        while not self._stopping.is_set():
+            seen = self._changes.count
+            if self._tick():
+                self._changes.wait(seen, TICK_S)
+            else:
+                self._stopping.wait(TROUBLE_PAUSE_S)
 
-    def _tick(self) -> float:
-        """One round; seconds until the next."""
+    def _tick(self) -> bool:
+        """One round; False when it failed."""
         try:
             self._reconciler.tick(time.time())
             self._dispatcher.tick(time.time())
         except Exception:
+            # Whatever it was, the farm has to go on handing out work.
             log.exception("while handing out work")
-            return TROUBLE_PAUSE_S
-        return TICK_S
+            return False
+        return True

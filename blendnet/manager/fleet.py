@@ -84,6 +84,7 @@ class LocalFleet:
                 raise Conflict(
                     f"{count} more agents would be {len(taken) + count} on this machine; {MAX_AGENTS} is the limit"
                 )
+            self._farm.expected_agents = len(taken) + count
             return [instance.name for instance in self._provider.create(free_names(taken, count))]
 
     def remove(self, name: str) -> None:
@@ -96,6 +97,7 @@ class LocalFleet:
             raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
         assert self._provider
         self._provider.destroy([name])
+        self._farm.expected_agents = len(self._names())
         self._farm.agent_lost(name, self._clock())
 
     def log(self, name: str) -> str:

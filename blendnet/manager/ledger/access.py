@@ -39,7 +39,8 @@ class Access(Generic[Row]):
 
     def update(self, row: Row, **values: Any) -> Row:
         """Write `values` into the row and return it changed. Raises TransitionError when a new state is not allowed."""
-        return self.walk(row, *([values.pop("state")] if "state" in values else []), **values)
+        guarded = "state" in values and self.transitions
+        return self.walk(row, *([values.pop("state")] if guarded else []), **values)
 
     def walk(self, row: Row, *states: State, **values: Any) -> Row:
         """Like `update`, by way of several states. Raises TransitionError."""

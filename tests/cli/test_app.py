@@ -1,0 +1,130 @@
+"""The command line as a whole: fast to answer, clear when it refuses, the same for people and programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from blendnet.cli import app
+
+BLENDNET = Path(sys.executable).with_name("blendnet")
+COMMANDS = [
+    "", "render", "up", "down", "status", "deps", "merge",
+    "job", "job submit", "job list", "job show", "job wait", "job logs", "job download", "job pause", "job resume",
+    "job cancel", "job retry", "job priority", "job remove",
+    "agent", "agent list", "agent add", "agent remove", "agent logs",
+    "blender", "blender list", "blender install", "blender path",
+]  # fmt: skip
+HELP_LIMIT_S = 0.5
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command did."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Runs a command as the program does, within this process: dozens of new ones would take a minute."""
+
+    def run_it(*args: str | Path) -> Done:
+        monkeypatch.setattr(sys, "argv", ["blendnet", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            app.run()
+        captured = capsys.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run_it
+
+
+def test_help_comes_in_less_than_half_a_second() -> None:
+    def seconds() -> float:
+        started = time.monotonic()
+        subprocess.run([str(BLENDNET), "--help"], check=True, capture_output=True, timeout=60)
+        return time.monotonic() - started
+
+    # The best of some: other tests share the machine.
+    assert min(seconds() for _ in range(3)) < HELP_LIMIT_S
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command or "blendnet")
+def test_every_command_explains_itself(run: Callable[..., Done], command: str) -> None:
+    done = run(*command.split(), "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: blendnet")
+    if command not in ("", "job", "agent", "blender"):
+        assert "--json" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "words"),
+    [
+        (["frob"], 2, "there is no command 'frob'"),
+        (["job", "frob"], 2, "frob"),
+        (["render", "--frob"], 2, "--frob"),
+        (["render"], 1, "blendnet render scene.blend"),
+        (["render", "{tmp}/none.blend"], 1, "cannot read the scene"),
+        (["render", "{tmp}"], 1, "cannot read the scene"),
+        (["render", "{tmp}/text.blend"], 1, "is not a .blend file"),
+        (["render", "{tmp}/head.blend", "--frames", "1-"], 1, "'1-' is not a frame"),
+        (["render", "{tmp}/head.blend", "--frames", ""], 1, "a frame is missing"),
+        (["render", "{tmp}/head.blend", "--blender", "1.2"], 1, "no Blender 1.2"),
+        (["render", "{tmp}/head.blend", "--blender", "/no/blender"], 1, "/no/blender"),
+        (["render", "{tmp}/head.blend", "--samples", "0"], 2, "--samples"),
+        (["render", "{tmp}/head.blend", "--agents", "0"], 2, "--agents"),
+        (["deps", "{tmp}/none.blend"], 1, "cannot read the scene"),
+        (["status", "--data", "{tmp}/none"], 1, "blendnet up"),
+        (["job", "list", "--data", "{tmp}/none"], 1, "blendnet up"),
+        (["agent", "add", "--data", "{tmp}/none"], 1, "blendnet up"),
+        (["merge", "--output", "{tmp}/o.exr", "a.exr"], 1, "FILE:OFFSET:COUNT"),
+        (["merge", "--output", "{tmp}/none/o.exr", "a.exr:0:1"], 1, "cannot write"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_refusal_is_one_clear_sentence(
+    run: Callable[..., Done], tmp_path: Path, args: list[str], status: int, words: str
+) -> None:
+    (tmp_path / "text.blend").write_text("hello")
+    (tmp_path / "head.blend").write_bytes(b"BLENDER-v405" + bytes(100))
+    done = run(*(arg.format(tmp=tmp_path) for arg in args))
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_refusal_is_json_for_programs(run: Callable[..., Done], tmp_path: Path) -> None:
+    done = run("status", "--data", tmp_path / "none", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"] == "conflict"
+    assert "blendnet up" in done.stderr
+
+
+def test_ending_a_farm_that_does_not_run_is_no_error(run: Callable[..., Done], tmp_path: Path) -> None:
+    done = run("down", "--data", tmp_path / "none", "--json")
+    assert (done.returncode, json.loads(done.stdout)["stopped"]) == (0, False)
+
+
+def test_output_cut_off_by_its_reader_is_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [str(BLENDNET), "--help"], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    finally:
+        os.close(writer)
+    assert "Traceback" not in done.stderr
