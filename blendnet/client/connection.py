@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,14 +45,6 @@ class Connection:
     password_file: Path
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
-
-
-def connection_from_farm_file(farm: Mapping[str, Any]) -> Connection:
-    """Connection to the farm that wrote this farm file. Raises FarmError when it names no Manager."""
-    try:
-        return Connection(str(farm["url"]), Path(farm["ca"]), str(farm["user"]), Path(farm["password_file"]))
-    except (KeyError, TypeError) as error:
-        raise FarmError(f"the farm file does not say where the Manager is: {error} is missing") from error
 
 
 class Http:

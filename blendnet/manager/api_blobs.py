@@ -16,7 +16,6 @@ from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Parts, PartsHere, Sha
 from blendnet.messages import MAX_MANIFEST_FILES, Blob, Message, MissingBlob
 from blendnet.models import Role
-from blendnet.storage.base import BlobStore
 
 owner = APIRouter(prefix="/v1/blobs", tags=["files"], dependencies=[Depends(require(Role.OWNER))])
 everybody = APIRouter(prefix="/v1/blobs", tags=["files"], dependencies=[Depends(require(Role.OWNER, Role.AGENT))])
@@ -46,18 +45,22 @@ class UploadState(Message):
 async def missing(request: Request, parts: PartsHere) -> MissingBlobs:
     """Which of these files the store lacks, and where to go on with each."""
     body = await request.body()  # Parsed in a thread: a manifest of 200,000 files must not hold up heartbeats.
-    return await run_in_threadpool(_missing, body, parts.store)
+    return await run_in_threadpool(_missing, body, parts)
 
 
-def _missing(body: bytes, store: BlobStore) -> MissingBlobs:
+def _missing(body: bytes, parts: Parts) -> MissingBlobs:
     try:
-        wanted = WantedBlobs.model_validate_json(body).blobs
+        wanted = dict.fromkeys(blob.sha256 for blob in WantedBlobs.model_validate_json(body).blobs)
     except ValidationError as error:
         raise describe(error) from error
-    lacking = dict.fromkeys(blob.sha256 for blob in wanted if not store.has(blob.sha256))
-    return MissingBlobs(
-        missing=[MissingBlob(sha256=sha256, received_bytes=store.received_bytes(sha256)) for sha256 in lacking]
-    )
+    there, missing = [], []
+    for sha256 in wanted:
+        if parts.store.has(sha256):
+            there.append(Blob(sha256=sha256, size_bytes=parts.store.size(sha256)))
+        else:
+            missing.append(MissingBlob(sha256=sha256, received_bytes=parts.store.received_bytes(sha256)))
+    parts.farm.note_blobs(there, parts.clock())
+    return MissingBlobs(missing=missing)
 
 
 @owner.put("/{sha256}", status_code=200, responses={201: {"model": UploadState, "description": "Complete"}})
@@ -83,7 +86,8 @@ async def upload(
         await streams.save_body(request, writer)
         complete = writer.received_bytes == size
         if complete:
-            await streams.finish(writer)
+            blob = await streams.finish(writer)
+            await run_in_threadpool(parts.farm.note_blobs, [blob], parts.clock())
             response.status_code = 201
         return UploadState(received_bytes=writer.received_bytes, complete=complete)
 

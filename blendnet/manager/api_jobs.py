@@ -42,7 +42,7 @@ def _submit(body: bytes, parts: Parts) -> JobView:
 
 @router.get("")
 def jobs(parts: PartsHere) -> list[JobView]:
-    """All jobs, newest first."""
+    """All jobs, oldest first."""
     return parts.farm.jobs()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from blendnet.errors import Conflict
@@ -9,6 +10,7 @@ from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.ledger.chunks import UNFINISHED
 from blendnet.manager.lifecycle import end_job, settle, start_job
 from blendnet.manager.part import FarmPart
+from blendnet.messages import Blob
 from blendnet.models import Stage, State
 
 UNFINISHED_FRAMES = (State.CREATED, State.QUEUED, State.ACTIVE)
@@ -88,8 +90,14 @@ class Steering(FarmPart):
         for preview in previews:
             Path(preview).unlink(missing_ok=True)
 
+    def note_blobs(self, blobs: Iterable[Blob], now: float) -> None:
+        """Keep stored blobs for a while although no job refers to them yet."""
+        with self.ledger.write() as tx:
+            tx.blobs.note(blobs, now)
+
     def sweep(self, before: float) -> int:
-        """Delete blobs that were noted before `before` and that nothing refers to; how many."""
+        """Delete blobs that were noted before `before` and that nothing refers to; how many. Also stale uploads."""
+        self.store.purge_uploads(before)
         with self.ledger.write() as tx:
             unused = tx.blobs.drop_stale(before)
             for sha256 in unused:

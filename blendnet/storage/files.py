@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
@@ -75,12 +76,15 @@ class FileStore(BlobStore):
         self._make_folder(self._uploads)
         return self._uploads / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
 
-    def purge_uploads(self, *, older_than_s: float, now: float) -> int:
-        """Remove what uploads nobody went on with have left; how many files. `now` in seconds since the epoch."""
-        stale = [p for p in self._uploads.glob("*") if now - p.stat().st_mtime > older_than_s]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return len(stale)
+    def purge_uploads(self, before: float) -> int:
+        """Remove what uploads that nobody went on with since `before` (seconds since the epoch) left; how many."""
+        removed = 0
+        for path in self._uploads.glob("*"):
+            with contextlib.suppress(FileNotFoundError):  # It may be finished meanwhile.
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    removed += 1
+        return removed
 
     def _place(self, sha256: str) -> Path:
         return self._blobs / check_sha256(sha256)[:2] / sha256
