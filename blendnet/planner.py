@@ -73,6 +73,7 @@ def plan_frame(
     chunk_samples: int | None = None,
     default_chunk_samples: int = 100,
     minimum: int = 1,
+    least_chunks: int = 1,
 ) -> list[SampleRange]:
     """Split [0, samples) of one frame into chunks that cover it exactly and whose sizes differ by one at most.
 
@@ -88,6 +89,7 @@ def plan_frame(
         chunk_samples: size that a person asked for; wins over measurements.
         default_chunk_samples: size while nothing is measured.
         minimum: no chunk gets fewer samples (unless the frame has fewer).
+        least_chunks: fewest chunks of a frame, as far as `minimum` and `max_chunks` allow.
 
     Raises:
         UserError: a number that makes no sense.
@@ -97,7 +99,7 @@ def plan_frame(
     if chunk_samples is not None and chunk_samples < 1:
         raise UserError(f"a chunk needs at least 1 sample, not {chunk_samples}")
     if chunk_samples is not None:
-        wanted = math.ceil(samples / chunk_samples)
+        wanted, least_chunks = math.ceil(samples / chunk_samples), 1
     elif sample_s is None or sample_s <= 0:
         wanted = _unmeasured_count(samples, slots=slots, size=default_chunk_samples)
     else:
@@ -109,7 +111,8 @@ def plan_frame(
             chunk_time_max_s=chunk_time_max_s,
             load_share_max=load_share_max,
         )
-    return split_evenly(samples, min(wanted, max_chunks, max(1, samples // max(1, minimum))))
+    most = min(max_chunks, max(1, samples // max(1, minimum)))
+    return split_evenly(samples, min(max(wanted, least_chunks), most))
 
 
 def _unmeasured_count(samples: int, *, slots: int, size: int) -> int:

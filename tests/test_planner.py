@@ -28,6 +28,7 @@ plans = st.fixed_dictionaries(
         "chunk_samples": st.none() | st.integers(1, messages.MAX_SAMPLES),
         "default_chunk_samples": st.integers(1, 1000),
         "minimum": st.integers(1, 64),
+        "least_chunks": st.integers(1, 4),
     }
 )
 
@@ -168,6 +169,22 @@ def test_plan_follows_measured_times(case, chunks):
 
 def test_plan_takes_the_size_asked_for_over_what_was_measured():
     assert [c.count for c in plan_frame(65, slots=1, sample_s=0.1, chunk_samples=16, **LIMITS)] == [13] * 5
+
+
+@pytest.mark.parametrize(
+    ("case", "sizes"),
+    [
+        ({}, [8, 8]),
+        ({"sample_s": 0.001, "load_s": 5.0}, [8, 8]),
+        ({"minimum": 16}, [16]),
+        ({"max_chunks": 1}, [16]),
+        ({"chunk_samples": 16}, [16]),
+    ],
+    ids=["unmeasured", "measured", "minimum wins", "limit wins", "size asked for wins"],
+)
+def test_plan_splits_a_frame_at_least_so_often_when_asked(case, sizes):
+    chunks = plan_frame(16, slots=1, least_chunks=2, **(LIMITS | case))
+    assert [chunk.count for chunk in chunks] == sizes
 
 
 def test_plan_keeps_a_chunk_whole_when_the_size_asked_for_is_larger():

@@ -152,7 +152,7 @@ class Schedule(Submitting):
         """Other chunks for a frame that was never published, if measurements suggest them."""
         if frame.epoch or job.strategy is Strategy.FRAME or job.chunk_samples is not None:
             return frame
-        ranges = self._replan(tx, job)
+        ranges = self._replan(tx, job, frame)
         chunks = tx.chunks.of_frame(frame.id)
         if any(chunk.token for chunk in chunks) or [chunk.range for chunk in chunks] == ranges:
             return frame

@@ -10,13 +10,15 @@ from typing import Any
 from blendnet import exactness, planner
 from blendnet.celery_app import RENDER_LANES
 from blendnet.errors import MissingFiles, NotFound, SceneError, UserError
-from blendnet.manager.ledger import JobRow, Transaction
+from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.part import FarmPart
 from blendnet.messages import JobSettings, JobSubmission, SceneDescription
 from blendnet.models import SampleRange, Stage, State, Strategy
 
 NAMED_FILES = 20
 """Files that an error text names at most."""
+SPLIT_CHUNKS = 2
+"""Who asks for split frames gets so many chunks of each at least."""
 
 
 class Submitting(FarmPart):
@@ -86,10 +88,11 @@ class Submitting(FarmPart):
             chunk_samples=settings.chunk_samples,
             default_chunk_samples=self.settings.chunk_samples,
             minimum=exactness.minimum_chunk(scene),
+            least_chunks=SPLIT_CHUNKS if settings.strategy is Strategy.SPLIT else 1,
         )
 
-    def _replan(self, tx: Transaction, job: JobRow) -> list[SampleRange]:
-        """The chunks of a frame that nobody has worked on, by what is measured by now."""
+    def _replan(self, tx: Transaction, job: JobRow, frame: FrameRow) -> list[SampleRange]:
+        """The chunks of a frame that nobody has worked on, by what is measured by now. Split frames stay split."""
         return planner.plan_frame(
             job.samples,
             slots=planner.frame_slots(self._slots(tx), job.frames_total - job.frames_completed - job.frames_failed),
@@ -100,6 +103,7 @@ class Submitting(FarmPart):
             load_s=job.mean_load_s,
             default_chunk_samples=self.settings.chunk_samples,
             minimum=job.minimum_chunk,
+            least_chunks=min(SPLIT_CHUNKS, frame.chunks),
         )
 
 
