@@ -21,12 +21,8 @@ def check_tree_path(path: str) -> str:
     if not path or len(path) > MAX_PATH_LENGTH or "\\" in path or any(ord(c) < 32 for c in path):
         raise ValueError(f"not a usable path: {path[:80]!r}")
     # 'C:x' would leave the tree on a Windows machine.
-    if (
-        path.startswith("/")
-        or path[1:2] == ":"
-        or posixpath.normpath(path) != path
-        or path.split("/")[0] in ("..", ".")
-    ):
+    outside = path.startswith("/") or path[1:2] == ":" or path.split("/")[0] in ("..", ".")
+    if outside or posixpath.normpath(path) != path:
         raise ValueError(f"path leaves the job's tree or is not normalised: {path!r}")
     return path
 
