@@ -17,10 +17,9 @@ MAX_MANIFEST_FILES = 200_000
 
 
 def check_tree_path(path: str) -> str:
-    """Return `path` if it stays inside a job's tree: relative, POSIX, normalised. Raises ValueError otherwise."""
+    """Return `path` if it stays in a job's tree, on Windows too: relative, POSIX, normalised. Raises ValueError."""
     if not path or len(path) > MAX_PATH_LENGTH or "\\" in path or any(ord(c) < 32 for c in path):
         raise ValueError(f"not a usable path: {path[:80]!r}")
-    # 'C:x' would leave the tree on a Windows machine.
     outside = path.startswith("/") or path[1:2] == ":" or path.split("/")[0] in ("..", ".")
     if outside or posixpath.normpath(path) != path:
         raise ValueError(f"path leaves the job's tree or is not normalised: {path!r}")
