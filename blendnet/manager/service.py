@@ -176,4 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_status = main()
+    logging.shutdown()
+    # Everything is closed. Celery's finalizers would look for the ended Redis for 20 seconds.
+    os._exit(exit_status)
