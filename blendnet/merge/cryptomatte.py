@@ -1,4 +1,4 @@
-"""Merging of Cryptomatte ranks: coverage summed per id, then ranked again."""
+"""Merging of Cryptomatte ranks: coverage summed per id, in the order that Cycles would have given them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ _Ids = NDArray[np.uint32]
 class CryptomatteSums:
     """Coverage per id and pixel, summed over segments.
 
-    A pixel keeps up to twice as many ids as the file has ranks; what comes after is dropped, as no file could hold it.
+    As in Cycles a pixel has as many slots as the file has ranks, taken in order of arrival; when all are taken, further
+    ids count for the last one (kernel/film/cryptomatte_passes.h).
     """
 
-    def __init__(self, ranks: int, shape: tuple[int, int]) -> None:
+    def __init__(self, ranks: int, shape: tuple[int, int], *, ranked: bool) -> None:
+        """Start empty. `ranked`: the result is sorted by coverage, not in order of arrival."""
         self._ranks = ranks
         self._shape = shape
+        self._ranked = ranked
         self._ids: list[_Ids] = []
-        """Slot -> id of every pixel, flat; 0: free. A pixel's slots are used in order and without holes."""
+        """Slot -> id of every pixel, flat; 0: free. Made when the first pixel needs it."""
         self._cover: list[Plane] = []
 
     def add(self, pairs: Sequence[Pair], weight: float | Plane) -> None:
@@ -39,14 +42,19 @@ class CryptomatteSums:
                 self._add_at(at, keys[at], value[at])
 
     def result(self, total: float | Plane) -> list[Pair]:
-        """As many ranks as the file has, by falling coverage; coverage is divided by `total` samples."""
-        ids, cover = self._ranked()
+        """As many ranks as the file has; coverage is divided by `total` samples."""
+        ids, cover = [keys.copy() for keys in self._ids], [value.copy() for value in self._cover]
+        if self._ranked and len(ids) > 1:
+            _sort(ids, cover)
         scale = np.broadcast_to(np.asarray(total, np.float32), self._shape)
-        planes = []
-        for key, value in zip(ids, cover, strict=True):
+        pairs: list[Pair] = []
+        for keys, value in zip(ids, cover, strict=True):
             share = np.divide(value.reshape(self._shape), scale, out=np.zeros(self._shape, np.float32), where=scale > 0)
-            planes.append((key.view(np.float32).reshape(self._shape), share))
-        return planes
+            pairs.append((keys.view(np.float32).reshape(self._shape), share))
+        return pairs + [self._empty()] * (self._ranks - len(pairs))
+
+    def _empty(self) -> Pair:
+        return np.zeros(self._shape, np.float32), np.zeros(self._shape, np.float32)
 
     def _add_first_rank(self, keys: _Ids, value: Plane) -> None:
         """The first rank of a pixel mostly has the id that the pixel's first slot has: done for all pixels at once."""
@@ -60,8 +68,8 @@ class CryptomatteSums:
         self._add_at(at, keys[at], value[at])
 
     def _add_at(self, at: NDArray[np.intp], keys: _Ids, value: Plane) -> None:
-        """Add to the pixels `at`, each into the slot that has its id or else its first free slot."""
-        for slot in range(2 * self._ranks):
+        """Add to the pixels `at`, each into the slot that has its id, else its first free slot, else its last."""
+        for slot in range(self._ranks):
             if not at.size:
                 return
             if slot == len(self._ids):
@@ -72,25 +80,17 @@ class CryptomatteSums:
             self._ids[slot][at[fits]] = keys[fits]
             self._cover[slot][at[fits]] += value[fits]
             at, keys, value = at[~fits], keys[~fits], value[~fits]
+        self._cover[-1][at] += value
 
-    def _ranked(self) -> tuple[list[_Ids], list[Plane]]:
-        """Copies of the slots, one per rank of the file, sorted by coverage per pixel (ties stay in order)."""
-        size = self._shape[0] * self._shape[1]
-        slots = max(len(self._ids), self._ranks)
-        ids = [k.copy() for k in self._ids] + [np.zeros(size, np.uint32) for _ in range(slots - len(self._ids))]
-        cover = [v.copy() for v in self._cover] + [np.zeros(size, np.float32) for _ in range(slots - len(self._cover))]
-        if len(self._ids) > 1:
-            self._sort(ids, cover)
-        return ids[: self._ranks], cover[: self._ranks]
 
-    def _sort(self, ids: list[_Ids], cover: list[Plane]) -> None:
-        """Sort the pixels that have more than one id, in place."""
-        used = len(self._ids)
-        at = np.flatnonzero(self._ids[1])
-        keys = np.stack([k[at] for k in ids[:used]])
-        value = np.stack([v[at] for v in cover[:used]])
-        order = np.argsort(-value, axis=0, kind="stable")
-        keys, value = np.take_along_axis(keys, order, 0), np.take_along_axis(value, order, 0)
-        for slot in range(used):
-            ids[slot][at] = keys[slot]
-            cover[slot][at] = value[slot]
+def _sort(ids: list[_Ids], cover: list[Plane]) -> None:
+    """Sort the slots of the pixels that use more than one by falling coverage, in place; ties keep their order."""
+    at = np.flatnonzero(ids[1])
+    keys = np.stack([slot[at] for slot in ids])
+    value = np.stack([slot[at] for slot in cover])
+    order = np.argsort(-value, axis=0, kind="stable")
+    for slot, (key, share) in enumerate(
+        zip(np.take_along_axis(keys, order, 0), np.take_along_axis(value, order, 0), strict=True)
+    ):
+        ids[slot][at] = key
+        cover[slot][at] = share

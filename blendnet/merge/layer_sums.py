@@ -69,8 +69,8 @@ class LayerSums:
         out |= {name: self._sums[name] / np.float32(self._samples) for name in self.plan.counts}
         for group in self.plan.lights:
             out |= self._divide_lights(group)
-        for ranks, sums in zip(self.plan.mattes, self._mattes, strict=True):
-            for (ids, cover), (keys, share) in zip(ranks, sums.result(self._weight), strict=True):
+        for matte, sums in zip(self.plan.mattes, self._mattes, strict=True):
+            for (ids, cover), (keys, share) in zip(matte.ranks, sums.result(self._weight), strict=True):
                 out[ids], out[cover] = keys, share
         return out | dict(self._copies)
 
@@ -91,10 +91,11 @@ class LayerSums:
             for row, colour in enumerate(group.colour):
                 for light in group.lights:
                     self._sums[light[row]] = self._sums[colour] * planes[light[row]]
-        for ranks in self.plan.mattes:
-            sums = CryptomatteSums(len(ranks), planes[ranks[0][0]].shape)
+        for matte in self.plan.mattes:
+            rows, columns = planes[matte.ranks[0][0]].shape
+            sums = CryptomatteSums(len(matte.ranks), (rows, columns), ranked=matte.ranked)
             self._mattes.append(sums)
-            sums.add([(planes[ids], planes[cover]) for ids, cover in ranks], weight)
+            sums.add([(planes[ids], planes[cover]) for ids, cover in matte.ranks], weight)
 
     def _accumulate(self, planes: Planes, weight: Weight, samples: float) -> None:
         coloured = {channel for group in self.plan.lights for channel in group.colour}
@@ -105,8 +106,8 @@ class LayerSums:
             self._add_product(name, planes[name], samples)
         for group in self.plan.lights:
             self._accumulate_lights(group, planes, weight)
-        for ranks, sums in zip(self.plan.mattes, self._mattes, strict=True):
-            sums.add([(planes[ids], planes[cover]) for ids, cover in ranks], weight)
+        for matte, sums in zip(self.plan.mattes, self._mattes, strict=True):
+            sums.add([(planes[ids], planes[cover]) for ids, cover in matte.ranks], weight)
 
     def _accumulate_lights(self, group: LightGroup, planes: Planes, weight: Weight) -> None:
         """sum(w * colour) and sum(w * colour * light): what Cycles had before it divided."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from blendnet.merge.passes import (
+    CRYPTOMATTES,
     SAMPLE_COUNT,
     Rule,
     approximate,
@@ -28,6 +29,17 @@ class LightGroup:
 
 
 @dataclass(frozen=True)
+class Matte:
+    """The channels of one Cryptomatte."""
+
+    ranks: tuple[tuple[str, str], ...]
+    """(id, coverage) channels by rank."""
+    ranked: bool
+    """True for the first matte of the layer: Cycles sorts only that one by coverage (seen in 3.4, 4.5 and 5.0) and
+    leaves the others in order of arrival."""
+
+
+@dataclass(frozen=True)
 class LayerPlan:
     """The channels of one view layer by rule."""
 
@@ -36,8 +48,7 @@ class LayerPlan:
     counts: tuple[str, ...]
     copies: tuple[str, ...]
     lights: tuple[LightGroup, ...]
-    mattes: tuple[tuple[tuple[str, str], ...], ...]
-    """For every Cryptomatte its (id, coverage) channels by rank."""
+    mattes: tuple[Matte, ...]
     combined: tuple[str, ...]
     """R, G, B, A channels of the picture, those that are there."""
     sample_count: str | None
@@ -133,12 +144,13 @@ def _light_groups(passes: dict[str, dict[str, str]], names: list[str]) -> tuple[
     return tuple(groups)
 
 
-def _mattes(passes: dict[str, dict[str, str]], names: list[str]) -> tuple[tuple[tuple[str, str], ...], ...]:
+def _mattes(passes: dict[str, dict[str, str]], names: list[str]) -> tuple[Matte, ...]:
     mattes: dict[str, list[tuple[str, str]]] = {}
     for name in sorted(names, key=cryptomatte_level):
         of = {component.lower(): channel for component, channel in passes[name].items()}
         mattes.setdefault(cryptomatte_level(name)[0], []).extend([(of["r"], of["g"]), (of["b"], of["a"])])
-    return tuple(tuple(ranks) for ranks in mattes.values())
+    first = min(mattes, key=CRYPTOMATTES.index, default=None)
+    return tuple(Matte(tuple(ranks), ranked=name == first) for name, ranks in mattes.items())
 
 
 def _approximate(passes: dict[str, dict[str, str]], means: list[str]) -> tuple[tuple[str, str], ...]:

@@ -52,15 +52,21 @@ _COLOUR_OF: dict[str, str] = {
         for ray in ("Direct", "Indirect")
     },
 }
+_GUIDING = "Cycles makes it for its own use and filters it"
 _APPROXIMATE = {
     "Vector": "Cycles keeps its per-pixel weight to itself",
     "Shadow": "Cycles keeps its per-pixel weight to itself",
     "Shadow Catcher": "it is a quotient of two pictures that are not in the file",
     "Noisy Shadow Catcher": "it is a quotient of two pictures that are not in the file",
+    "Volume Scatter": _GUIDING,
+    "Volume Transmit": _GUIDING,
+    "Volume Majorant": _GUIDING,
     "Debug Render Time": "it is a measurement",
     "Render Time": "it is a measurement",
 }
-_CRYPTOMATTE = re.compile(r"Crypto(?:Object|Material|Asset)(\d\d)")
+CRYPTOMATTES = ("CryptoObject", "CryptoMaterial", "CryptoAsset")
+"""In the order in which Cycles keeps them."""
+_CRYPTOMATTE = re.compile(rf"({'|'.join(CRYPTOMATTES)})(\d\d)")
 
 
 @lru_cache(maxsize=8192)
