@@ -26,6 +26,13 @@ def check_tree_path(path: str) -> str:
     return path
 
 
+def without_nul(text: str) -> str:
+    """`text` without NUL characters, which no database column of text can hold."""
+    return text.replace("\0", "\ufffd")
+
+
+Text = Annotated[str, AfterValidator(without_nul)]
+"""Free text from outside."""
 TreePath = Annotated[str, AfterValidator(check_tree_path)]
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
@@ -60,7 +67,7 @@ class FileEntry(Blob):
 class LayerSamples(Message):
     """A view layer that is rendered and the samples it gets (its own override resolved)."""
 
-    name: str
+    name: Text
     samples: int = Field(ge=1, le=MAX_SAMPLES)
 
 
@@ -69,10 +76,10 @@ class SceneDescription(Message):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    blender: str
+    blender: Text
     """Full version, '4.5.15'."""
-    scene: str
-    engine: str
+    scene: Text
+    engine: Text
     """'CYCLES' or another engine's identifier."""
     has_camera: bool
     frame_start: int
@@ -100,17 +107,17 @@ class SceneDescription(Message):
     denoise: bool = False
     """Cycles' own final denoising is on: done once, after the merge."""
     denoiser_available: bool = True
-    merge_only: list[str] = []
+    merge_only: list[Text] = []
     """Channel prefixes ('ViewLayer.DiffCol') switched on for chunks only, absent from the result."""
     finish_only: list[str] = []
     """Channel prefixes ('ViewLayer.Denoising Albedo') switched on for chunks, which the finish needs to denoise."""
     time_limit_s: float = 0.0
     """Cycles' own time limit of a frame, not applied on the farm; 0: none."""
-    output_directory: str = ""
+    output_directory: Text = ""
     """The scene's own output folder, absolute on the client's machine."""
-    output_name: str = "####"
+    output_name: Text = "####"
     """File name without folder and extension, '#' for the frame number."""
-    output_extension: str = ".png"
+    output_extension: Text = ".png"
     movie: bool = False
     """The scene's output is a video file."""
 
@@ -122,9 +129,9 @@ class JobSettings(Message):
     samples: int = Field(ge=1, le=MAX_SAMPLES)
     strategy: Strategy = Strategy.AUTO
     chunk_samples: int | None = Field(default=None, ge=1, le=MAX_SAMPLES)
-    blender: str
+    blender: Text
     """Full version of the Blender that renders, '4.5.15'."""
-    device: str = "CPU"
+    device: Text = "CPU"
     priority: int = Field(default=50, ge=0, le=100)
     """Higher goes first."""
     resolution_percentage: int | None = Field(default=None, ge=1, le=1000)
@@ -134,10 +141,10 @@ class JobSettings(Message):
 class JobSubmission(Message):
     """A job as the client sends it: its blobs must be in the store already."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: Text = Field(min_length=1, max_length=200)
     scene: TreePath
     """The .blend to render: one of `files`."""
-    root: str = ""
+    root: Text = ""
     """Absolute folder on the client's machine that the tree's paths are relative to."""
     files: list[FileEntry] = Field(min_length=1, max_length=MAX_MANIFEST_FILES)
     settings: JobSettings
@@ -257,19 +264,19 @@ class EventView(Message):
 class AgentReport(Message):
     """What an agent says of itself on start and every few seconds."""
 
-    host: str = ""
+    host: Text = ""
     pid: int
     blender_pid: int | None = None
-    blenders: list[str] = []
-    devices: list[str] = []
-    state: str = "idle"
+    blenders: list[Text] = []
+    devices: list[Text] = []
+    state: Text = "idle"
 
 
 class ClaimRequest(Message):
     """An agent asks for the work behind a message."""
 
-    agent: str = Field(min_length=1, max_length=200)
-    task: str = ""
+    agent: Text = Field(min_length=1, max_length=200)
+    task: Text = ""
     """Celery's task id, for the log."""
 
 
@@ -335,10 +342,10 @@ class FailureReport(Message):
     """Why an attempt ended without success."""
 
     token: int
-    kind: str
+    kind: Text
     """'crash', 'memory', 'timeout', 'scene', 'output' or 'interrupted' (never counted against the work)."""
-    message: str = Field(max_length=4000)
-    log: str = Field(default="", max_length=20_000)
+    message: Text = Field(max_length=4000)
+    log: Text = Field(default="", max_length=20_000)
 
 
 class FinishClaim(Message):
