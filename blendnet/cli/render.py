@@ -75,7 +75,7 @@ def render(
             else:
                 run.take_up(client, resume or "", output_dir)
             run.follow(client)
-    run.report(as_json)
+        run.report(as_json)
 
 
 class Run:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+from types import FrameType
 
-from celery.signals import worker_process_init
+from celery.signals import worker_process_init, worker_ready
+from celery.worker import state
 
 from blendnet.celery_app import CONTROL_QUEUE, app
 from blendnet.manager.guard import tie_to_parent
@@ -16,6 +19,20 @@ WORKER_NAME = "control@%h"
 @worker_process_init.connect
 def _end_with_worker(**_: object) -> None:
     tie_to_parent(os.getppid())
+
+
+@worker_ready.connect
+def _end_at_once_when_idle(**_: object) -> None:
+    """Celery takes seconds to end even when nothing runs; a running merge may end in peace."""
+    patient = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if not state.active_requests:
+            os._exit(0)
+        if callable(patient):
+            patient(number, frame)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def main() -> None:

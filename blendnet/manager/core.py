@@ -92,6 +92,7 @@ class Core:
         self._server.stop()
         if self._api_thread.is_alive():
             self._api_thread.join()
+        self.farm.ledger.close()
 
     def farm_file(self, *, pid: int, runtime: str, private: bool) -> FarmFile:
         """What others need to find this farm."""

@@ -75,9 +75,13 @@ class Service:
             from blendnet.manager.core import Core
 
             url = broker.broker_url(socket)
+            if self._stopping.is_set():
+                return  # Told to end while it starts, as after a scene that cannot be rendered.
             core = Core(self._settings, self._folder, supervisor, broker_url=url, stop=self.stop)
             stack.callback(core.stop)
             self._await_redis(supervisor, socket)
+            if self._stopping.is_set():
+                return
             self._serve(core, supervisor, runtime, url)
             stack.callback(supervisor.stop, CONTROL, *supervisor.wanted("agent"))
             self._idle()
