@@ -17,29 +17,32 @@ from blendnet.celery_app import app
 
 Result = dict[str, str]
 
+RETRY_DELAY_S = 0
+"""After its pool child was killed a task runs again at once (Celery would wait three minutes)."""
 
-@app.task(name="blendnet.render_chunk", bind=True)
+
+@app.task(name="blendnet.render_chunk", bind=True, default_retry_delay=RETRY_DELAY_S)
 def render_chunk(self: Any, chunk_id: str) -> Result:
     """Render what is left of a chunk."""
     with CHILD.busy() as slot:
         return _result(render.render_chunk(slot, chunk_id, task=self.request.id or ""), {"chunk": chunk_id})
 
 
-@app.task(name="blendnet.finish_frame", bind=True)
+@app.task(name="blendnet.finish_frame", bind=True, default_retry_delay=RETRY_DELAY_S)
 def finish_frame(self: Any, frame_id: str) -> Result:
     """Composite a merged frame."""
     with CHILD.busy() as slot:
         return _result(finish.finish_frame(slot, frame_id, task=self.request.id or ""), {"frame": frame_id})
 
 
-@app.task(name="blendnet.encode_job", bind=True)
+@app.task(name="blendnet.encode_job", bind=True, default_retry_delay=RETRY_DELAY_S)
 def encode_job(self: Any, job_id: str) -> Result:
     """Make the video of a job."""
     with CHILD.busy() as slot:
         return _result(finish.encode_job(slot, job_id, task=self.request.id or ""), {"job": job_id})
 
 
-@app.task(name="blendnet.merge_frame")
+@app.task(name="blendnet.merge_frame", default_retry_delay=RETRY_DELAY_S)
 def merge_frame(frame_id: str) -> Result:
     """Merge the segments of a frame: in the Manager's control worker, where they are."""
     from blendnet.manager import merging
