@@ -94,6 +94,7 @@ image.file_format = "OPEN_EXR_MULTILAYER"
 image.color_depth = "32"
 image.exr_codec = "NONE"
 scene.render.use_compositing = False
+scene.cycles.use_denoising = False
 for frame in args["frames"]:
     scene.frame_set(frame)
     scene.render.filepath = os.path.join(args["folder"], "plain_%d.exr" % frame)

@@ -13,13 +13,15 @@ class Trouble(Exception):
         self.kind = kind
 
 
+MEMORY_WORDS = ("out of memory", "memory allocation", "malloc", "calloc")
+OUTPUT_WORDS = ("no space left", "permission denied", "cannot save", "error writing", "cannot write", "could not write")
+SCENE_WORDS = ("no camera", "cannot render")
+
+
 def kind_of(message):
     """The kind of an error that Blender raised itself, judged by its text."""
     text = message.lower()
-    if "out of memory" in text or "memory allocation" in text or "malloc" in text:
-        return "memory"
-    if "no space left" in text or "permission denied" in text or "cannot write" in text or "could not write" in text:
-        return "output"
-    if "no camera" in text or "cannot render" in text:
-        return "scene"
+    for kind, words in (("memory", MEMORY_WORDS), ("output", OUTPUT_WORDS), ("scene", SCENE_WORDS)):
+        if any(word in text for word in words):
+            return kind
     return "blender"
