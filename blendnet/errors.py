@@ -67,10 +67,17 @@ class NotFound(BlendNetError):
 
 
 class NotAllowed(BlendNetError):
-    """Missing or wrong credentials, or the role may not do this."""
+    """The role may not do this, or nobody is logged in."""
 
     code = "not_allowed"
     status = 403
+
+
+class NoLogin(NotAllowed):
+    """Missing or wrong user and password."""
+
+    code = "no_login"
+    status = 401
 
 
 class Conflict(BlendNetError):

@@ -20,6 +20,7 @@ from blendnet.errors import (
     FarmError,
     ManagerUnreachable,
     MissingFiles,
+    NoLogin,
     NotAllowed,
     NotFound,
     Retryable,
@@ -145,7 +146,9 @@ def _kinds(root: type[BlendNetError]) -> list[type[BlendNetError]]:
 
 
 def _error_of_status(status: int) -> type[BlendNetError]:
-    if status in (401, 403):
+    if status == NoLogin.status:
+        return NoLogin
+    if status == NotAllowed.status:
         return NotAllowed
     if status == 404:
         return NotFound

@@ -9,18 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from blendnet.errors import BlendNetError, NotAllowed, NotFound, UserError
+from blendnet.errors import BlendNetError, NoLogin, NotFound, UserError
 from blendnet.messages import ErrorBody
 
 MAX_PROBLEMS = 5
 """Problems of a request that are told at once."""
 CLIENT_CLOSED = 499
-
-
-class NoLogin(NotAllowed):
-    """Nobody is logged in: missing or wrong user and password."""
-
-    status = 401
 
 
 def answer(error: BlendNetError, status: int | None = None) -> JSONResponse:

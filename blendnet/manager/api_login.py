@@ -11,8 +11,8 @@ from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from blendnet.errors import BlendNetError, NotAllowed, Retryable
-from blendnet.manager.api_errors import NoLogin, answer
+from blendnet.errors import BlendNetError, NoLogin, NotAllowed, Retryable
+from blendnet.manager.api_errors import answer
 from blendnet.models import Role
 from blendnet.security.credentials import Users
 

@@ -50,7 +50,7 @@ def test_every_call_but_health_refuses_without_login(served: Served) -> None:
                 continue
             answer = http.request(method, filled(path))
             assert answer.status_code == 401, path
-            assert answer.json()["code"] == "not_allowed"
+            assert answer.json()["code"] == "no_login"
             assert answer.headers["www-authenticate"].startswith("Basic")
 
 

@@ -1,0 +1,65 @@
+"""A TCP proxy for tests that cuts its first connections after some bytes, as a bad line does."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class CuttingProxy:
+    """Forwards to one address. Each entry of `cuts` is the bytes that a connection may carry in all before it dies."""
+
+    def __init__(self, target: tuple[str, int], cuts: list[int]) -> None:
+        self._target = target
+        self.cuts = cuts
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def close(self) -> None:
+        """Stop listening and wait for the connections to end."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _start(self, function, *arguments) -> None:
+        thread = threading.Thread(target=function, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # Closed.
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._target)
+                budget = [self.cuts.pop(0)] if self.cuts else [1 << 60]
+                self._start(_pump, near, far, budget)
+                self._start(_pump, far, near, budget)
+
+
+def _pump(source: socket.socket, target: socket.socket, budget: list[int]) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            budget[0] -= len(data)
+            if budget[0] < 0:
+                break
+            target.sendall(data)
+    for end in (source, target):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
+
+
+@contextmanager
+def cutting(target: tuple[str, int], *cuts: int) -> Iterator[CuttingProxy]:
+    """A running proxy."""
+    proxy = CuttingProxy(target, list(cuts))
+    try:
+        yield proxy
+    finally:
+        proxy.close()
