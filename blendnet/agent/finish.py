@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from blendnet.agent import multilayer
 from blendnet.agent.attempt import HaltedCall, Outcome, claim_work, ended_call, last_word
 from blendnet.agent.failure import failure_report, interruption_report
 from blendnet.agent.lease import Halt, Lease
@@ -135,13 +136,15 @@ class FinishAttempt(OutputAttempt):
         self._slot.cache.trim()
 
     def _make(self) -> dict[str, Any]:
-        return self._slot.warm.finish(
+        answer = self._slot.warm.finish(
             frame=self._claim.frame,
             merged=str(self._merged),
             directory=str(self._pictures),
             name=self._claim.output_name,
             resolution_percentage=self._scene.resolution_percentage,
         )
+        multilayer.complete(self._pictures, answer)
+        return answer
 
     def _store(self, output: Mapping[str, str]) -> None:
         path = output["path"]

@@ -153,11 +153,21 @@ def shoot(scene, frame, path):
     scene.render.filepath = path
     bpy.ops.render.render(write_still=True)
 
+def shoot_as_animation(scene, frame, path):
+    # 5.0 numbers the files of File Output nodes in animations only.
+    scene.frame_start = scene.frame_end = frame
+    scene.render.filepath = path + "_####"
+    bpy.ops.render.render(animation=True)
+    for name in os.listdir(os.path.dirname(path)):
+        stem, extension = os.path.splitext(os.path.join(os.path.dirname(path), name))
+        if stem == "%s_%s%04d" % (path, "-" if frame < 0 else "", abs(frame)):
+            os.replace(stem + extension, path + extension)
+
 bpy.ops.wm.open_mainfile(filepath=args["scene"])
 scene = bpy.context.scene
 folder = args["folder"]
 for frame in args["frames"]:
-    shoot(scene, frame, "%s/plain%d" % (folder, frame))
+    shoot_as_animation(scene, frame, "%s/plain%d" % (folder, frame))
 bpy.ops.wm.open_mainfile(filepath=args["scene"])
 scene = bpy.context.scene
 scene.render.use_compositing = scene.render.use_sequencer = False

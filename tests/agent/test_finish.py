@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blendnet.agent import multilayer
 from blendnet.agent.blender import WarmBlender
 from blendnet.agent.blenders import Build
 from blendnet.errors import BlenderError
@@ -20,6 +23,8 @@ from tests.agent.scripted import read_png, run_script
 TIMEOUT_S = 120
 ONE_STEP = 1
 DENOISED_STEPS = 40
+DENOISED = 2e-3
+"""Largest difference between Cycles' own denoising and that of the compositor, scene-linear."""
 """Of 65535."""
 
 
@@ -42,7 +47,9 @@ class Studio:
 
     def finish(self, frame: int = 1, **args: Any) -> dict[str, Any]:
         """The answer of finishing one frame into `results`."""
-        merged = self.folder / f"merged{frame}.exr"
+        merged = self.folder / "merged.exr"
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(self.folder / f"merged{frame}.exr", merged)
         return self.warm.call(
             "finish", timeout_s=TIMEOUT_S, frame=frame, merged=merged, directory=self.results, name="out_####", **args
         )
@@ -159,7 +166,7 @@ def test_finish_says_so_when_blender_has_no_denoiser(blender34: Build, tmp_path:
         if blender.call("hello", timeout_s=TIMEOUT_S)["denoiser"]:
             pytest.skip("this Blender has a denoiser")
     for studio in _open(blender34, tmp_path):
-        studio.make("save(args['scene'])\n")
+        studio.make("")
         run_script(
             blender34, SCENE + "cycles.use_denoising = True\nsave(args['scene'])\n", tmp_path, scene=studio.scene
         )
@@ -228,4 +235,107 @@ def test_finish_leaves_chunks_as_they_were_when_both_take_turns(studio: Studio) 
 def test_finish_refuses_a_merged_frame_that_is_not_there(studio45: Studio) -> None:
     studio45.make("")
     with pytest.raises(BlenderError, match="no merged frame"):
-        studio45.finish(7)
+        studio45.finish(frame=7)
+
+
+MULTILAYER = """
+settings = render.image_settings
+if hasattr(settings, "media_type"):
+    settings.media_type = "MULTI_LAYER_IMAGE"
+settings.file_format, settings.color_depth = "OPEN_EXR_MULTILAYER", "32"
+if hasattr(settings, "use_exr_interleave"):
+    settings.use_exr_interleave = True
+"""
+
+
+@pytest.mark.parametrize(
+    "look", ["", "compose()", "cycles.use_denoising = True", "compose(); cycles.use_denoising = True"]
+)
+def test_finish_completes_the_multilayer_exr_that_plain_blender_writes(studio45: Studio, look: str) -> None:
+    studio45.make(f"{look}\n{MULTILAYER}")
+    answer = studio45.finish()
+    assert answer["outputs"] == [{"path": "out_0001.exr", "kind": "image"}]
+    multilayer.complete(studio45.results, answer)
+    assert [path.name for path in studio45.results.iterdir()] == ["out_0001.exr"]
+    plain, ours = exr.read(studio45.folder / "plain1.exr"), exr.read(studio45.results / "out_0001.exr")
+    assert sorted(ours.channels) == sorted(plain.channels)
+    for name, channel in plain.channels.items():
+        assert np.abs(ours.channels[name] - channel).max() <= (DENOISED if "Combined" in name else 2e-5), name
+
+
+MOVIE = """
+if hasattr(render.image_settings, "media_type"):
+    render.image_settings.media_type = "VIDEO"
+render.image_settings.file_format = "FFMPEG"
+render.image_settings.color_mode = "RGB"
+render.ffmpeg.format, render.ffmpeg.codec = "QUICKTIME", "QTRLE"
+render.ffmpeg.audio_codec = "PCM"
+render.fps = 12
+compose()
+wave_path = args["folder"] + "/hum.wav"
+import struct, wave
+with wave.open(wave_path, "wb") as file:
+    file.setnchannels(1)
+    file.setsampwidth(2)
+    file.setframerate(8000)
+    file.writeframes(b"".join(struct.pack("<h", (n % 40) * 500) for n in range(4000)))
+editor = scene.sequence_editor_create()
+strips = editor.strips if hasattr(editor, "strips") else editor.sequences
+strips.new_sound("Hum", wave_path, 1, 1)
+scene.frame_start, scene.frame_end = 1, 3
+"""
+
+PLAIN_MOVIE = """
+bpy.ops.wm.open_mainfile(filepath=args["scene"])
+scene = bpy.context.scene
+scene.render.filepath = args["folder"] + "/plain"
+bpy.ops.render.render(animation=True)
+"""
+
+DECODE = """
+clip = bpy.data.movieclips.load(args["movie"])
+print("MOVIE", json.dumps([list(clip.size), clip.frame_duration, round(clip.fps, 3)]))
+scene = bpy.context.scene
+scene.view_settings.view_transform = "Standard"
+editor = scene.sequence_editor_create()
+strips = editor.strips if hasattr(editor, "strips") else editor.sequences
+strips.new_movie("Movie", args["movie"], 1, 1)
+sound = strips.new_sound("Sound", args["movie"], 2, 1)
+print("SOUND", sound.frame_duration)
+scene.render.resolution_x, scene.render.resolution_y = clip.size
+scene.render.resolution_percentage = 100
+scene.render.dither_intensity = 0
+scene.render.image_settings.file_format = "PNG"
+scene.render.image_settings.color_mode = "RGB"
+scene.frame_end = clip.frame_duration
+scene.render.filepath = args["frames"] + "/"
+bpy.ops.render.render(animation=True)
+"""
+
+
+def test_encode_makes_the_video_that_plain_blender_makes(studio: Studio) -> None:
+    source = SCENE + MOVIE + "\nsave(args['scene'])\n"
+    folder = studio.folder
+    run_script(studio.build, source, folder, scene=studio.scene, folder=folder)
+    run_script(studio.build, PLAIN_MOVIE, folder, scene=studio.scene, folder=folder)
+    stills = PLAIN.replace('for frame in args["frames"]:', "for frame in ():", 1)
+    run_script(studio.build, stills, folder, scene=studio.scene, folder=folder, frames=(1, 2, 3))
+    studio.warm.call("open", timeout_s=TIMEOUT_S, path=studio.scene)
+    images = [studio.results / studio.finish(frame)["outputs"][0]["path"] for frame in (1, 2, 3)]
+    assert [path.name for path in images] == ["out_0001.png", "out_0002.png", "out_0003.png"]
+    args = {"images": images, "output": folder / "video" / "film_####"}
+    answer = studio.warm.call("encode", timeout_s=TIMEOUT_S, **args)
+    assert answer["outputs"] == [{"path": str(folder / "video" / "film_0001-0003.mov"), "kind": "video"}]
+    assert list((folder / "video").iterdir()) == [folder / "video" / "film_0001-0003.mov"]
+    plain = _decoded(studio, next(folder.glob("plain*.mov")))
+    ours = _decoded(studio, folder / "video" / "film_0001-0003.mov")
+    assert ours[0] == plain[0]
+    for one, other in zip(plain[1], ours[1], strict=True):
+        assert _difference(one, other) <= 1
+
+
+def _decoded(studio: Studio, movie: Path) -> tuple[list[str], list[Path]]:
+    """What a video says of itself, and its frames as PNG."""
+    frames = movie.with_suffix("")
+    said = run_script(studio.build, DECODE, studio.folder, movie=movie, frames=frames)
+    return [line for line in said.splitlines() if line.startswith(("MOVIE", "SOUND"))], sorted(frames.iterdir())

@@ -7,12 +7,12 @@ import time
 import bpy
 
 from . import encode as encoding
-from . import finish_scene, finish_tree, patterns
+from . import finish_scene, finish_tree, multilayer, patterns
 from .trouble import Trouble, kind_of
 
-MULTILAYER = "OPEN_EXR_MULTILAYER"
 FILE_OUTPUT = "file_output"
 """Folder, inside the frame's results, of what File Output nodes write."""
+PARTS = "parts"
 
 
 def run(args):
@@ -21,6 +21,8 @@ def run(args):
     `merged`: multilayer EXR of the frame, layers named as the view layers. `name`: file name without extension, '#'
     for the frame number. Returns {outputs: [{path, kind}], warnings: [text], seconds}; paths are relative to
     `directory` and use '/', kind is 'image' (the frame itself) or 'file' (written by a File Output node).
+    When the scene's format is multilayer EXR, the image is a copy of `merged`, and the answer's 'multilayer'
+    {folder, composite, denoised: {layer: file}, drop, half} says what agent/multilayer.py has to put into it.
     Raises Trouble('output') when Blender writes nothing, Trouble('scene') when the frame cannot be read.
     """
     started = time.monotonic()
@@ -35,13 +37,15 @@ def run(args):
     os.makedirs(folder)
     try:
         _write(scene, finisher, frame, folder, patterns.frame_name(args["name"], frame), args["merged"])
-        outputs = _collect(folder, directory)
+        answer = {"outputs": _collect(folder, directory)}
+        if multilayer.facts(finisher):
+            answer["multilayer"] = _keep_parts(finisher, frame, folder, directory)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if not any(output["kind"] == "image" for output in outputs):
+    if not any(output["kind"] == "image" for output in answer["outputs"]):
         raise Trouble("output", "Blender finished frame %d without writing a picture" % frame)
     warnings = [line for line in finisher[finish_scene.WARNINGS].split("\n") if line]
-    return {"outputs": outputs, "warnings": warnings, "seconds": time.monotonic() - started}
+    return dict(answer, warnings=warnings, seconds=time.monotonic() - started)
 
 
 def encode(args):
@@ -51,22 +55,37 @@ def encode(args):
 
 def _write(scene, finisher, frame, folder, name, merged):
     """Render the compositor alone, into `folder`."""
-    render = finisher.render
-    multilayer = render.image_settings.file_format == MULTILAYER
-    render.filepath = os.path.join(folder, "image", name)
-    tree = finish_tree.tree_of(finisher)
-    finish_tree.point_file_outputs(tree, os.path.join(folder, FILE_OUTPUT))
+    layered = multilayer.facts(finisher)
+    parts = os.path.join(folder, PARTS)
+    target = os.path.join(parts, multilayer.COMPOSITE) if layered else os.path.join(folder, "image", name)
+    finisher.render.filepath = target
+    finish_tree.point_file_outputs(finish_tree.tree_of(finisher), os.path.join(folder, FILE_OUTPUT), parts)
     # The operator takes the frame from the scene that is open in the window, not from the one it renders.
     scene.frame_current = finisher.frame_current = frame
+    if not layered or layered["needs_render"]:
+        _render(scene, finisher)
+    if layered:
+        os.makedirs(os.path.join(folder, "image"), exist_ok=True)
+        shutil.copyfile(merged, os.path.join(folder, "image", name + ".exr"))
+
+
+def _render(scene, finisher):
     try:
         with _stamped_as(finisher, scene):
-            bpy.ops.render.render(write_still=not multilayer, scene=finisher.name)
+            bpy.ops.render.render(write_still=True, scene=finisher.name)
     except RuntimeError as error:
         message = str(error).strip()
         raise Trouble(kind_of(message), message)
-    if multilayer:
-        os.makedirs(os.path.join(folder, "image"), exist_ok=True)
-        shutil.copyfile(merged, os.path.join(folder, "image", name + ".exr"))
+
+
+def _keep_parts(finisher, frame, folder, directory):
+    """Move the parts of a multilayer EXR to `directory`/.parts-FRAME; returns the answer's 'multilayer'."""
+    source, target = os.path.join(folder, PARTS), os.path.join(directory, ".parts-%d" % frame)
+    os.makedirs(source, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(source, target)
+    found = multilayer.parts(finisher, lambda template: patterns.frame_name(template, frame), target)
+    return dict(found, folder=os.path.basename(target))
 
 
 class _stamped_as:

@@ -5,7 +5,7 @@ The open scene itself stays as it is, so chunks go on rendering with what Blende
 
 import bpy
 
-from . import describe, extra_passes, finish_tree
+from . import describe, extra_passes, finish_tree, multilayer
 
 KEY = "blendnet_finishes"
 """Scene property of the copy: the name of the scene it finishes."""
@@ -39,10 +39,13 @@ def _make(scene, merged):
     warnings = []
     denoising = _denoising(scene, warnings)
     swap = finish_tree.Swap(_image(merged), (scene.name, copy.name), denoising, first[0] if first else "")
-    swap.run(finish_tree.own_tree(copy))
+    tree = finish_tree.own_tree(copy)
+    swap.run(tree)
     finish_tree.prepare_file_outputs(swap.file_outputs, scene.name)
     _switch_rendering_off(copy)
     _stills_instead_of_video(copy.render.image_settings, scene.render.is_movie_format)
+    if scene.render.image_settings.file_format == multilayer.FORMAT:
+        multilayer.set_up(copy, scene, swap, tree)
     warnings += swap.warnings
     if _has_pictures(scene.sequence_editor) and scene.render.use_sequencer:
         warnings.append("the strips of the scene's sequencer were left out: only its frames are rendered")

@@ -9,9 +9,12 @@ LAYER = "blendnet_layer"
 FOLDER = "blendnet_folder"
 """Node property: where a File Output node writes, relative to the frame's file_output folder."""
 
+PART = "blendnet_part"
+"""Node property: this File Output node writes a part of the frame's multilayer EXR."""
 MATTE = "blendnet_matte"
 """Node property: the cryptomatte layer that a Cryptomatte node reads, then a line break and its matte ids."""
 
+FRAME_DIGITS = "####"
 COMBINED = "Combined"
 ALIASES = {"Image": (COMBINED,), "Noisy Image": (COMBINED,)}
 """Render Layers output -> passes that hold the same. Chunks have no 'Noisy Image': their Combined is the noisy one."""
@@ -62,7 +65,7 @@ class Swap:
     """Puts one image in place of the render layers of the scenes named `names`, in a tree and the groups inside it.
 
     Replaced nodes carry LAYER or MATTE, by which `show` finds them again for the next frame. `file_outputs` are the
-    File Output nodes met, `warnings` what could not be replaced.
+    File Output nodes met, `composites` whether the tree has a picture of its own, `warnings` what was not replaced.
     """
 
     def __init__(self, image, names, denoising, first_layer):
@@ -73,11 +76,11 @@ class Swap:
         self.file_outputs = []
         self.warnings = []
         self._copies = {}
-        self._composites = False
+        self.composites = False
 
     def run(self, tree):
         self._walk(tree)
-        if not self._composites:
+        if not self.composites:
             self._composite(tree)
 
     def _walk(self, tree):
@@ -92,7 +95,7 @@ class Swap:
             elif node.type == "OUTPUT_FILE":
                 self.file_outputs.append(node)
             elif node.type == "COMPOSITE" or (node.type == "GROUP_OUTPUT" and tree.name not in self._groups()):
-                self._composites = self._composites or not node.mute
+                self.composites = self.composites or not node.mute
 
     def _groups(self):
         """Names of the copied groups: a group's own output is not the picture."""
@@ -125,10 +128,11 @@ class Swap:
 
     def _source(self, tree, layer, sources):
         if layer not in sources:
-            sources[layer] = self._new_source(tree, layer)
+            sources[layer] = self.source_of(tree, layer)
         return sources[layer]
 
-    def _new_source(self, tree, layer):
+    def source_of(self, tree, layer):
+        """A new Source of view layer `layer` in a tree."""
         node = tree.nodes.new("CompositorNodeImage")
         node.image = self.image
         if not choose_layer(node, layer):
@@ -152,7 +156,7 @@ class Swap:
 
     def _composite(self, tree):
         """Without an output node Blender writes the first rendered layer: make the tree say so."""
-        source = self._new_source(tree, self.first_layer)
+        source = self.source_of(tree, self.first_layer)
         is_group = not hasattr(bpy.types, "CompositorNodeComposite")
         output = tree.nodes.new("NodeGroupOutput" if is_group else "CompositorNodeComposite")
         tree.links.new(source.picture(), output.inputs[0])
@@ -281,6 +285,19 @@ def prepare_file_outputs(nodes, scene_name):
                 slot.path = patterns.below(slot.path.replace("{scene_name}", scene_name))
         else:
             node.file_name = patterns.below(node.file_name.replace("{scene_name}", scene_name))
+            _number_files(node)
+
+
+def _number_files(node):
+    """Put the frame number where an animation has it: 5.0 leaves it out of the files of a single frame."""
+    if "#" in node.file_name:
+        return
+    if node.format.file_format == "OPEN_EXR_MULTILAYER":
+        node.file_name += FRAME_DIGITS
+        return
+    for item in node.file_output_items:
+        if "#" not in item.name:
+            item.name += FRAME_DIGITS
 
 
 def _base(node):
@@ -288,12 +305,12 @@ def _base(node):
     return node.directory if hasattr(node, "directory") else node.base_path
 
 
-def point_file_outputs(tree, folder):
-    """Let the File Output nodes of a swapped tree write below `folder`."""
+def point_file_outputs(tree, folder, parts):
+    """Let the File Output nodes of a swapped tree write below `folder`, those for parts into the folder `parts`."""
     for node in nodes_within(tree):
-        if FOLDER not in node:
+        if FOLDER not in node and PART not in node:
             continue
-        path = "%s/%s" % (folder, node[FOLDER])
+        path = "%s/%s" % (folder, node[FOLDER]) if FOLDER in node else parts + "/"
         if hasattr(node, "directory"):
             node.directory = path
         else:

@@ -63,8 +63,9 @@ def movie_name(template, first, last, extension):
 
     A name that ends in a video's extension stays; otherwise the frame range replaces '#' or is appended.
     """
-    if template.lower().endswith(extension):
-        return template
+    bare = template.rstrip("#")
+    if bare.lower().endswith(extension):
+        return bare
     digits = _FRAME.search(template)
     width = len(digits.group()) if digits else 4
     span = "%s-%s" % (frame_digits(first, width), frame_digits(last, width))
