@@ -1,4 +1,4 @@
-"""Completes a frame whose output is a multilayer EXR: what Blender composited and denoised goes into the merged file."""
+"""Completes frames whose output is a multilayer EXR: what Blender composited and denoised goes into the merged file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ NOISY = "Noisy Image"
 def complete(directory: Path, answer: Mapping[str, Any]) -> None:
     """Put the parts that Blender left in `directory` into the frame's multilayer EXR, and remove them.
 
-    `answer` is what in_blender/finish.py answered; without 'multilayer' in it there is nothing to do. As in Blender's own
-    files, a layer's Combined becomes the denoised picture, its Noisy Image holds what was merged, and the compositor's
-    picture is Composite.Combined.
+    `answer` is what in_blender/finish.py answered; without 'multilayer' in it there is nothing to do. As in files that
+    Blender writes, a layer's Combined becomes the denoised picture, its Noisy Image holds what was merged, and the
+    compositor's picture is Composite.Combined.
 
     Raises:
         MergeError: a file cannot be read.
