@@ -32,7 +32,7 @@ def list_(folder: DataFolder, as_json: bool) -> None:
     with manager(folder) as client:
         agents = client.agents()
     if as_json:
-        output.print_json({"agents": [agent.model_dump(mode="json") for agent in agents]})
+        output.print_json([agent.model_dump(mode="json") for agent in agents])
     else:
         print_agents(agents)
 

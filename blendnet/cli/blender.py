@@ -40,7 +40,7 @@ def list_(as_json: bool) -> None:
     builds = blenders.known(settings.blenders_dir)
     default = _default(settings.blender, settings.blenders_dir)
     if as_json:
-        output.print_json({"builds": [_record(build, default) for build in builds], "wanted": settings.blender})
+        output.print_json([{**_record(build), "default": build == default} for build in builds])
         return
     if not builds:
         output.say("No Blender on this machine yet: run `blendnet blender install 4.5`.")
@@ -105,18 +105,13 @@ def _install(version: str, folder: Path) -> Build:
 
 def _say_build(build: Build, as_json: bool, *, quiet: bool) -> None:
     if as_json:
-        output.print_json(_record(build, None))
+        output.print_json(_record(build))
     elif not quiet:
         output.say(f"Blender {build.version} is ready: {build.path}")
 
 
-def _record(build: Build, default: Build | None) -> dict[str, Any]:
-    return {
-        "version": build.version,
-        "kind": build.kind,
-        "path": str(build.path),
-        **({"default": build == default} if default else {}),
-    }
+def _record(build: Build) -> dict[str, Any]:
+    return {"version": build.version, "kind": build.kind, "path": str(build.path)}
 
 
 def _default(wanted: str, folder: Path) -> Build | None:

@@ -84,7 +84,7 @@ def list_(folder: DataFolder, as_json: bool) -> None:
     with manager(folder) as client:
         jobs = client.jobs()
     if as_json:
-        output.print_json({"jobs": [_job_record(view) for view in jobs]})
+        output.print_json([_job_record(view) for view in jobs])
     else:
         print_jobs(jobs)
 
@@ -118,7 +118,7 @@ def wait(job_ids: tuple[str, ...], folder: DataFolder, as_json: bool) -> None:
             output.say(f"Job {ended[-1].id} {ended[-1].state.value}{_because(ended[-1])}")
     if as_json:
         records = [_job_record(view) for view in ended]
-        output.print_json(records[0] if len(records) == 1 else {"jobs": records})
+        output.print_json(records[0] if len(records) == 1 else records)
     if any(view.state is not State.COMPLETED for view in ended):
         raise click.exceptions.Exit(EXIT_FAILED)
 
@@ -184,9 +184,9 @@ def _steer(name: str, help_text: str, call: Callable[[ManagerClient, str], JobVi
             views = [call(client, find_job(client, job_id).id) for job_id in job_ids]
         if as_json:
             records = [_job_record(view) for view in views]
-            output.print_json(records[0] if len(records) == 1 else {"jobs": records})
+            output.print_json(records[0] if len(records) == 1 else records)
         for view in views:
-            output.say(f"Job {view.id} is {done}: {view.state.value}.")
+            output.say(f"Job {view.id} is {done}.")
 
 
 _steer("pause", "Pause jobs: agents commit what they have and turn to others.", ManagerClient.pause, "paused")
