@@ -26,13 +26,7 @@ def check_tree_path(path: str) -> str:
     return path
 
 
-def without_nul(text: str) -> str:
-    """`text` without NUL characters, which no database column of text can hold."""
-    return text.replace("\0", "\ufffd")
-
-
-Text = Annotated[str, AfterValidator(without_nul)]
-"""Free text from outside."""
+Text = Annotated[str, AfterValidator(lambda text: text.replace("\0", "\ufffd"))]  # No database column holds NUL.
 TreePath = Annotated[str, AfterValidator(check_tree_path)]
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
@@ -51,11 +45,10 @@ class Blob(Message):
 
 
 class MissingBlob(Message):
-    """A blob that the Manager's store lacks."""
+    """A blob that the Manager's store lacks; its upload goes on at `received_bytes`."""
 
     sha256: Sha256
     received_bytes: int = Field(ge=0)
-    """What an interrupted upload has left: go on there."""
 
 
 class FileEntry(Blob):
