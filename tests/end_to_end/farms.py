@@ -99,7 +99,7 @@ def _excess(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 def read_png16(path: Path) -> np.ndarray:
     """Pixels of a PNG as int32 HxWxC, all 16 bits kept."""
-    width, height, rows, info = png.Reader(filename=str(path)).read()
+    width, height, rows, info = png.Reader(bytes=path.read_bytes()).read()
     assert info["bitdepth"] == 16
     return (
         np.vstack([np.frombuffer(bytes(memoryview(row).cast("B")), np.uint16) for row in rows])

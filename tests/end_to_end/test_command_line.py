@@ -123,7 +123,7 @@ def test_render_refuses_a_scene_without_camera(farm: Path, bpy_build: Build, sce
 @pytest.mark.parametrize(
     ("args", "word"),
     [
-        (["--frames", "5-1x0"], "frames"), (["--frames", ""], "frames"), (["--samples", "0"], "samples"),
+        (["--frames", "5-1x0"], "5-1x0"), (["--frames", ""], "frames"), (["--samples", "0"], "samples"),
         (["--blender", "1.99"], "1.99"), (["--output", "/proc/nothing/here"], "/proc/nothing"),
     ],
     ids=["frames", "no-frames", "samples", "blender", "output"],
