@@ -22,8 +22,8 @@ from tests.agent.scripted import read_png, run_script
 
 TIMEOUT_S = 120
 ONE_STEP = 1
-DENOISED_STEPS = 40
-DENOISED = 2e-3
+DENOISED_STEPS = 4
+DENOISED = 2e-4
 """Largest difference between Cycles' own denoising and that of the compositor, scene-linear."""
 """Of 65535."""
 

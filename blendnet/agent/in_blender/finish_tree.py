@@ -123,7 +123,10 @@ class Swap:
                     # Blender reads the input's own value through such a link.
                     tree.links.remove(link)
                     continue
-                tree.links.new(source.socket(output), link.to_socket)
+                socket = source.socket(output)
+                if link.to_node.type == "OUTPUT_FILE":
+                    socket = _as_vector(tree, socket) if output.type == "VECTOR" else socket
+                tree.links.new(socket, link.to_socket)
         tree.nodes.remove(node)
 
     def _source(self, tree, layer, sources):
@@ -200,6 +203,18 @@ class Source:
             self._zero = self._tree.nodes.new("CompositorNodeRGB")
             self._zero.outputs[0].default_value = (0.0, 0.0, 0.0, 0.0)
         return self._zero.outputs[0]
+
+
+def _as_vector(tree, socket):
+    """A vector with the values of `socket`: Image nodes of some versions give colours, files would say RGB, not XYZ."""
+    if socket.type == "VECTOR" or not hasattr(bpy.types, "CompositorNodeCombineXYZ"):
+        return socket
+    apart = tree.nodes.new("CompositorNodeSeparateXYZ")
+    together = tree.nodes.new("CompositorNodeCombineXYZ")
+    tree.links.new(socket, apart.inputs[0])
+    for number in range(3):
+        tree.links.new(apart.outputs[number], together.inputs[number])
+    return together.outputs[0]
 
 
 def choose_layer(node, layer):
