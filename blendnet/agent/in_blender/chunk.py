@@ -5,11 +5,12 @@ Enter and leave as often as needed: compositing a finished frame in between want
 
 import os
 import re
+import shutil
 import time
 
 import bpy
 
-from . import devices, extra_passes, samples
+from . import devices, exr_file, extra_passes, samples
 from .overrides import Overrides
 from .trouble import Trouble, kind_of
 
@@ -177,9 +178,20 @@ def _render_to(mode, path, emit):
     except RuntimeError as error:
         message = str(error).strip()
         raise Trouble(kind_of(message), message)
+    seconds = time.monotonic() - started
+    _check_written(path)
+    return seconds
+
+
+def _check_written(path):
+    """Raise Trouble('output') unless the file is there and whole."""
     if not os.path.exists(path):
         raise Trouble("output", "Blender rendered but did not write %s" % path)
-    return time.monotonic() - started
+    if not exr_file.is_whole(path):
+        free = shutil.disk_usage(os.path.dirname(path)).free
+        raise Trouble(
+            "output", "Blender wrote only a part of %s (%d bytes free there): is the disk full?" % (path, free)
+        )
 
 
 class _progress:

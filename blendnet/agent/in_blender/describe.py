@@ -5,7 +5,7 @@ import re
 
 import bpy
 
-from . import chunk, extra_passes, samples
+from . import chunk, encode, extra_passes, samples
 
 FRAME_MARK = 918273
 """A frame number that no path holds: shows where Blender puts the number."""
@@ -67,32 +67,36 @@ def _size(render):
 def _output(scene):
     """The scene's own output: folder, name with '#' for the frame number, extension.
 
-    A movie's name carries '#' too; Blender itself writes 'start-end' there.
+    In a movie's name '#' stands for 'first-last'; a name set with its extension ('film.mp4') has none.
     """
-    render = scene.render
-    directory, name = os.path.split(_frame_path(scene))
-    extension = render.file_extension if render.use_file_extension else ""
-    if extension and name.endswith(extension):
-        name = name[: -len(extension)]
+    directory, name, extension = _movie_output(scene) if scene.render.is_movie_format else _image_output(scene)
     return {
         "output_directory": os.path.normpath(directory),
         "output_name": name,
         "output_extension": extension,
-        "movie": bool(render.is_movie_format),
+        "movie": bool(scene.render.is_movie_format),
     }
 
 
-def _frame_path(scene):
-    """Absolute path of a rendered frame with '#' in place of its number, variables of 5.0 resolved."""
+def _image_output(scene):
+    """Blender's own path of a frame, variables of 5.0 resolved, with '#' in place of the number."""
     render = scene.render
     digits = _digits(render.filepath)
-    if render.is_movie_format:
-        path = bpy.path.abspath(render.filepath)
-        extension = render.file_extension
-        path = path[: -len(extension)] if extension and path.endswith(extension) else path
-        return path if "#" in os.path.basename(path) else path + "#" * digits
     path = bpy.path.abspath(render.frame_path(frame=FRAME_MARK))
-    return path.replace(str(FRAME_MARK).zfill(digits), "#" * digits)
+    directory, name = os.path.split(path.replace(str(FRAME_MARK).zfill(digits), "#" * digits))
+    extension = render.file_extension if render.use_file_extension else ""
+    if extension and name.endswith(extension):
+        name = name[: -len(extension)]
+    return directory, name, extension
+
+
+def _movie_output(scene):
+    """What Blender makes of a movie's path: it numbers a name without '#' unless that has its extension already."""
+    directory, name = os.path.split(bpy.path.abspath(scene.render.filepath))
+    extension = encode.extension_of(scene)
+    if extension and name.lower().endswith(extension):
+        return directory, name[: -len(extension)], extension
+    return directory, name if "#" in name else name + "#" * DEFAULT_DIGITS, extension
 
 
 def _digits(path):
