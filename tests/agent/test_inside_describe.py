@@ -111,7 +111,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "movie": (
         "render.filepath = '//film.mp4'\nrender.image_settings.file_format = 'FFMPEG'\nrender.ffmpeg.format = 'MPEG4'",
-        {"movie": True, "output_name": "film", "output_extension": ".mp4", "output_directory": "{folder}"},
+        {"movie": True, "output_name": "film.mp4", "output_extension": ".mp4", "output_directory": "{folder}"},
     ),
     "numbered_movie": (
         "render.filepath = '//film_'\nrender.image_settings.file_format = 'FFMPEG'\nrender.ffmpeg.format = 'MKV'",

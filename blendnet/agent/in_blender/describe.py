@@ -67,7 +67,8 @@ def _size(render):
 def _output(scene):
     """The scene's own output: folder, name with '#' for the frame number, extension.
 
-    In a movie's name '#' stands for 'first-last'; a name set with its extension ('film.mp4') has none.
+    In a movie's name '#' stands for 'first-last'; a name set with its extension ('film.mp4') keeps it and has none:
+    patterns.movie_name then leaves it alone, as Blender does.
     """
     directory, name, extension = _movie_output(scene) if scene.render.is_movie_format else _image_output(scene)
     return {
@@ -94,9 +95,9 @@ def _movie_output(scene):
     """What Blender makes of a movie's path: it numbers a name without '#' unless that has its extension already."""
     directory, name = os.path.split(bpy.path.abspath(scene.render.filepath))
     extension = encode.extension_of(scene)
-    if extension and name.lower().endswith(extension):
-        return directory, name[: -len(extension)], extension
-    return directory, name if "#" in name else name + "#" * DEFAULT_DIGITS, extension
+    if "#" not in name and not name.lower().endswith(extension):
+        name += "#" * DEFAULT_DIGITS
+    return directory, name, extension
 
 
 def _digits(path):
