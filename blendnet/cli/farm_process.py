@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from blendnet.errors import Conflict, FarmError
 from blendnet.manager.folder import DataFolder, FarmFile
@@ -46,6 +48,10 @@ class FarmStart:
             time.sleep(POLL_S)
         raise FarmError(f"the farm did not start within {START_TIMEOUT_S:.0f} s: see {self._folder.service_log}")
 
+    def let_go(self) -> None:
+        """Leave a farm without lifeline to itself; should it end before us, it is not kept as a zombie."""
+        threading.Thread(target=self._process.wait, name="farm", daemon=True).start()
+
     def end(self) -> None:
         """Let go of the lifeline, or tell a farm without one to end, and wait until nothing of it is left."""
         if self._process.stdin:
@@ -64,10 +70,12 @@ def start(folder: DataFolder, *, agents: int) -> FarmFile:
     """Start a farm that stays and wait until its API answers. Raises as FarmStart.wait."""
     starting = FarmStart(folder, agents=agents, private=False)
     try:
-        return starting.wait()
+        farm = starting.wait()
     except BaseException:
         starting.end()
         raise
+    starting.let_go()
+    return farm
 
 
 class FarmForOneCommand:
@@ -80,13 +88,13 @@ class FarmForOneCommand:
         self._folder = folder
         self._agents = agents
         self._keep = keep
-        self._use = folder.used()
+        self._use = ExitStack()
         self._starting: FarmStart | None = None
         self._kept = False
         self.was_running = False
 
     def __enter__(self) -> FarmForOneCommand:
-        self._use.__enter__()
+        self._use.enter_context(self._folder.used())
         self.was_running = self._folder.running() is not None
         if not self.was_running:
             self._starting = FarmStart(self._folder, agents=self._agents, private=not self._keep)
@@ -105,8 +113,10 @@ class FarmForOneCommand:
 
     def __exit__(self, *_: object) -> None:
         # Not before we are no user of it any more: a private farm waits for its last user.
-        self._use.__exit__(None, None, None)
-        if self._starting and not self._kept:
+        self._use.close()
+        if self._starting and self._kept:
+            self._starting.let_go()
+        elif self._starting:
             self._starting.end()
 
 

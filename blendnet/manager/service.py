@@ -146,6 +146,7 @@ class Service:
         """Wait until whoever started us is gone, and after that until nobody uses the farm."""
         while os.read(sys.stdin.fileno(), 4096):
             continue
+        log.info("whoever started the farm is gone: it ends with its last user")
         while not self._folder.keep_users_out():
             if self._stopping.wait(USERS_POLL_S):
                 return
