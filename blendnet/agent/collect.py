@@ -144,9 +144,12 @@ class Collector:
             self._segment = _Segment(item.offset, adaptive=self._cadence.adaptive)
         self._segment.add(item)
         self.io_s = time.monotonic() - started
-        self._show(more=item.more)
-        if item.more and not self._uploads.busy and self._segment_due(item.rest_s):
+        free = not self._uploads.busy
+        # The segment first: a preview is due so often that it would keep the line busy whenever a segment is due.
+        if free and item.more and self._segment_due(item.rest_s):
             self._commit()
+        if free:
+            self._show(more=item.more)
 
     def _segment_due(self, rest_s: float | None) -> bool:
         since_s = time.monotonic() - self._committed_at
@@ -170,7 +173,7 @@ class Collector:
         )
 
     def _show(self, *, more: bool) -> None:
-        """Send a preview of everything this attempt has rendered, when it is time and the line is free."""
+        """Send a preview of everything this attempt has rendered, when it is time."""
         now = time.monotonic()
         due = preview_due(
             since_start_s=now - self._started_at,
@@ -179,12 +182,14 @@ class Collector:
             more=more,
             whole_frame=self._cadence.whole_frame,
         )
-        if self._segment is None or not due or self._uploads.busy:
+        if not due:
             return
-        picture, samples = self._segment.picture_over(self._shown, self._shown_samples)
+        picture, samples = self._shown, self._shown_samples
+        if self._segment is not None:
+            picture, samples = self._segment.picture_over(picture, samples)
         if picture is not None:
             self._preview_at = now
-            self._uploads.start(
+            self._uploads.follow(
                 lambda path: self._sink.preview(samples, path),
                 self._folder / "preview.exr",
                 make=lambda path: write_preview(path, picture),

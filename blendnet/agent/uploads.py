@@ -39,27 +39,38 @@ def patiently(call: Callable[[], T], *, stop: threading.Event, patience_s: float
 
 
 class Uploads:
-    """At most one upload in flight; the next one waits for it. A failed one raises from the next call here."""
+    """One upload at a time. A failed one raises from the next call here."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="upload")
-        self._running: Future[None] | None = None
+        self._running: list[Future[None]] = []
 
     @property
     def busy(self) -> bool:
         """True while something is on its way."""
-        return self._running is not None and not self._running.done()
+        return any(not upload.done() for upload in self._running)
 
     def start(self, send: Callable[[Path], None], path: Path, *, make: Callable[[Path], None]) -> None:
-        """In the background: write the file with `make`, `send` it, remove it. Raises what the upload before raised."""
+        """Wait for what is on its way, then do as `follow`."""
         self.wait()
-        self._running = self._pool.submit(_make_and_send, send, path, make)
+        self.follow(send, path, make=make)
+
+    def follow(self, send: Callable[[Path], None], path: Path, *, make: Callable[[Path], None]) -> None:
+        """In the background, behind what is on its way: write the file with `make`, `send` it, remove it.
+
+        Raises what a finished upload raised.
+        """
+        finished = [upload for upload in self._running if upload.done()]
+        self._running = [upload for upload in self._running if upload not in finished]
+        self._running.append(self._pool.submit(_make_and_send, send, path, make))
+        for upload in finished:
+            upload.result()
 
     def wait(self) -> None:
-        """Return when nothing is on its way. Raises what the upload raised."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.result()
+        """Return when nothing is on its way. Raises what an upload raised."""
+        running, self._running = self._running, []
+        for upload in running:
+            upload.result()
 
     def close(self) -> None:
         """Wait for what is on its way, whatever comes of it."""
