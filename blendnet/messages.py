@@ -41,7 +41,7 @@ class Blob(Message):
     """A file by content."""
 
     sha256: Sha256
-    size_bytes: int = Field(ge=0)
+    size_bytes: int = Field(ge=0, lt=1 << 60)
 
 
 class MissingBlob(Message):
@@ -79,9 +79,9 @@ class SceneDescription(Message):
     frame_end: int
     frame_step: int = 1
     fps: float = 24.0
-    width: int
+    width: int = Field(ge=1, le=1 << 20)
     """Pixels of the rendered frame, resolution percentage applied."""
-    height: int
+    height: int = Field(ge=1, le=1 << 20)
     samples: int = Field(ge=1, le=MAX_SAMPLES)
     """Samples of a frame: the largest of `layers`."""
     layers: list[LayerSamples]
@@ -118,7 +118,7 @@ class SceneDescription(Message):
 class JobSettings(Message):
     """What the submitter chose; None means the scene's own."""
 
-    frames: list[int] = Field(min_length=1, max_length=MAX_FRAMES)
+    frames: list[Annotated[int, Field(ge=-(1 << 20), le=1 << 20)]] = Field(min_length=1, max_length=MAX_FRAMES)
     samples: int = Field(ge=1, le=MAX_SAMPLES)
     strategy: Strategy = Strategy.AUTO
     chunk_samples: int | None = Field(default=None, ge=1, le=MAX_SAMPLES)
@@ -258,8 +258,8 @@ class AgentReport(Message):
     """What an agent says of itself on start and every few seconds."""
 
     host: Text = ""
-    pid: int
-    blender_pid: int | None = None
+    pid: int = Field(ge=0, lt=1 << 31)
+    blender_pid: int | None = Field(default=None, ge=0, lt=1 << 31)
     blenders: list[Text] = []
     devices: list[Text] = []
     state: Text = "idle"
@@ -323,10 +323,10 @@ class ChunkAnswer(Message):
 class ChunkReport(Message):
     """An agent's last word about a chunk attempt."""
 
-    token: int
-    render_s: float = 0.0
+    token: int = Field(ge=0, lt=1 << 31)
+    render_s: float = Field(default=0.0, ge=0, le=1e9)
     """Seconds inside Blender's render calls."""
-    load_s: float = 0.0
+    load_s: float = Field(default=0.0, ge=0, le=1e9)
     """Seconds spent opening the scene and on the first synchronisation."""
     samples: int = 0
 
@@ -334,7 +334,7 @@ class ChunkReport(Message):
 class FailureReport(Message):
     """Why an attempt ended without success."""
 
-    token: int
+    token: int = Field(ge=0, lt=1 << 31)
     kind: Text
     """'crash', 'memory', 'timeout', 'scene', 'output' or 'interrupted' (never counted against the work)."""
     message: Text = Field(max_length=4000)

@@ -261,6 +261,23 @@ def test_canceled_job_tells_its_agent(
     assert agent.claim(chunk, ME).state == "canceled"
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chunks/x/done", {"token": 1 << 40}),
+        ("chunks/x/done", {"token": 1, "render_s": -1}),
+        ("chunks/x/done", {"token": 1, "render_s": "NaN"}),
+        ("chunks/x/heartbeat", {"token": 1, "done": 1 << 40}),
+        ("chunks/x/failed", {"token": 1, "kind": "crash", "message": "x" * 5000}),
+        ("agents/x/report", {"pid": 1 << 70}),
+        ("chunks/x/claim", {"agent": ""}),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(served: Served, path: str, body: dict[str, object]) -> None:
+    with served.http("agent") as http:
+        assert http.post(f"/v1/{path}", json=body).status_code == 422
+
+
 def test_report_makes_an_agent_known(owner: ManagerClient, agent: AgentClient) -> None:
     agent.report("agent9", AgentReport(host="here", pid=5, blenders=["4.5.15"], devices=["CPU"]))
     shown = {view.name: view for view in owner.agents()}["agent9"]
