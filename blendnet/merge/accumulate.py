@@ -9,7 +9,7 @@ import numpy as np
 from blendnet.errors import MergeError
 from blendnet.merge.exr import Header, Image, Plane
 from blendnet.merge.layer_sums import LayerSums
-from blendnet.merge.layers import different_channels, layers_of, plan_layer
+from blendnet.merge.layers import different_channels, layers_of, plan_layers
 from blendnet.merge.metadata import stable
 
 
@@ -29,7 +29,8 @@ class Accumulator:
         """
         self._header = header
         self._adaptive = adaptive
-        self._layers: dict[str, LayerSums] = {}
+        self._layers: dict[str, list[LayerSums]] = {}
+        """View layer -> its sums: one, in stereo one for every eye."""
         self._channels: dict[str, tuple[str, ...]] = {}
         self._shape: tuple[int, ...] | None = None
         self._first_layer: str | None = None
@@ -48,12 +49,12 @@ class Accumulator:
         """
         names = tuple(sorted(image.channels))
         found = layers_of(names)
-        weights = self._weights(weight, found)
+        weights = _weights(weight, found)
         self._check(image, found, weights)
+        self._admit(image, found, weights)
         for layer, samples in weights.items():
-            if samples > 0:
-                planes = {name: image.channels[name] for name in found[layer]}
-                self._layers[layer].add(planes, offset=offset, samples=samples)
+            for sums in self._layers[layer] if samples > 0 else ():
+                sums.add(image.channels, offset=offset, samples=samples)
 
     def preview(self) -> Plane | None:
         """The picture so far: Combined of the first layer, float32 (height, width, 4), linear, premultiplied alpha.
@@ -62,7 +63,7 @@ class Accumulator:
         """
         if self._first_layer is None or self._first_layer not in self._layers:
             return None
-        planes = self._layers[self._first_layer].preview()
+        planes = self._layers[self._first_layer][0].preview()
         if len(planes) < 3:
             return None
         alpha = planes[3] if len(planes) == 4 else np.ones_like(planes[0])
@@ -78,16 +79,9 @@ class Accumulator:
             raise MergeError("nothing to merge")
         channels: dict[str, Plane] = {}
         for layer in self._layers.values():
-            channels |= layer.result()
+            for sums in layer:
+                channels |= sums.result()
         return Image(channels, self._header)
-
-    def _weights(self, weight: float | Mapping[str, float], found: Mapping[str, object]) -> dict[str, float]:
-        if not isinstance(weight, Mapping):
-            return dict.fromkeys(found, float(weight))
-        unknown = sorted(set(found) - set(weight))
-        if unknown:
-            raise MergeError(f"no sample count is known for view layer {unknown[0]!r}")
-        return {layer: float(samples) for layer, samples in weight.items()}
 
     def _check(self, image: Image, found: Mapping[str, tuple[str, ...]], weights: Mapping[str, float]) -> None:
         """Refuse before anything is summed, so that a refused image leaves no trace."""
@@ -101,11 +95,10 @@ class Accumulator:
                 raise MergeError(f"view layer {layer!r} is missing")
             if reason := different_channels(self._channels.get(layer, found[layer]), found[layer]):
                 raise MergeError(reason)
-            if self._adaptive and plan_layer(found[layer]).sample_count is None:
+            if self._adaptive and any(plan.sample_count is None for plan in plan_layers(found[layer])):
                 raise MergeError(
                     f"view layer {layer!r} lacks the pass Debug Sample Count, which weighs adaptive samples"
                 )
-        self._admit(image, found, weights)
 
     def _admit(self, image: Image, found: Mapping[str, tuple[str, ...]], weights: Mapping[str, float]) -> None:
         self._shape = next(iter(image.channels.values())).shape
@@ -114,4 +107,15 @@ class Accumulator:
         for layer, samples in weights.items():
             if samples > 0 and layer not in self._layers:
                 self._channels[layer] = found[layer]
-                self._layers[layer] = LayerSums(plan_layer(found[layer]), adaptive=self._adaptive)
+                plans = plan_layers(found[layer])
+                self._layers[layer] = [LayerSums(plan, adaptive=self._adaptive) for plan in plans]
+
+
+def _weights(weight: float | Mapping[str, float], found: Mapping[str, object]) -> dict[str, float]:
+    """Samples per view layer."""
+    if not isinstance(weight, Mapping):
+        return dict.fromkeys(found, float(weight))
+    unknown = sorted(set(found) - set(weight))
+    if unknown:
+        raise MergeError(f"no sample count is known for view layer {unknown[0]!r}")
+    return {layer: float(samples) for layer, samples in weight.items()}

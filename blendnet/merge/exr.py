@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,7 +33,7 @@ _COMPRESSIONS = {
 _STRUCTURE = frozenset(
     {
         *("channels", "compression", "dataWindow", "displayWindow", "lineOrder", "pixelAspectRatio"),
-        *("screenWindowCenter", "screenWindowWidth", "type", "name", "chunkCount", "version", "view"),
+        *("screenWindowCenter", "screenWindowWidth", "type", "name", "chunkCount", "version", "view", "multiView"),
     }
 )
 """Attributes that describe the file's structure: written anew, never copied."""
@@ -49,6 +49,8 @@ class Header:
     """Pixels that the file holds; smaller than the display window for a border render."""
     display_window: Box
     pixel_aspect: float = 1.0
+    views: tuple[str, ...] = ()
+    """('left', 'right') in a stereo file, whose channels are '<layer>.<pass>.<view>.<component>'."""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     """Text and number attributes: Blender's stamp data, Cryptomatte manifests. Others are left out."""
 
@@ -101,10 +103,12 @@ def read(path: Path | str) -> Image:
         if _header_of(part.header).data_window != header.data_window:
             raise MergeError(f"{path} has parts of different sizes")
         for name, channel in part.channels.items():
+            name = _with_view(name, part.header.get("view", ""))
             if name in channels:
-                raise MergeError(f"{path} holds channel {name} in two parts (stereo views cannot be merged)")
+                raise MergeError(f"{path} holds channel {name} in two parts")
             channels[name] = np.asarray(channel.pixels, np.float32)
-    return Image(channels, header)
+    views = dict.fromkeys(part.header["view"] for part in parts if part.header.get("view"))
+    return Image(channels, replace(header, views=tuple(views) or header.views))
 
 
 def write(path: Path | str, image: Image, *, compression: str = "ZIP", half: bool = False) -> None:
@@ -129,6 +133,7 @@ def write(path: Path | str, image: Image, *, compression: str = "ZIP", half: boo
         "dataWindow": _corners(header.data_window),
         "displayWindow": _corners(header.display_window),
         "pixelAspectRatio": header.pixel_aspect,
+        **({"multiView": list(header.views)} if header.views else {}),
     }
     try:
         OpenEXR.File([OpenEXR.Part(fields, planes, "")]).write(str(path))
@@ -257,6 +262,12 @@ def _part_count(path: Path) -> int:
         raise MergeError(f"cannot read {path}: {error}") from error
 
 
+def _with_view(channel: str, view: str) -> str:
+    """The name that a channel of one view has in a file of one part: the view stands before the component."""
+    head, _, component = channel.rpartition(".")
+    return f"{head}.{view}.{component}" if view else channel
+
+
 def _header_of(fields: Mapping[str, Any]) -> Header:
     """Header from the fields of either OpenEXR interface."""
     attributes = {
@@ -268,6 +279,7 @@ def _header_of(fields: Mapping[str, Any]) -> Header:
         data_window=_box(fields["dataWindow"]),
         display_window=_box(fields["displayWindow"]),
         pixel_aspect=float(fields["pixelAspectRatio"]),
+        views=tuple(v.decode() if isinstance(v, bytes) else v for v in fields.get("multiView") or ()),
         attributes=attributes,
     )
 
@@ -292,6 +304,7 @@ def _legacy_fields(header: Header, channels: Sequence[str]) -> dict[str, Any]:
     pixel = Imath.Channel(Imath.PixelType(Imath.PixelType.FLOAT))
     return {
         **{name: v.encode() if isinstance(v, str) else v for name, v in header.attributes.items()},
+        **({"multiView": list(header.views)} if header.views else {}),
         "channels": dict.fromkeys(sorted(channels), pixel),
         "compression": Imath.Compression(Imath.Compression.ZIP_COMPRESSION),
         "dataWindow": box[0],

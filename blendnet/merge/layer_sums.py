@@ -38,6 +38,9 @@ class LayerSums:
     def add(self, planes: Planes, *, offset: int, samples: float) -> None:
         """Add a segment of `samples` samples that begins at sample `offset`. The arrays are not changed.
 
+        Args:
+            planes: the channels of the plan and perhaps others.
+
         Raises:
             MergeError: adaptive, and the layer has no sample counts.
         """
@@ -46,7 +49,7 @@ class LayerSums:
             self._copied_offset = offset
             self._copies = {name: planes[name] for name in self.plan.copies}
         if self._samples == 0.0:
-            self._single, self._single_weight = planes, weight
+            self._single, self._single_weight = {name: planes[name] for name in self.plan.channels}, weight
         else:
             if self._single is not None:
                 self._begin(self._single, self._single_weight, self._samples)

@@ -1,4 +1,4 @@
-"""What has to be done with each channel of one view layer, worked out once from the channel names. PURE."""
+"""What has to be done with each channel of a view layer, worked out once from the channel names. PURE."""
 
 from __future__ import annotations
 
@@ -41,8 +41,10 @@ class Matte:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """The channels of one view layer by rule."""
+    """The channels of one view layer (of one eye, in stereo) by rule."""
 
+    channels: tuple[str, ...]
+    """All of them."""
     means: tuple[str, ...]
     """Weighted means, the colour passes of `lights` among them."""
     counts: tuple[str, ...]
@@ -67,8 +69,16 @@ def layers_of(channels: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
 
 
 @lru_cache(maxsize=256)
-def plan_layer(channels: tuple[str, ...]) -> LayerPlan:
-    """Sort the channels of one view layer by the rule that merges them."""
+def plan_layers(channels: tuple[str, ...]) -> tuple[LayerPlan, ...]:
+    """Sort channels by the rule that merges them: a plan for every view layer and, in stereo, eye."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for channel in channels:
+        name = split_channel(channel)
+        groups.setdefault((name.layer, name.view), []).append(channel)
+    return tuple(_plan(names) for names in groups.values())
+
+
+def _plan(channels: list[str]) -> LayerPlan:
     passes: dict[str, dict[str, str]] = {}
     for channel in channels:
         name = split_channel(channel)
@@ -77,6 +87,7 @@ def plan_layer(channels: tuple[str, ...]) -> LayerPlan:
     for pass_name in passes:
         by_rule[_usable_rule(pass_name, passes)].append(pass_name)
     return LayerPlan(
+        channels=tuple(channels),
         means=_channels(passes, by_rule[Rule.MEAN]),
         counts=_channels(passes, by_rule[Rule.COUNT]),
         copies=_channels(passes, by_rule[Rule.COPY]),
@@ -93,12 +104,11 @@ def plan_layer(channels: tuple[str, ...]) -> LayerPlan:
 def needed_channels(channels: tuple[str, ...], kept: Iterable[str], *, adaptive: bool) -> tuple[str, ...]:
     """`kept` and what merging them takes from `channels`: colour passes beside light passes, sample counts."""
     wanted = set(kept)
-    for names in layers_of(channels).values():
-        plan = plan_layer(names)
+    for plan in plan_layers(channels):
         for group in plan.lights:
             if any(not wanted.isdisjoint(light) for light in group.lights):
                 wanted.update(group.colour)
-        if adaptive and plan.sample_count and not wanted.isdisjoint(names):
+        if adaptive and plan.sample_count and not wanted.isdisjoint(plan.channels):
             wanted.add(plan.sample_count)
     return tuple(channel for channel in channels if channel in wanted)
 
@@ -106,7 +116,7 @@ def needed_channels(channels: tuple[str, ...], kept: Iterable[str], *, adaptive:
 def approximate_passes(read: tuple[str, ...], kept: Iterable[str]) -> tuple[str, ...]:
     """'pass: reason' for every pass among `kept` that cannot be merged exactly from the channels `read`."""
     passes = {split_channel(channel).pass_name for channel in kept}
-    notes = {note for names in layers_of(read).values() for note in plan_layer(names).approximate}
+    notes = {note for plan in plan_layers(read) for note in plan.approximate}
     return tuple(f"{name}: {reason}" for name, reason in sorted(notes) if name in passes)
 
 

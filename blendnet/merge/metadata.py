@@ -37,6 +37,7 @@ def difference(first: Header, other: Header) -> str | None:
         ("display window", first.display_window, other.display_window),
         ("data window", first.data_window, other.data_window),
         ("pixel aspect", first.pixel_aspect, other.pixel_aspect),
+        ("set of views", first.views, other.views),
     ):
         if a != b:
             return f"another {what}: {b} instead of {a}"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 COMBINED = "Combined"
+STEREO_VIEWS = ("left", "right")
+"""The views that Blender's stereo rendering makes."""
 SAMPLE_COUNT = "Debug Sample Count"
 """Fraction of the chunk's samples that adaptive sampling took at a pixel."""
 
@@ -32,11 +34,13 @@ class Rule(str, enum.Enum):
 
 @dataclass(frozen=True)
 class ChannelName:
-    """An EXR channel name taken apart: '<layer>.<pass>.<component>', the layer may hold dots."""
+    """An EXR channel name taken apart: '<layer>.<pass>[.<view>].<component>', the layer may hold dots."""
 
     layer: str
     """View layer; '' in a flat file."""
     pass_name: str
+    view: str
+    """'left' or 'right' in a stereo file, else ''."""
     component: str
     """One character; Cryptomatte writes r g b a, everything else R G B A, X Y Z W, U V A or Z."""
 
@@ -74,9 +78,12 @@ def split_channel(channel: str) -> ChannelName:
     """Take a channel name apart. Flat names: 'R' is Combined, 'Z' is Depth, 'Mist.Z' has no layer."""
     head, _, component = channel.rpartition(".")
     if not head:
-        return ChannelName("", "Depth" if component == "Z" else COMBINED, component)
+        return ChannelName("", "Depth" if component == "Z" else COMBINED, "", component)
     layer, _, pass_name = head.rpartition(".")
-    return ChannelName(layer, pass_name, component)
+    if pass_name not in STEREO_VIEWS or "." not in layer:
+        return ChannelName(layer, pass_name, "", component)
+    layer, _, before = layer.rpartition(".")
+    return ChannelName(layer, before, pass_name, component)
 
 
 def rule_of(pass_name: str) -> Rule:

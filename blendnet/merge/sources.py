@@ -11,6 +11,7 @@ from types import TracebackType
 from blendnet.errors import MergeError
 from blendnet.merge import exr, metadata
 from blendnet.merge.layers import different_channels, layers_of
+from blendnet.merge.passes import STEREO_VIEWS
 from blendnet.merge.ranges import layer_range
 
 _MAX_OPEN = 64
@@ -104,6 +105,11 @@ class Sources:
             self._readers[path] = self._stack.enter_context(reader)
         else:
             reader.close()
+        strange = sorted(set(reader.header.views) - set(STEREO_VIEWS))
+        if strange:
+            raise MergeError(
+                f"{segment.path}: the view {strange[0]!r} is none of Blender's stereo views, left and right"
+            )
         found = layers_of(reader.channels)
         weights = _weights(segment, found, total, layers)
         missing = [layer for layer, samples in weights.items() if samples > 0 and layer not in found]

@@ -20,7 +20,7 @@ from blendnet.merge import exr
 from blendnet.merge.accumulate import Accumulator
 from blendnet.merge.exr import Image, Plane
 from blendnet.merge.frame import SegmentFile, merge_segments
-from blendnet.merge.layers import layers_of, plan_layer
+from blendnet.merge.layers import layers_of, plan_layers
 from blendnet.merge.passes import split_channel
 from blendnet.merge.ranges import layer_range
 from blendnet.settings import clean_environment
@@ -29,6 +29,8 @@ SCRIPTS = Path(__file__).parent / "scripts"
 FIRST, SECOND = "View Layer", "Second.Layer"
 SAMPLES, SECOND_SAMPLES = 24, 10
 CUTS = ((0, 7), (7, 9), (16, 8))
+ADAPTIVE_SAMPLES = 64
+ADAPTIVE_CUTS = ((0, 24), (24, 40))
 ABSOLUTE, RELATIVE = 2e-5, 5e-6
 KNOWN_RESIDUES = {
     # 3.4 writes light of volumes into DiffInd of pixels whose diffuse colour is 0 in a chunk: it is lost there.
@@ -50,8 +52,8 @@ class Renders:
     def image(self, name: str) -> Image:
         return exr.read(self.path(name))
 
-    def segments(self, name: str = "part") -> list[SegmentFile]:
-        return [SegmentFile(self.path(f"{name}{offset}"), offset, count) for offset, count in CUTS]
+    def segments(self, name: str = "part", cuts: tuple[tuple[int, int], ...] = CUTS) -> list[SegmentFile]:
+        return [SegmentFile(self.path(f"{name}{offset}"), offset, count) for offset, count in cuts]
 
     @property
     def residues(self) -> set[str]:
@@ -68,27 +70,31 @@ def run(build: Build, script: str, argument: str) -> str:
     return done.stdout
 
 
-def pieces(folder: Path) -> Iterator[dict[str, object]]:
-    """What is rendered: wholes, chunks, and chunks of a second layer that has fewer samples."""
-    both = [FIRST, SECOND]
-    yield {"path": "whole", "layers": both, "samples": SAMPLES, "offset": 0, "count": 0}
-    yield {"path": "second", "layers": [SECOND], "samples": SECOND_SAMPLES, "offset": 0, "count": 0}
-    for start, count in CUTS:
-        yield {"path": f"part{start}", "layers": both, "samples": SAMPLES, "offset": start, "count": count}
-        offset, share = layer_range(start, count, SAMPLES, SECOND_SAMPLES)
-        yield {
-            "path": f"second{start}",
-            "layers": [SECOND],
-            "samples": SECOND_SAMPLES,
-            "offset": offset,
-            "count": share,
-        }
+def piece(
+    path: str, layers: list[str], samples: int, offset: int = 0, count: int = 0, **more: bool
+) -> dict[str, object]:
+    return {"path": path, "layers": layers, "samples": samples, "offset": offset, "count": count, **more}
+
+
+def pieces() -> Iterator[dict[str, object]]:
+    """What is rendered: wholes, chunks, the same in stereo, adaptive, and of a layer that has fewer samples."""
+    yield piece("whole", [FIRST, SECOND], SAMPLES)
+    yield piece("stereo", [FIRST], SAMPLES, stereo=True)
+    yield piece("second", [SECOND], SECOND_SAMPLES)
+    for offset, count in CUTS:
+        yield piece(f"part{offset}", [FIRST, SECOND], SAMPLES, offset, count)
+        yield piece(f"stereo{offset}", [FIRST], SAMPLES, offset, count, stereo=True)
+        yield piece(f"second{offset}", [SECOND], SECOND_SAMPLES, *layer_range(offset, count, SAMPLES, SECOND_SAMPLES))
+    yield piece("reference", [FIRST], 3 * ADAPTIVE_SAMPLES)
+    yield piece("adaptive", [FIRST], ADAPTIVE_SAMPLES, adaptive=True)
+    for offset, count in ADAPTIVE_CUTS:
+        yield piece(f"adaptive{offset}", [FIRST], ADAPTIVE_SAMPLES, offset, count, adaptive=True)
 
 
 @pytest.fixture(scope="module")
 def renders(any_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Renders:
     folder = tmp_path_factory.mktemp("renders")
-    wanted = [{**piece, "path": str(folder / f"{piece['path']}.exr")} for piece in pieces(folder)]
+    wanted = [{**one, "path": str(folder / f"{one['path']}.exr")} for one in pieces()]
     run(any_build, "render_passes.py", json.dumps(wanted))
     return Renders(any_build, folder)
 
@@ -102,12 +108,12 @@ def coverage(image: Image, layer: str) -> dict[tuple[str, int], Plane]:
     """(matte, id) -> coverage: what every reader makes of Cryptomatte ranks, whatever order ties have."""
     found: dict[tuple[str, int], Plane] = {}
     names = layers_of(tuple(sorted(image.channels)))[layer]
-    for matte in plan_layer(names).mattes:
+    for matte in (matte for plan in plan_layers(names) for matte in plan.mattes):
         for ids, cover in matte.ranks:
             keys = image.channels[ids].view(np.uint32)
             for key in np.unique(keys):
                 empty = np.zeros(keys.shape, np.float32)
-                name = (split_channel(ids).pass_name[:-2], int(key))
+                name = (split_channel(ids).pass_name[:-2] + split_channel(ids).view, int(key))
                 found[name] = found.get(name, empty) + np.where(keys == key, image.channels[cover], 0)
     return {name: plane for name, plane in found.items() if plane.any()}
 
@@ -172,6 +178,27 @@ def test_layer_with_its_own_samples_equals_its_one_machine_render(renders, tmp_p
     merged = exr.read(tmp_path / "out.exr")
     second = {name: plane for name, plane in merged.channels.items() if name.startswith(SECOND)}
     assert wrong_passes(Image(second, merged.header), renders.image("second")) <= renders.residues
+
+
+def test_stereo_chunks_equal_the_one_machine_render_of_both_eyes(renders, tmp_path) -> None:
+    merge_segments(renders.segments("stereo"), tmp_path / "out.exr")
+    merged, whole = exr.read(tmp_path / "out.exr"), renders.image("stereo")
+    assert merged.header.views == whole.header.views == ("left", "right")
+    assert wrong_passes(merged, whole) <= renders.residues
+
+
+def noise(image: Image, reference: Image) -> float:
+    """Root mean square error of the picture."""
+    names = [f"{FIRST}.Combined.{c}" for c in "RGB"]
+    return float(np.sqrt(np.mean([np.square(image.channels[n] - reference.channels[n]) for n in names])))
+
+
+def test_adaptive_chunks_are_as_clean_as_one_adaptive_render_when_pixels_are_weighed(renders, tmp_path) -> None:
+    merge_segments(renders.segments("adaptive", ADAPTIVE_CUTS), tmp_path / "out.exr", adaptive=True)
+    merged, reference = exr.read(tmp_path / "out.exr"), renders.image("reference")
+    taken = merged.channels[f"{FIRST}.Debug Sample Count.X"]
+    assert 0 < taken.min() < taken.max() <= 1
+    assert noise(merged, reference) <= 1.1 * noise(renders.image("adaptive"), reference)
 
 
 def test_blender_composites_the_merged_file_as_its_own_render(renders, tmp_path) -> None:

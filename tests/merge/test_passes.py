@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blendnet.merge.layers import approximate_passes, needed_channels, plan_layer
+from blendnet.merge.layers import approximate_passes, needed_channels, plan_layers
 from blendnet.merge.passes import ChannelName, Rule, colour_pass, rule_of, split_channel
 
 RULES = {
@@ -54,11 +54,13 @@ def test_colour_pass_is_what_the_light_is_divided_by(light, colour) -> None:
 @pytest.mark.parametrize(
     ("channel", "name"),
     [
-        ("View Layer.Combined.R", ChannelName("View Layer", "Combined", "R")),
-        ("Layer.001.Mist.Z", ChannelName("Layer.001", "Mist", "Z")),
-        ("Mist.Z", ChannelName("", "Mist", "Z")),
-        ("R", ChannelName("", "Combined", "R")),
-        ("Z", ChannelName("", "Depth", "Z")),
+        ("View Layer.Combined.R", ChannelName("View Layer", "Combined", "", "R")),
+        ("Layer.001.Mist.Z", ChannelName("Layer.001", "Mist", "", "Z")),
+        ("Mist.Z", ChannelName("", "Mist", "", "Z")),
+        ("R", ChannelName("", "Combined", "", "R")),
+        ("Z", ChannelName("", "Depth", "", "Z")),
+        ("Layer.001.Mist.left.Z", ChannelName("Layer.001", "Mist", "left", "Z")),
+        ("left.Mist.Z", ChannelName("left", "Mist", "", "Z")),
     ],
 )
 def test_split_channel_takes_the_name_apart(channel, name) -> None:
@@ -67,7 +69,7 @@ def test_split_channel_takes_the_name_apart(channel, name) -> None:
 
 def test_plan_layer_falls_back_to_the_mean_and_says_so_when_the_colour_is_missing() -> None:
     light = tuple(f"L.DiffDir.{c}" for c in "RGB")
-    plan = plan_layer(light)
+    (plan,) = plan_layers(light)
     assert plan.means == light
     assert plan.approximate == (("DiffDir", "the file lacks DiffCol"),)
 
@@ -76,7 +78,7 @@ def test_plan_layer_ranks_the_first_matte_alone() -> None:
     names = tuple(
         f"L.{matte}{level}.{c}" for matte in ("CryptoAsset", "CryptoMaterial") for level in ("00", "01") for c in "rgba"
     )
-    mattes = plan_layer(names).mattes
+    mattes = plan_layers(names)[0].mattes
     assert [(matte.ranks[0][0], len(matte.ranks), matte.ranked) for matte in mattes] == [
         ("L.CryptoAsset00.r", 4, False),
         ("L.CryptoMaterial00.r", 4, True),

@@ -1,6 +1,6 @@
 """Runs inside Blender (3.x, 4.x): opens an EXR in Image nodes, tells its layers and passes, composites two of them.
 
-Arguments after `--`: JSON {"file", "size", "layers", "pass", "output"}. `output` gets the sum of the pass over the layers.
+Arguments after `--`: JSON {"file", "size", "layers", "pass", "output"}; `output` gets the pass, summed over the layers.
 """
 
 import json

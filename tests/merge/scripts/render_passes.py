@@ -1,7 +1,7 @@
 """Runs inside Blender: builds a small scene with every pass switched on and renders pieces of it.
 
-Arguments after `--`: a JSON list of {"path", "layers", "samples", "offset", "count", "adaptive"?}; count 0 is one plain
-render of all samples. For Blender 3.2 and later.
+Arguments after `--`: a JSON list of {"path", "layers", "samples", "offset", "count", "adaptive"?, "stereo"?}; with
+count 0 one plain render of all samples. For Blender 3.2 and later.
 """
 
 import json
@@ -110,6 +110,7 @@ def build():
     if hasattr(output, "media_type"):
         output.media_type = "MULTI_LAYER_IMAGE"
     output.file_format, output.color_depth, output.exr_codec = "OPEN_EXR_MULTILAYER", "32", "NONE"
+    scene.render.views_format, output.views_format = "STEREO_3D", "MULTIVIEW"
     return scene
 
 
@@ -128,6 +129,7 @@ def render(scene, piece):
         layer.use = layer.name in piece["layers"]
     cycles.samples = piece["samples"]
     cycles.use_adaptive_sampling = piece.get("adaptive", False)
+    scene.render.use_multiview = piece.get("stereo", False)
     cycles.adaptive_threshold = 0.1
     select_samples(cycles, piece)
     scene.render.filepath = piece["path"]
