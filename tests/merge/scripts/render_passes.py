@@ -130,7 +130,7 @@ def render(scene, piece):
     cycles.samples = piece["samples"]
     cycles.use_adaptive_sampling = piece.get("adaptive", False)
     scene.render.use_multiview = piece.get("stereo", False)
-    cycles.adaptive_threshold = 0.1
+    cycles.adaptive_threshold, cycles.adaptive_min_samples = 0.2, 4
     select_samples(cycles, piece)
     scene.render.filepath = piece["path"]
     bpy.ops.render.render(write_still=True)
