@@ -36,6 +36,7 @@ class JobProgress:
         self._live = Live(console=output.console(stderr=True), auto_refresh=False, transient=False)
         self._started = time.monotonic()
         self._last_line = ("", 0.0)
+        self._pace = Pace()
 
     def __enter__(self) -> JobProgress:
         if self._tty:
@@ -49,20 +50,38 @@ class JobProgress:
     def show(self, snapshot: Snapshot) -> None:
         """Show the newest snapshot."""
         elapsed_s = time.monotonic() - self._started
+        left_s = self._pace.left_s(snapshot, elapsed_s)
         if self._tty:
-            self._live.update(picture(snapshot, elapsed_s), refresh=True)
+            self._live.update(picture(snapshot, elapsed_s, left_s), refresh=True)
         elif not self._quiet:
-            self._print_line(snapshot, elapsed_s)
+            self._print_line(snapshot, elapsed_s, left_s)
 
-    def _print_line(self, snapshot: Snapshot, elapsed_s: float) -> None:
+    def _print_line(self, snapshot: Snapshot, elapsed_s: float, left_s: float | None) -> None:
         """One line when something ended or some seconds have passed."""
         key = f"{snapshot.job.state}{snapshot.job.frames_completed}{snapshot.job.frames_failed}"
         if key != self._last_line[0] or elapsed_s - self._last_line[1] >= LINE_EVERY_S:
             self._last_line = (key, elapsed_s)
-            output.say(f"[{output.duration(elapsed_s)}] {facts(snapshot)}")
+            output.say(f"[{output.duration(elapsed_s)}] {facts(snapshot, left_s)}")
 
 
-def facts(snapshot: Snapshot) -> str:
+class Pace:
+    """Guesses the time left from what this display has seen, until the Manager has measured a chunk."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def left_s(self, snapshot: Snapshot, elapsed_s: float) -> float | None:
+        """Seconds left; None while nothing moved."""
+        if snapshot.job.remaining_s is not None:
+            return snapshot.job.remaining_s
+        done = snapshot.samples_done
+        if self._first is None:
+            self._first = elapsed_s, done
+        moved = done - self._first[1]
+        return (elapsed_s - self._first[0]) / moved * (snapshot.job.samples_total - done) if moved else None
+
+
+def facts(snapshot: Snapshot, left_s: float | None) -> str:
     """The numbers of a job in one line."""
     job = snapshot.job
     parts = [
@@ -72,13 +91,13 @@ def facts(snapshot: Snapshot) -> str:
         f"samples {snapshot.samples_done}/{job.samples_total}",
         f"chunks {job.chunks_completed}/{job.chunks_total}",
         f"agents {job.agents}",
-        *([] if job.state.final else [f"{output.duration(job.remaining_s)} left"]),
+        *([] if job.state.final else [f"{output.duration(left_s)} left"]),
         f"cost ${job.cost_usd:.2f}",
     ]
     return "  ".join(parts)
 
 
-def picture(snapshot: Snapshot, elapsed_s: float) -> RenderableType:
+def picture(snapshot: Snapshot, elapsed_s: float, left_s: float | None) -> RenderableType:
     """The live display: the job's bar and numbers, a line for each frame being worked on."""
     job = snapshot.job
     share = snapshot.samples_done / max(1, job.samples_total)
@@ -95,7 +114,7 @@ def picture(snapshot: Snapshot, elapsed_s: float) -> RenderableType:
         lines.add_row(*_frame_row(frame))
     hidden = len(snapshot.frames) - len(shown)
     more = [Text(f"  ... and {output.plural(hidden, 'more frame')}", style="dim")] if hidden else []
-    return Group(head, Text(facts(snapshot)), lines, *more)
+    return Group(head, Text(facts(snapshot, left_s)), lines, *more)
 
 
 def frames_to_show(frames: tuple[FrameView, ...]) -> list[FrameView]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import threading
 from types import FrameType
 
 from celery.signals import worker_process_init, worker_ready
@@ -14,11 +16,14 @@ from blendnet.manager.guard import tie_to_parent
 from blendnet.settings import get_settings
 
 WORKER_NAME = "control@%h"
+MERGING_MODULE = "blendnet.manager.merging"
 
 
 @worker_process_init.connect
-def _end_with_worker(**_: object) -> None:
+def _begin_child(**_: object) -> None:
     tie_to_parent(os.getppid())
+    # The first merge would wait a second for it. In a thread: Celery gives a new child little time.
+    threading.Thread(target=importlib.import_module, args=(MERGING_MODULE,), daemon=True).start()
 
 
 @worker_ready.connect

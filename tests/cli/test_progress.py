@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from blendnet.cli import output
-from blendnet.cli.progress import FRAMES_MAX, describe, facts, frames_to_show, picture
+from blendnet.cli.progress import FRAMES_MAX, Pace, describe, facts, frames_to_show, picture
 from blendnet.cli.watch import Snapshot
 from blendnet.messages import FrameView, JobView
 from blendnet.models import Exactness, Stage, State, Strategy
@@ -30,12 +30,12 @@ def frame(number: int, state: State = State.ACTIVE, **change: object) -> FrameVi
 
 
 def test_facts_hold_frames_samples_chunks_agents_time_and_cost() -> None:
-    line = facts(Snapshot(job(), ()))
+    line = facts(Snapshot(job(), ()), 83.0)
     assert line == "frames 1/3  samples 24/72  chunks 2/6  agents 2  1:23 left  cost $0.00"
 
 
 def test_facts_name_a_state_in_which_nothing_moves() -> None:
-    assert facts(Snapshot(job(state=State.PAUSED), ())).startswith("paused  ")
+    assert facts(Snapshot(job(state=State.PAUSED), ()), None).startswith("paused  ")
 
 
 def test_samples_in_previews_count_before_they_are_committed() -> None:
@@ -43,10 +43,19 @@ def test_samples_in_previews_count_before_they_are_committed() -> None:
     assert Snapshot(job(), frames).samples_done == 34
 
 
+def test_time_left_is_guessed_until_the_manager_has_measured_a_chunk() -> None:
+    pace = Pace()
+    frames = [(frame(1, preview_samples=done), frame(2), frame(3)) for done in (4, 4, 14)]
+    unmeasured = [Snapshot(job(remaining_s=None), shown) for shown in frames]
+    guesses = [pace.left_s(snapshot, second) for snapshot, second in zip(unmeasured, (2.0, 3.0, 12.0), strict=True)]
+    assert guesses == [None, None, 58.0]
+    assert pace.left_s(Snapshot(job(remaining_s=7.0), ()), 13.0) == 7.0
+
+
 def test_display_shows_every_frame_being_worked_on_and_counts_the_rest() -> None:
     frames = tuple(frame(i, State.COMPLETED if i < 10 else State.ACTIVE) for i in range(20))
     console = Console(file=io.StringIO(), width=120)
-    console.print(picture(Snapshot(job(frames_total=20), frames), elapsed_s=3.0))
+    console.print(picture(Snapshot(job(frames_total=20), frames), elapsed_s=3.0, left_s=None))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "frame 10" in text
     assert f"... and {20 - FRAMES_MAX} more frames" in text
