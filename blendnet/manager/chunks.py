@@ -45,12 +45,14 @@ class ChunkWork(FarmPart):
                 return ChunkClaim(state="later")
             return self._lease(tx, job, chunk, request.agent, now)
 
-    def heartbeat(self, chunk_id: str, token: int, now: float, done_samples: int = 0) -> ChunkAnswer:
-        """Renew the lease. `done_samples`: samples of the chunk rendered by now, committed ones included."""
+    def heartbeat(self, chunk_id: str, token: int, now: float, done_samples: int | None = None) -> ChunkAnswer:
+        """Renew the lease. `done_samples`: samples of the chunk rendered by now, committed ones included, if told."""
         with self.ledger.write() as tx:
             job, chunk = _attempt(tx, chunk_id, token)
             if chunk.state is State.ACTIVE or _idle(chunk):
-                chunk = self._renew(tx, chunk, now, rendered=max(chunk.done, done_samples))
+                chunk = self._renew(
+                    tx, chunk, now, rendered=chunk.rendered if done_samples is None else max(chunk.done, done_samples)
+                )
             return _answer(job, chunk)
 
     def commit(self, chunk_id: str, token: int, offset: int, count: int, blob: Blob, now: float) -> ChunkAnswer:

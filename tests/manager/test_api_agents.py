@@ -261,6 +261,14 @@ def test_canceled_job_tells_its_agent(
     assert agent.claim(chunk, ME).state == "canceled"
 
 
+def test_commit_leaves_the_progress_that_was_told(
+    owner: ManagerClient, agent: AgentClient, job: JobView, chunk: str, claim: ChunkClaim, segment: Path
+) -> None:
+    agent.heartbeat(chunk, token=claim.token, done=40)
+    agent.commit(chunk, token=claim.token, offset=0, count=32, path=segment)
+    assert owner.job(job.id).samples_done == 40
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

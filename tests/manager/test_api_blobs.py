@@ -22,7 +22,7 @@ OTHER = "0" * 64
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serve(
-        tmp_path_factory.mktemp("farm"), max_json_bytes=MIB, max_blob_bytes=1 << 40, request_idle_timeout_s=1.0
+        tmp_path_factory.mktemp("farm"), max_json_bytes=MIB, max_blob_bytes=1 << 40, request_idle_timeout_s=2.0
     ) as served:
         yield served
 

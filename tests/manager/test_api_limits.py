@@ -101,7 +101,7 @@ def test_many_bad_clients_hold_up_nobody(served: Served) -> None:
             stack.enter_context(served.socket()).sendall(said)
         answer = http.get("/v1/jobs")
         assert answer.status_code == 200
-        assert answer.elapsed.total_seconds() < 2
+        assert answer.elapsed.total_seconds() < 5
 
 
 def test_head_over_the_limit_is_refused(served: Served) -> None:
