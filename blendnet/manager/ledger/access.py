@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import Connection, Select, Table, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, select, update
 
 from blendnet.errors import NotFound
 from blendnet.models import State, check_transition
@@ -23,12 +23,20 @@ class Access(Generic[Row]):
     """The row's name in error texts."""
     transitions: ClassVar[dict[State, frozenset[State]]] = {}
 
+    _everything: ClassVar[Select]
+    _by_key: ClassVar[Select]
+
+    def __init_subclass__(cls) -> None:
+        # Made once: putting all those columns together takes longer than most queries.
+        cls._everything = select(*(cls.table.c[field.name] for field in dataclasses.fields(cls.row)))
+        cls._by_key = cls._everything.where(_key(cls.table) == bindparam("key"))
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def get(self, key: str) -> Row | None:
         """The row with that primary key."""
-        return self._first(self._select().where(_key(self.table) == key))
+        return self._first(self._by_key, key=key)
 
     def need(self, key: str) -> Row:
         """The row with that primary key. Raises NotFound."""
@@ -64,12 +72,12 @@ class Access(Generic[Row]):
         """States that may become `new`."""
         return [state for state, allowed in self.transitions.items() if new in allowed]
 
-    @classmethod
-    def _select(cls) -> Select:
-        return select(*(cls.table.c[field.name] for field in dataclasses.fields(cls.row)))
+    def _select(self) -> Select:
+        """Whole rows."""
+        return self._everything
 
-    def _first(self, statement: Select) -> Row | None:
-        found = self._connection.execute(statement).first()
+    def _first(self, statement: Select, **parameters: Any) -> Row | None:
+        found = self._connection.execute(statement, parameters).first()
         return None if found is None else self.row(*found)
 
     def _all(self, statement: Select) -> list[Row]:

@@ -1,0 +1,47 @@
+"""Fixtures of the Manager's tests: databases, farms without processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import unavailable
+from tests.manager import databases
+from tests.manager.farms import Kit, make_kit
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[databases.Server]:
+    """A real PostgreSQL server."""
+    binaries = databases.find_binaries()
+    if binaries is None:
+        unavailable("no PostgreSQL on this machine: apt-get install postgresql")
+        raise AssertionError
+    with databases.running(binaries) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh database of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    return request.getfixturevalue("postgres").database()
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[Kit]:
+    """A farm on SQLite and a clock."""
+    made = make_kit(tmp_path / "farm")
+    yield made
+    made.farm.ledger.close()
+
+
+@pytest.fixture
+def any_kit(tmp_path: Path, ledger_url: str) -> Iterator[Kit]:
+    """A farm on either database and a clock."""
+    made = make_kit(tmp_path / "farm", url=ledger_url)
+    yield made
+    made.farm.ledger.close()

@@ -1,0 +1,153 @@
+"""The ledger on SQLite and PostgreSQL: schema, transactions, writers that take turns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from blendnet.errors import NotFound, TransitionError
+from blendnet.manager.ledger import Ledger, migrate, tables
+from blendnet.manager.ledger.engine import make_engine
+from blendnet.messages import Blob
+from blendnet.models import CHUNK_TRANSITIONS, FRAME_TRANSITIONS, JOB_TRANSITIONS, State
+from tests.manager.farms import Kit
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    opened = Ledger(ledger_url)
+    yield opened
+    opened.close()
+
+
+def blob(digit: str) -> Blob:
+    return Blob(sha256=digit * 64, size_bytes=1)
+
+
+def test_migrations_make_the_tables_that_the_code_expects(ledger: Ledger, ledger_url: str) -> None:
+    engine = make_engine(ledger_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+    engine.dispose()
+
+
+def test_newest_migration_is_the_one_the_code_looks_for() -> None:
+    assert ScriptDirectory(str(migrate.MIGRATIONS)).get_current_head() == migrate.HEAD
+
+
+def test_ledger_keeps_what_it_holds_when_opened_again(ledger: Ledger, ledger_url: str) -> None:
+    with ledger.write() as tx:
+        tx.blobs.note([blob("a")], 1.0)
+    again = Ledger(ledger_url)
+    with again.read() as tx:
+        assert tx.blobs.size("a" * 64) == 1
+    again.close()
+
+
+def test_ledger_can_be_opened_by_several_at_once_when_it_is_new(ledger_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for opened in pool.map(lambda _: Ledger(ledger_url), range(4)):
+            with opened.read() as tx:
+                assert tx.jobs.all() == []
+            opened.close()
+
+
+def test_transaction_leaves_nothing_when_its_block_raises(ledger: Ledger) -> None:
+    def write() -> None:
+        with ledger.write() as tx:
+            tx.blobs.note([blob("a")], 1.0)
+            tx.jobs.need("none")
+
+    with pytest.raises(NotFound, match="no job 'none'"):
+        write()
+    with ledger.read() as tx:
+        assert tx.blobs.size("a" * 64) is None
+
+
+def test_reader_waits_for_no_writer(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        tx.blobs.note([blob("a")], 1.0)
+        with ledger.read() as other:
+            assert other.blobs.size("a" * 64) is None
+
+
+def test_writers_of_two_processes_take_turns(ledger: Ledger, ledger_url: str) -> None:
+    other = Ledger(ledger_url)  # Its own connections and its own lock, as in another process.
+    ledgers, rounds = (ledger, other), 25
+
+    def add(which: int) -> None:
+        for _ in range(rounds):
+            with ledgers[which].write() as tx:
+                size = tx.blobs.size("a" * 64) or 0
+                tx.blobs.drop_unused(["a" * 64])
+                tx.blobs.note([Blob(sha256="a" * 64, size_bytes=size + 1)], 1.0)
+
+    threads = [threading.Thread(target=add, args=(which,)) for which in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with ledger.read() as tx:
+        assert tx.blobs.size("a" * 64) == 2 * rounds
+    other.close()
+
+
+def test_segment_needs_a_blob_that_is_noted(any_kit: Kit) -> None:
+    job = any_kit.submit()
+    [chunk] = any_kit.chunk_ids(job)
+    segment = {"frame_id": any_kit.frame(job), "chunk_id": chunk, "offset": 0, "count": 4, "sha256": "f" * 64}
+    with pytest.raises(Exception, match=r"(?i)foreign key"), any_kit.farm.ledger.write() as tx:
+        tx.segments.insert([segment | {"token": 1, "created_at": 1.0}])
+
+
+KINDS: list[tuple[str, dict[State, frozenset[State]]]] = [
+    ("jobs", JOB_TRANSITIONS),
+    ("frames", FRAME_TRANSITIONS),
+    ("chunks", CHUNK_TRANSITIONS),
+]
+
+
+@pytest.mark.parametrize(("kind", "table"), KINDS, ids=[kind for kind, _ in KINDS])
+def test_row_changes_state_only_as_its_table_allows(kit: Kit, kind: str, table: dict[State, frozenset[State]]) -> None:
+    job = kit.submit()
+    key = {"jobs": job.id, "frames": kit.frame(job), "chunks": kit.chunk_ids(job)[0]}[kind]
+    for old in State:
+        for new in State:
+            _set_state(kit, kind, key, old)
+            if new is old or new in table[old]:
+                assert _change(kit, kind, key, new).state is new
+            else:
+                with pytest.raises(TransitionError, match=f"{key} is {old.value} and cannot become {new.value}"):
+                    _change(kit, kind, key, new)
+
+
+def _change(kit: Kit, kind: str, key: str, new: State) -> Any:
+    with kit.farm.ledger.write() as tx:
+        rows = getattr(tx, kind)
+        return rows.update(rows.need(key), state=new)
+
+
+def _set_state(kit: Kit, kind: str, key: str, state: State) -> None:
+    engine = make_engine(f"sqlite:///{kit.folder / 'ledger.sqlite'}")
+    table = tables.metadata.tables[kind]
+    with engine.connect().execution_options(write=True) as connection, connection.begin():
+        connection.execute(table.update().where(table.c.id == key).values(state=state))
+    engine.dispose()
+
+
+def test_events_keep_the_newest_lines_when_there_are_many(kit: Kit) -> None:
+    job = kit.submit()
+    with kit.farm.ledger.write() as tx:
+        for number in range(600):
+            tx.events.add(f"line {number}", time=float(number), keep=50, job=job.id)
+    texts = [event.text for event in kit.farm.events(job.id)]
+    assert len(texts) < 400
+    assert texts[-1] == "line 599"
