@@ -1,0 +1,96 @@
+"""Patience with a Manager that is away, and failure reports."""
+
+from __future__ import annotations
+
+import errno
+import threading
+
+import pytest
+
+from blendnet.agent.failure import LOG_LIMIT, MESSAGE_LIMIT, failure_report, kind_of
+from blendnet.agent.uploads import patiently
+from blendnet.errors import (
+    BlenderCrashed,
+    BlenderError,
+    BlenderMissing,
+    BlenderTimeout,
+    DiskFull,
+    HashMismatch,
+    LeaseLost,
+    ManagerUnreachable,
+)
+
+
+class Failing:
+    """Fails so many times, then answers."""
+
+    def __init__(self, error: Exception, times: int) -> None:
+        self.error = error
+        self.times = times
+        self.calls = 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self.times:
+            raise self.error
+        return "answer"
+
+
+def test_call_is_repeated_until_the_manager_is_back() -> None:
+    call = Failing(ManagerUnreachable("restarting"), times=3)
+    assert patiently(call, stop=threading.Event()) == "answer"
+    assert call.calls == 4
+
+
+@pytest.mark.parametrize("error", [LeaseLost("old"), DiskFull("the Manager's disk"), ValueError("ours")], ids=repr)
+def test_call_is_not_repeated_when_that_cannot_help(error: Exception) -> None:
+    call = Failing(error, times=3)
+    with pytest.raises(type(error)):
+        patiently(call, stop=threading.Event())
+    assert call.calls == 1
+
+
+def test_call_is_not_repeated_once_nobody_needs_it() -> None:
+    stop = threading.Event()
+    stop.set()
+    call = Failing(ManagerUnreachable("gone"), times=3)
+    with pytest.raises(ManagerUnreachable):
+        patiently(call, stop=stop)
+    assert call.calls == 1
+
+
+def test_call_is_given_up_when_the_patience_is_over() -> None:
+    with pytest.raises(ManagerUnreachable):
+        patiently(Failing(ManagerUnreachable("gone"), times=1000), stop=threading.Event(), patience_s=0.3)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (BlenderError("no camera", kind="scene"), "scene"),
+        (BlenderError("no CUDA device", kind="device"), "crash"),
+        (BlenderCrashed("signal 11"), "crash"),
+        (BlenderTimeout("4 hours"), "timeout"),
+        (BlenderError("out of memory", kind="memory"), "memory"),
+        (BlenderMissing("no Blender 4.5"), "scene"),
+        (HashMismatch("damaged"), "scene"),
+        (DiskFull("no space"), "output"),
+        (OSError(errno.ENOSPC, "no space"), "output"),
+        (OSError(errno.EIO, "disk"), "crash"),
+        (MemoryError(), "memory"),
+        (ZeroDivisionError("a bug"), "crash"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_failure_has_the_kind_that_says_who_is_to_blame(error: Exception, kind: str) -> None:
+    assert kind_of(error) == kind
+
+
+def test_failure_report_fits_whatever_blender_printed() -> None:
+    report = failure_report(7, BlenderCrashed("x" * 10_000, log="first" + "y" * 100_000 + "last"))
+    assert (report.token, len(report.message), len(report.log)) == (7, MESSAGE_LIMIT, LOG_LIMIT)
+    assert report.log.endswith("last")
+
+
+def test_failure_report_names_errors_that_are_not_ours() -> None:
+    assert failure_report(1, ZeroDivisionError("division by zero")).message == "ZeroDivisionError: division by zero"
