@@ -6,7 +6,7 @@ bpy.ops.wm.read_factory_settings(use_empty=True)
 scene = bpy.context.scene
 render, cycles = scene.render, scene.cycles
 render.engine = "CYCLES"
-cycles.device, cycles.samples, cycles.seed = "CPU", 8, 3
+cycles.device, cycles.samples, cycles.seed = "CPU", 4, 3
 cycles.use_adaptive_sampling = cycles.use_denoising = False
 render.resolution_x, render.resolution_y, render.resolution_percentage = 64, 36, 100
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,15 @@ def test_collect_finds_what_the_asset_tracer_finds_and_what_it_misses(made: tupl
     assert theirs - ours == {"fluid/holiday.jpg"} & theirs
     assert not theirs & set(NOT_FOUND_BY_TRACER)
     assert set(NOT_FOUND_BY_TRACER) <= ours
+
+
+def test_collect_names_a_library_of_a_library_when_it_is_gone(
+    made: tuple[Build, Path, list[Any]], tmp_path: Path
+) -> None:
+    build, root, _ = made
+    moved = tmp_path / "project"
+    shutil.copytree(root, moved)
+    (moved / "lib" / "inner" / "deep.blend").unlink()
+    entries = _collected(build, tmp_path, moved / "shot.blend")
+    missing = {entry["path"]: entry["kind"] for entry in entries if entry["missing"]}
+    assert missing[str(moved / "lib" / "inner" / "deep.blend")] == "library"
