@@ -129,6 +129,7 @@ class ChunkWork(FarmPart):
             frame=tx.frames.need(chunk.frame_id).number,
             samples=job.samples,
             left=[(gap.offset, gap.count) for gap in gaps(chunk.range, [s.range for s in segments])],
+            done=chunk.done,
             one_call=job.one_call,
             adaptive=job.adaptive,
             sample_s=job.sample_s,
