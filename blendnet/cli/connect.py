@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from blendnet.cli.farm_process import wait_for_farm
 from blendnet.client import Connection, ManagerClient
 from blendnet.errors import Conflict, NotFound, UserError
 from blendnet.manager.folder import DataFolder, FarmFile
@@ -43,8 +44,10 @@ def find_connection(folder: DataFolder) -> Connection:
 
 
 def running_farm(folder: DataFolder) -> FarmFile:
-    """The farm on the folder. Raises Conflict when none runs there."""
+    """The farm on the folder, waiting for one that just starts. Raises Conflict when none runs there."""
     farm = folder.running()
+    if farm is None and folder.is_owned():
+        return wait_for_farm(folder)
     if farm is None:
         raise Conflict(f"no farm runs on {folder.root}: start one with `blendnet up`, or name its folder with --data")
     return farm

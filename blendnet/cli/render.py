@@ -127,6 +127,9 @@ class Run:
         except KeyboardInterrupt:
             self._interrupted = True
             self._cancel(client)
+        except BlendNetError:
+            self._say_how_to_go_on()
+            raise
         self._frames = all_frames(client, self._job.id)
         self._agents = sum(agent.state in ("idle", "busy", "draining") for agent in client.agents())
 
@@ -138,8 +141,11 @@ class Run:
         else:
             print_report(self._job, self._frames, self._fetched, seconds=seconds)
         if self._job.state is not State.COMPLETED:
-            output.say(f"Go on with it: blendnet render --resume {self._job.id} --data {self._folder.root}")
+            self._say_how_to_go_on()
             raise click.exceptions.Exit(EXIT_INTERRUPTED if self._interrupted else EXIT_FAILED)
+
+    def _say_how_to_go_on(self) -> None:
+        output.say(f"Go on with it: blendnet render --resume {self._job.id} --data {self._folder.root}")
 
     def _cancel(self, client: ManagerClient) -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))

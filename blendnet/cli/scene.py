@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from blendnet.settings import get_settings
 
 MAGIC = (b"BLENDER", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 """First bytes of a .blend: plain, or compressed with gzip (before 3.0) or zstd."""
+HEADER = re.compile(rb"BLENDER(?:\d\d)?[-_](?:\d\d)?[vV](\d{3,4})")
+"""'BLENDER-v405', from 5.0 on 'BLENDER17-01v0500'."""
 DESCRIBE_TIMEOUT_S = 600.0
 LISTED = 20
 """Missing files named in a message; the rest is counted."""
@@ -161,6 +164,22 @@ def _ask(blender: WarmBlender, scene: Path, do: str, **args: Any) -> dict[str, A
     try:
         return blender.call(do, timeout_s=DESCRIBE_TIMEOUT_S, **args)
     except (BlenderCrashed, BlenderTimeout) as error:
-        raise SceneError(f"Blender failed on {scene}: {error}") from error
+        raise SceneError(f"Blender failed on {scene}: {error}{_newer(scene, blender.build)}") from error
     except BlenderError as error:
-        raise SceneError(f"{scene.name} cannot be used: {error}") from error
+        raise SceneError(f"{scene.name} cannot be used: {error}{_newer(scene, blender.build)}") from error
+
+
+def saved_by(head: bytes) -> tuple[int, int] | None:
+    """(major, minor) of the Blender that wrote a file with these first bytes; None when it is compressed."""
+    found = HEADER.match(head)
+    return divmod(int(found[1]), 100) if found else None
+
+
+def _newer(scene: Path, build: Build) -> str:
+    """A likely reason: the file is newer than the Blender that was to open it."""
+    with scene.open("rb") as file:
+        version = saved_by(file.read(20))
+    if version is None or version <= build.order[:2]:
+        return ""
+    saved = ".".join(map(str, version))
+    return f". Blender {saved} saved it, and this is {build.version}: use --blender {saved}"

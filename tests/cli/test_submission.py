@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.agent.blenders import Build
-from blendnet.cli.scene import Inspection, NeededFile, check_complete, check_renderable, check_scene_file
+from blendnet.cli.scene import Inspection, NeededFile, check_complete, check_renderable, check_scene_file, saved_by
 from blendnet.cli.submission import Choices, Parcel, common_root, frames_of, job_settings, tree_path
 from blendnet.errors import MissingFiles, SceneError, UserError
 from blendnet.messages import LayerSamples, SceneDescription
@@ -102,6 +102,20 @@ def test_blend_files_are_known_by_their_first_bytes(tmp_path: Path, head: bytes)
     scene = tmp_path / "any.blend"
     scene.write_bytes(head)
     assert check_scene_file(scene) == scene
+
+
+@pytest.mark.parametrize(
+    ("head", "version"),
+    [
+        (b"BLENDER-v405", (4, 5)),
+        (b"BLENDER_V279", (2, 79)),
+        (b"BLENDER17-01v0500", (5, 0)),
+        (b"\x28\xb5\x2f\xfd", None),
+    ],
+    ids=["4.5", "2.79", "5.0", "compressed"],
+)
+def test_version_that_saved_a_file_is_in_its_first_bytes(head: bytes, version: tuple[int, int] | None) -> None:
+    assert saved_by(head) == version
 
 
 def test_root_of_files_on_different_disks_is_the_top() -> None:
