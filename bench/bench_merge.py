@@ -50,11 +50,11 @@ def make_segment(path: Path, seed: int) -> None:
     distance = np.hypot(x % 160 - 80, y % 180 - 90)
     inside = (distance < 70).astype(np.float32)
     edge = ((distance > 68) & (distance < 70)).astype(np.float32)
+    shade = inside * (0.3 + 0.2 * np.cos(distance / 9))
+    noise = random.standard_normal((HEIGHT, WIDTH), np.float32) * 0.01
     planes = {}
     for number, name in enumerate(channels()):
-        shade = inside * (0.3 + 0.2 * np.cos(distance / (9 + number)))
-        noise = random.normal(0, 0.01, (HEIGHT, WIDTH)).astype(np.float32) * inside
-        planes[name] = (shade + noise).astype(np.float32)
+        planes[name] = (shade * (1 + number / 50) + np.roll(noise, 7 * number, axis=0) * inside).astype(np.float32)
     ids = (cell * np.uint32(2654435761) % np.uint32(1 << 30) + np.uint32(1 << 24)).view(np.float32)
     other = (cell + np.uint32(7777777)).view(np.float32)
     for level, (first, second, share) in enumerate([(ids, other, 0.25), (ids * 0, ids * 0, 0.0)]):

@@ -17,6 +17,8 @@ from blendnet.settings import get_settings
 
 WORKER_NAME = "control@%h"
 MERGING_MODULE = "blendnet.manager.merging"
+CHILD_MEMORY_KIB = 1 << 20
+"""Above this the process that merges is renewed between two merges: OpenEXR's row reader loses a little per call."""
 
 
 @worker_process_init.connect
@@ -48,6 +50,7 @@ def main() -> None:
             *("--queues", CONTROL_QUEUE),
             *("--hostname", WORKER_NAME),
             *("--loglevel", get_settings().log_level),
+            *("--max-memory-per-child", str(CHILD_MEMORY_KIB)),
             "--without-gossip",
             "--without-mingle",
         ]
