@@ -65,6 +65,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "third = scene.view_layers.new('Third')\nthird.use = False",
         {"samples": 64, "layers": [{"name": "ViewLayer", "samples": 64}, {"name": "Second", "samples": 16}]},
     ),
+    "single_layer": (
+        "scene.view_layers.new('Second')\nrender.use_single_layer = True",
+        {"layers": [{"name": "ViewLayer", "samples": 64}, {"name": "Second", "samples": 64}]},
+    ),
     "override_above": (
         "layer.samples = 256",
         {"samples": 256, "layers": [{"name": "ViewLayer", "samples": 256}]},

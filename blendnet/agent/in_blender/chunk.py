@@ -80,7 +80,8 @@ _mode = None
 def prepare(args):
     """Set the open scene up for chunks: {samples, layers:[{name, samples}], device, resolution_percentage}.
 
-    Without 'layers' the scene's own layers and overrides count. Returns {layers, sample_method}.
+    Without 'layers' the scene's own layers and overrides count. Returns {layers, sample_method, persistent}; not
+    persistent: every render call synchronises the whole scene again, so few long calls are cheaper.
     Raises Trouble('scene') when it cannot be rendered by Cycles, Trouble('device') when the device is absent.
     """
     global _mode
@@ -96,7 +97,8 @@ def prepare(args):
     # Stays in and out of chunk mode: what is synchronised once must survive the compositing of a frame. Not with
     # several layers: Cycles then keeps what the previous layer needed, and UV, AOV and Vector passes come out wrong.
     scene.render.use_persistent_data = len(layers) == 1
-    return {"layers": layers, "sample_method": samples.method_of(scene.cycles)}
+    persistent = bool(scene.render.use_persistent_data)
+    return {"layers": layers, "sample_method": samples.method_of(scene.cycles), "persistent": persistent}
 
 
 def forget():

@@ -6,12 +6,7 @@ LIGHT_KINDS = ("diffuse", "glossy", "transmission", "subsurface")
 
 
 def used_layers(scene):
-    """View layers that a plain render of the scene renders."""
-    if scene.render.use_single_layer:
-        import bpy
-
-        active = bpy.context.view_layer
-        return [layer for layer in scene.view_layers if layer.name == active.name]
+    """View layers that a plain render without a window renders: it ignores 'Render Single Layer'."""
     return [layer for layer in scene.view_layers if layer.use]
 
 
