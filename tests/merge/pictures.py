@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import OpenEXR
 
 from blendnet.merge import exr
 from blendnet.merge.exr import Image, Plane
@@ -48,3 +50,16 @@ def same_bits(first: Image, second: Image) -> bool:
 def close(value: Plane, wanted: Plane) -> bool:
     """Equal but for float32 rounding."""
     return bool(np.allclose(value, wanted, rtol=2e-6, atol=1e-7))
+
+
+def write_parts(path: Path, image: Image, groups: list[str]) -> None:
+    """A file with one part per pass, as Blender 5 writes it."""
+    parts = [
+        OpenEXR.Part(
+            {"type": OpenEXR.scanlineimage, **image.header.attributes},
+            {name: plane for name, plane in image.channels.items() if name.startswith(group)},
+            group,
+        )
+        for group in groups
+    ]
+    OpenEXR.File(parts).write(str(path))

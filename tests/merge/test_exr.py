@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from blendnet.errors import DiskFull, MergeError
 from blendnet.merge import exr
 from blendnet.merge.exr import BandReader, BandWriter, Header, Image
-from tests.merge.pictures import picture, same_bits
+from tests.merge.pictures import picture, same_bits, write_parts
 
 
 @pytest.mark.parametrize("compression", ["ZIP", "ZSTD", "NONE"])
@@ -69,21 +67,6 @@ def test_read_keeps_windows_of_a_border_render(tmp_path) -> None:
     back = exr.read(tmp_path / "a.exr")
     assert back.header == header
     assert (back.header.width, back.header.height) == (7, 5)
-
-
-def write_parts(path: Path, image: Image, groups: list[str]) -> None:
-    """A file with one part per pass, as Blender 5 writes it. Only this test makes such files, so it knows OpenEXR."""
-    import OpenEXR
-
-    parts = [
-        OpenEXR.Part(
-            {"type": OpenEXR.scanlineimage, **image.header.attributes},
-            {name: plane for name, plane in image.channels.items() if name.startswith(group)},
-            group,
-        )
-        for group in groups
-    ]
-    OpenEXR.File(parts).write(str(path))
 
 
 def test_read_joins_the_parts_of_a_multi_part_file(tmp_path) -> None:

@@ -16,7 +16,7 @@ from blendnet.merge import exr, sources
 from blendnet.merge.accumulate import Accumulator
 from blendnet.merge.exr import Header, Image
 from blendnet.merge.frame import SegmentFile, merge_segments
-from tests.merge.pictures import both, close, picture, same_bits, without
+from tests.merge.pictures import both, close, picture, same_bits, without, write_parts
 
 L = "View Layer."
 
@@ -126,8 +126,6 @@ def test_merge_keeps_the_window_of_a_border_render(tmp_path) -> None:
 
 
 def test_merge_takes_multi_part_files(tmp_path) -> None:
-    from tests.merge.test_exr import write_parts
-
     groups = [f"{L}{n}." for n in ("Combined", "DiffCol", "DiffDir", "Mist", "Depth", "Debug Sample Count")]
     write_parts(tmp_path / "0.exr", picture(0), groups)
     parts = [SegmentFile(tmp_path / "0.exr", 0, 24), segment(tmp_path, picture(1), 24, 40)]
