@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from blendnet.errors import LeaseLost
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
+from blendnet.manager.ledger.frames import OPEN
 from blendnet.manager.lifecycle import fail_frame
 from blendnet.manager.part import FarmPart
 from blendnet.messages import Blob
@@ -50,7 +51,7 @@ class MergeWorkPart(FarmPart):
         """Begin the merge; None when the samples are not all there, it is done, or somebody is at it."""
         with self.ledger.write() as tx:
             frame = tx.frames.get(frame_id)
-            if frame is None or frame.state is not State.ACTIVE or frame.stage in (Stage.FINISH, Stage.DONE):
+            if frame is None or frame.state not in OPEN or frame.stage in (Stage.FINISH, Stage.DONE):
                 return None
             if frame.stage is Stage.RENDER:
                 # The chord has fired too early, for a chunk was delivered twice: it will not fire again.

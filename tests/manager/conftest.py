@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.conftest import unavailable
 from tests.manager import databases
+from tests.manager.brokers import Broker, running_broker
 from tests.manager.farms import Kit, make_kit
 
 
@@ -40,8 +42,32 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
 
 
 @pytest.fixture
+def live_kit(tmp_path: Path) -> Iterator[Kit]:
+    """A farm on SQLite that shares the real clock with workers and loses patience soon."""
+    patience = {"lost_message_s": 1.0, "chord_grace_s": 0.5, "reconcile_interval_s": 0.1}
+    made = make_kit(tmp_path / "farm", **patience)
+    made.now = time.time()
+    yield made
+    made.farm.ledger.close()
+
+
+@pytest.fixture
 def any_kit(tmp_path: Path, ledger_url: str) -> Iterator[Kit]:
     """A farm on either database and a clock."""
     made = make_kit(tmp_path / "farm", url=ledger_url)
     yield made
     made.farm.ledger.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Broker]:
+    """A real Redis on a private socket."""
+    with running_broker() as running:
+        yield running
+
+
+@pytest.fixture
+def broker(redis_server: Broker) -> Broker:
+    """A real Redis with nothing in it."""
+    redis_server.lose_everything()
+    return redis_server

@@ -51,6 +51,13 @@ class World:
         if claim.state == "render":
             self.attempts.append(Attempt(self.chunks[chunk], claim))
 
+    def render(self, chunk: int, agent: str) -> None:
+        """An agent without a fault."""
+        if self.kit.farm.chunks(self.chunks[chunk].rpartition(".")[0])[chunk % 2].state is not State.ACTIVE:
+            claim = self.kit.claim(self.chunks[chunk], agent)
+            for offset, count in claim.left:
+                self._commit(Attempt(self.chunks[chunk], claim), offset, count)
+
     def commit(self, which: int, count: int, twice: bool) -> None:
         """An agent, perhaps a forgotten one, commits the next samples it believes are its own."""
         attempt = self._pick(which)
@@ -192,6 +199,8 @@ STEP = st.one_of(
     step("commit", ATTEMPT, COUNT, st.booleans()),
     step("commit", ATTEMPT, st.just(CHUNK_SAMPLES), st.booleans()),
     step("commit_anything", ATTEMPT, st.integers(-1, CHUNK_SAMPLES), COUNT),
+    step("render", CHUNK, st.sampled_from(AGENTS)),
+    step("render", CHUNK, st.sampled_from(AGENTS)),
     step("heartbeat", ATTEMPT),
     step("done", ATTEMPT),
     step("fail", ATTEMPT, st.sampled_from(["interrupted", "crash"])),

@@ -1,0 +1,184 @@
+"""Everything that can get lost, lost on purpose: with a real Redis and a real Celery worker where it matters."""
+
+from __future__ import annotations
+
+import pytest
+
+from blendnet.manager.publish import Publisher
+from blendnet.manager.reconcile import missing, was_away
+from blendnet.manager.schedule import ChunkMessage, Followup
+from blendnet.messages import JobView
+from blendnet.models import State
+from tests.manager.brokers import Broker, dispatcher, playing_worker, reconciler, runs, wait_for
+from tests.manager.farms import Kit
+
+LEASE_S, LOST_S, GRACE_S = 10.0, 5.0, 3.0
+
+
+@pytest.mark.parametrize(("ticked_at", "result"), [(None, True), (100.0, False), (95.1, False), (94.0, True)], ids=str)
+def test_manager_was_away_when_agents_could_not_renew_their_leases(ticked_at: float | None, result: bool) -> None:
+    assert was_away(ticked_at, 100.0, lease_s=LEASE_S) is result
+
+
+def test_missing_is_what_lies_in_no_queue() -> None:
+    chunks = [ChunkMessage(f"j.f1.c{i}", "j.f1", 0, 1, i) for i in range(2)]
+    followups = [Followup("merge", "j.f2"), Followup("finish", "j.f3"), Followup("encode", "j")]
+    queued = {"j.f1.c0", "j.f2.merge", "j.f3.merge"}
+    assert missing([*chunks, *followups], queued) == [chunks[1], *followups[1:]]
+
+
+def test_chunk_of_a_silent_agent_is_published_again(kit: Kit, broker: Broker) -> None:
+    job = kit.submit()
+    [chunk] = kit.chunk_ids(job)
+    dispatcher(kit, broker).tick(kit.now)
+    work = reconciler(kit, broker)
+    work.tick(kit.now)
+    broker.lose_messages()
+    kit.claim(chunk)
+    for _ in range(int(LEASE_S)):
+        assert work.tick(kit.now) == 0
+        kit.later(1)
+    assert work.tick(kit.now) == 1
+    assert Publisher(broker.app).queued_ids() == {chunk}
+
+
+def test_chunk_of_a_lost_agent_is_published_again_at_once(kit: Kit, broker: Broker) -> None:
+    job = kit.submit()
+    [chunk] = kit.chunk_ids(job)
+    dispatcher(kit, broker).tick(kit.now)
+    work = reconciler(kit, broker)
+    work.tick(kit.now)
+    broker.lose_messages()
+    kit.claim(chunk)
+    kit.farm.agent_lost("agent1", kit.now)
+    assert work.tick(kit.now) == 1
+    assert work.tick(kit.now) == 0
+
+
+def test_leases_get_a_grace_when_the_manager_was_away(kit: Kit, broker: Broker) -> None:
+    job = kit.submit()
+    dispatcher(kit, broker).tick(kit.now)
+    token = kit.claim(kit.chunk_ids(job)[0]).token
+    broker.lose_messages()
+    kit.later(3600)
+    work = reconciler(kit, broker)
+    for _ in range(int(2 * LEASE_S)):
+        assert work.tick(kit.now) == 0
+        kit.later(1)
+    assert kit.claim(kit.chunk_ids(job)[0], "agent2").token == token + 1
+
+
+def test_message_is_published_again_only_when_it_is_in_no_queue_for_a_while(kit: Kit, broker: Broker) -> None:
+    job = kit.submit()
+    dispatcher(kit, broker).tick(kit.now)
+    work = reconciler(kit, broker)
+    for _ in range(20):
+        assert work.tick(kit.later(1)) == 0
+    broker.lose_messages()
+    lost_at = kit.now
+    while not work.tick(kit.later(1)):
+        assert kit.now - lost_at <= LOST_S + 1
+    assert Publisher(broker.app).queued_ids() == set(kit.chunk_ids(job))
+    assert work.tick(kit.later(1)) == 0
+
+
+def test_merge_is_published_when_the_chord_does_not_fire(kit: Kit, broker: Broker) -> None:
+    frame_id = kit.render_frame(kit.submit())
+    work = reconciler(kit, broker)
+    assert work.tick(kit.later(GRACE_S - 1)) == 0
+    assert work.tick(kit.later(1)) == 1
+    assert broker.queued() == {"control": 1}
+    assert work.tick(kit.later(60)) == 0
+    broker.lose_messages()
+    kit.merge(frame_id)
+    assert work.tick(kit.later(GRACE_S - 1)) == 0
+    assert work.tick(kit.later(1)) == 1
+    assert broker.queued() == {"finish": 1}
+
+
+def test_merge_is_published_at_once_when_the_chord_has_fired_too_early(kit: Kit, broker: Broker) -> None:
+    job = kit.submit()
+    dispatcher(kit, broker).tick(kit.now)
+    assert kit.farm.claim_merge(kit.frame(job), kit.now) is None
+    kit.render_frame(job)
+    assert reconciler(kit, broker).tick(kit.now) == 1
+
+
+def test_video_is_published_when_all_frames_are_finished(kit: Kit, broker: Broker) -> None:
+    job = kit.farm.submit(kit.submission(scene={"movie": True}), kit.now)
+    kit.complete(job)
+    assert reconciler(kit, broker).tick(kit.now) == 1
+    assert Publisher(broker.app).queued_ids() == {f"{job.id}.encode"}
+
+
+def test_ticks_ask_for_nothing_while_nothing_changes(kit: Kit, broker: Broker) -> None:
+    kit.complete(kit.submit())
+    work, publish = reconciler(kit, broker), dispatcher(kit, broker)
+    work.tick(kit.now)
+    publish.tick(kit.now)
+    kit.farm.ledger.close()
+    broken, kit.farm.ledger = kit.farm.ledger, None  # type: ignore[assignment]
+    assert (work.tick(kit.now + 0.1), publish.tick(kit.now + 0.1)) == (0, 0)
+    kit.farm.ledger = broken
+
+
+def test_chunk_published_twice_counts_once_in_its_chord(live_kit: Kit, broker: Broker) -> None:
+    kit = live_kit
+    job = kit.submit([1], samples=60, chunk_samples=20)
+    dispatcher(kit, broker).tick(kit.now)
+    with kit.farm.ledger.read() as tx:
+        first, *_ = tx.chunks.of_frame(kit.frame(job))
+    for _ in range(3):
+        Publisher(broker.app).chunk(ChunkMessage(first.id, first.frame_id, 0, 1, first.place))
+    with playing_worker(kit, broker.url):
+        wait_for(lambda: runs(kit).count(f"render {first.id}") == 4 and not broker.queued(), kit)
+        wait_for(lambda: completed(kit, job), kit)
+    frame_id = kit.frame(job)
+    assert [run for run in runs(kit) if not run.startswith("render")] == [f"merge {frame_id}", f"finish {frame_id}"]
+
+
+def test_lost_message_comes_back_into_its_chord(live_kit: Kit, broker: Broker) -> None:
+    kit = live_kit
+    job = kit.submit([1], samples=60, chunk_samples=20)
+    dispatcher(kit, broker).tick(kit.now)
+    assert broker.client.rpop(next(iter(broker.queued())))
+    work = reconciler(kit, broker)
+    wait_for(lambda: len(Publisher(broker.app).queued_ids()) == 3, kit, work.tick)
+    with playing_worker(kit, broker.url):
+        wait_for(lambda: completed(kit, job), kit)
+    frame_id = kit.frame(job)
+    renders = [f"render {chunk}" for chunk in kit.chunk_ids(job)]
+    assert sorted(runs(kit)) == sorted([*renders, f"merge {frame_id}", f"finish {frame_id}"])
+
+
+def test_empty_redis_is_filled_again_from_the_ledger(live_kit: Kit, broker: Broker) -> None:
+    kit = live_kit
+    kit.farm.expected_agents = 3
+    job = kit.submit([1, 2, 3], samples=60, chunk_samples=20)
+    publish, work = dispatcher(kit, broker), reconciler(kit, broker)
+    publish.tick(kit.now)
+    kit.render_frame(job, 0)
+    broker.lose_everything()
+    with playing_worker(kit, broker.url):
+        wait_for(lambda: completed(kit, job), kit, work.tick, publish.tick)
+    assert kit.farm.job(job.id).frames_completed == 3
+
+
+def test_retried_frame_gets_a_chord_of_what_is_left(live_kit: Kit, broker: Broker) -> None:
+    kit = live_kit
+    job = kit.submit([1], samples=60, chunk_samples=20)
+    publish = dispatcher(kit, broker)
+    publish.tick(kit.now)
+    kit.render(kit.chunk_ids(job)[0])
+    kit.farm.cancel(job.id, kit.now)
+    broker.lose_messages()
+    kit.farm.retry(job.id, kit.now)
+    publish.tick(kit.now)
+    assert Publisher(broker.app).queued_ids() == set(kit.chunk_ids(job)[1:])
+    with playing_worker(kit, broker.url):
+        wait_for(lambda: completed(kit, job), kit)
+    assert [run.split()[0] for run in runs(kit)] == ["render", "render", "merge", "finish"]
+
+
+def completed(kit: Kit, job: JobView) -> bool:
+    return kit.farm.job(job.id).state is State.COMPLETED
