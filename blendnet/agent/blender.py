@@ -238,12 +238,12 @@ class WarmBlender:
         scratch = Path(tempfile.mkdtemp(prefix="blender-", dir=self._workdir))
         self._log_start = self._log_size()
         self._unread = b""
+        self._number = 0
         try:
             self._process = _Process(self.build, threads=self._threads, scratch=scratch, log_path=self.log_path)
         except BlenderCrashed:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
-        self._number = 0
         self.hello = answer_fields("start", self._answer("start", self._start_timeout_s, None))
 
     def _converse(
@@ -260,6 +260,8 @@ class WarmBlender:
         deadline = time.monotonic() + timeout_s
         while True:
             message = json.loads(self._line(do, timeout_s, deadline))
+            if message["id"] != self._number:
+                continue  # The end of a call that its caller left by an exception.
             if "event" not in message:
                 return message
             if on_event is not None:

@@ -134,6 +134,20 @@ def test_call_ends_blender_when_it_takes_too_long(warm: WarmBlender, endless: di
     assert not alive(pid)
 
 
+def test_call_is_not_confused_by_the_answer_to_an_abandoned_one(
+    warm: WarmBlender, endless: dict[str, object], any_build: Build
+) -> None:
+    if any_build.kind == "binary":
+        pytest.skip("this Blender tells nothing while it renders")
+
+    def give_up(_event: dict[str, object]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        warm.call("render", timeout_s=WAIT_S, on_event=give_up, **{**endless, "count": 8})
+    assert warm.call("hello", timeout_s=WAIT_S)["version"] == any_build.version
+
+
 def test_kill_ends_a_render_from_another_thread(warm: WarmBlender, endless: dict[str, object]) -> None:
     timer = threading.Timer(0.5, warm.kill)
     timer.start()
