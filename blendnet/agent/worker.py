@@ -57,8 +57,10 @@ class Worker:
             signal.signal(number, _leave_to_main_process)
         CHILD.begin(self._lifeline)
 
-    def _on_child_end(self, **_: Any) -> None:
+    def _on_child_end(self, exitcode: int | None = None, **_: Any) -> None:
         CHILD.end()
+        # The main process has all results by now; billiard would sleep for a second.
+        os._exit(exitcode or 0)
 
     def _on_ready(self, sender: Any, **_: Any) -> None:
         read_fd, self._wake_fd = os.pipe()
@@ -74,6 +76,8 @@ class Worker:
             os._exit(1)
         state.should_stop = 0
         self._lifeline.cut()
+        if not state.reserved_requests:
+            self._end_idle()
         if self._reporter is not None:
             self._reporter.draining()
         limit = threading.Timer(STOP_LIMIT_S, os._exit, (1,))
@@ -81,6 +85,12 @@ class Worker:
         limit.start()
         # The event loop looks at should_stop when something happens.
         os.write(self._wake_fd, b"!")
+
+    def _end_idle(self) -> None:
+        """End now: there is nothing to give back, and Celery's own end takes seconds even so."""
+        if self._reporter is not None:
+            self._reporter.close()
+        os._exit(0)
 
 
 def arguments(name: str, log_level: str) -> list[str]:
