@@ -125,7 +125,7 @@ def get_settings() -> Settings:
 
 
 def read_farm_file(data: Path) -> dict[str, object] | None:
-    """Content of the farm file of a data folder: url, ca, user, password_file, broker_url, pid. None when no farm left one."""
+    """Content of a data folder's farm file (manager/folder.py says what is in it); None when no farm left one."""
     try:
         return json.loads((data / FARM_FILE).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):

@@ -28,7 +28,13 @@ from blendnet.manager.folder import DataFolder
 from blendnet.messages import FrameView, JobView
 from blendnet.models import State
 
-output_option = click.option("--output", "output_dir", type=click.Path(path_type=Path), metavar="DIR")
+output_option = click.option(
+    "--output",
+    "output_dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the results. Default: the scene's.",
+)
 job_argument = click.argument("job_id", metavar="JOB")
 jobs_argument = click.argument("job_ids", nargs=-1, required=True, metavar="JOB ...")
 FRAMES_LISTED = 100

@@ -68,7 +68,9 @@ def scene_options(function: Function) -> Function:
 
 _SCENE_OPTIONS = (
     click.option("--frames", metavar="LIST", help="Frames, as 1-10,20,30-40x2. Default: the scene's range."),
-    click.option("--samples", type=click.IntRange(1, SAMPLES_MAX), metavar="N", help="Default: the scene's."),
+    click.option(
+        "--samples", type=click.IntRange(1, SAMPLES_MAX), metavar="N", help="Samples of a frame. Default: the scene's."
+    ),
     click.option(
         "--strategy",
         type=click.Choice(["auto", "split", "frame"]),
@@ -89,7 +91,9 @@ _SCENE_OPTIONS = (
         show_default=True,
         help="A GPU that no agent has is an error, never a silent CPU render.",
     ),
-    click.option("--resolution", type=click.IntRange(1, 1000), metavar="PERCENT", help="Default: the scene's."),
+    click.option(
+        "--resolution", type=click.IntRange(1, 1000), metavar="PERCENT", help="Of the scene's size. Default: its own."
+    ),
     click.option("--priority", type=click.IntRange(0, 100), default=50, show_default=True, help="Higher goes first."),
     click.option("--name", metavar="TEXT", help="Name of the job. Default: the scene's file name."),
     click.option("--allow-missing", is_flag=True, help="Render even if files that the scene uses are missing."),

@@ -32,10 +32,14 @@ DEFAULT_AGENTS = 1
 
 
 @click.command()
-@click.argument("scene", required=False, type=click.Path(path_type=Path), metavar="SCENE.blend")
+@click.argument("scene", required=False, type=click.Path(path_type=Path), metavar="[SCENE.blend]")
 @scene_options
 @click.option(
-    "--output", "output_dir", type=click.Path(path_type=Path), metavar="DIR", help="Default: the scene's own."
+    "--output",
+    "output_dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the results. Default: the scene's.",
 )
 @agents_option
 @click.option("--resume", metavar="JOB", help="Go on with a job that was canceled, failed or interrupted.")

@@ -22,7 +22,6 @@ from blendnet.errors import Conflict, FarmError, NotFound
 from blendnet.manager import broker
 from blendnet.manager.folder import DataFolder, FarmFile
 
-
 pytestmark = pytest.mark.end_to_end
 
 
