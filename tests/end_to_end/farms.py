@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import png
 import psutil
-from blendnet.agent.blenders import Build
 
+from blendnet.agent.blenders import Build
 from blendnet.merge import exr
 
 HERE = Path(__file__).resolve().parent

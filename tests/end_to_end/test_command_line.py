@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from blendnet.agent.blenders import Build
 
+from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
 
 pytestmark = pytest.mark.end_to_end

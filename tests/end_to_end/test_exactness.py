@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blendnet.agent.blenders import Build
 
+from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
 
 pytestmark = pytest.mark.end_to_end

@@ -1,0 +1,121 @@
+"""Pulling the plug: an agent or the broker dies in the middle of a frame, and the picture is the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from blendnet.agent.blenders import Build
+from tests.end_to_end import farms
+
+pytestmark = pytest.mark.end_to_end
+SAMPLES = 900
+
+
+@pytest.fixture(scope="module")
+def heavy(scenes_dir: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A frame that takes two agents long enough to be hit in the middle."""
+    source = scenes_dir / "clevr_base_scene.blend"
+    target = tmp_path_factory.mktemp("heavy") / "heavy.blend"
+    return farms.prepare(bpy_build, source, target, size=(160, 120), samples=SAMPLES)
+
+
+@pytest.fixture(scope="module")
+def reference(heavy: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one-machine render of `heavy`."""
+    folder = tmp_path_factory.mktemp("reference")
+    farms.plain_render(bpy_build, heavy, folder, [1])
+    return folder / "plain_0001.exr"
+
+
+@pytest.fixture
+def quick_segments(tmp_path: Path) -> Iterator[Path]:
+    """Data folder of a farm of 2 agents that commits a segment every 2 seconds."""
+    data = tmp_path / "data"
+    up = farms.blendnet("up", "--agents", "2", "--data", data, BLENDNET_SEGMENT_INTERVAL_S="2", BLENDNET_SUB_PASS_S="1")
+    assert up.code == 0, up.err
+    yield data
+    farms.blendnet("down", "--data", data)
+    assert farms.processes_mentioning(data) == []
+
+
+def submitted(data: Path, scene: Path) -> str:
+    """Submit the scene; wait until samples of it are committed; the job's id."""
+    job = farms.blendnet("job", "submit", scene, "--strategy", "split", "--data", data, "--json").json["job"]
+    farms.wait_until(lambda: _frame(data, job)["segments"] >= 2, "samples are committed", 60)
+    return job
+
+
+def _frame(data: Path, job: str) -> dict:
+    return farms.blendnet("job", "show", job, "--data", data, "--json").json["frames"][0]
+
+
+def completed(data: Path, job: str, out: Path) -> dict:
+    """Wait for the job and bring its files home; what `job show` says of it."""
+    waited = farms.blendnet("job", "wait", job, "--data", data, timeout_s=200)
+    assert waited.code == 0, waited.err
+    got = farms.blendnet("job", "download", job, "--data", data, "--output", out)
+    assert got.code == 0, got.err
+    return farms.blendnet("job", "show", job, "--data", data, "--json").json
+
+
+def assert_same(out: Path, reference: Path) -> None:
+    worst = farms.worst_difference(next(out.glob("*_merged.exr")), reference)
+    assert max(worst.values()) <= 1
+
+
+def process_of(data: Path, role: str) -> psutil.Process:
+    """A process of the farm by its role."""
+    processes = farms.blendnet("status", "--data", data, "--json").json["processes"]
+    return psutil.Process(next(process["pid"] for process in processes if process["role"] == role))
+
+
+def test_frame_is_the_same_when_an_agent_is_killed(
+    quick_segments: Path, heavy: Path, reference: Path, tmp_path: Path
+) -> None:
+    job = submitted(quick_segments, heavy)
+    agent = process_of(quick_segments, "agent")
+    orphans = agent.children(recursive=True)
+    agent.kill()
+    shown = completed(quick_segments, job, tmp_path / "out")
+    assert shown["redelivered"] >= 1
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in orphans)
+    assert_same(tmp_path / "out", reference)
+
+
+def test_frame_is_the_same_when_redis_is_killed_and_its_data_is_lost(
+    quick_segments: Path, heavy: Path, reference: Path, tmp_path: Path
+) -> None:
+    job = submitted(quick_segments, heavy)
+    redis = process_of(quick_segments, "redis")
+    redis.kill()
+    for file in (quick_segments / "redis").rglob("*.aof"):
+        file.unlink(missing_ok=True)
+    completed(quick_segments, job, tmp_path / "out")
+    assert_same(tmp_path / "out", reference)
+
+
+def test_frame_is_the_same_when_blender_crashes(
+    quick_segments: Path, heavy: Path, reference: Path, tmp_path: Path
+) -> None:
+    job = submitted(quick_segments, heavy)
+    os.kill(process_of(quick_segments, "blender").pid, signal.SIGSEGV)
+    completed(quick_segments, job, tmp_path / "out")
+    assert_same(tmp_path / "out", reference)
+
+
+def test_frame_is_the_same_when_the_job_is_paused_and_resumed(
+    quick_segments: Path, heavy: Path, reference: Path, tmp_path: Path
+) -> None:
+    job = submitted(quick_segments, heavy)
+    assert farms.blendnet("job", "pause", job, "--data", quick_segments).code == 0
+    status = lambda: farms.blendnet("status", "--data", quick_segments, "--json").json  # noqa: E731
+    farms.wait_until(lambda: not any(agent["chunk"] for agent in status()["agents"]), "agents let go of the job", 30)
+    assert farms.blendnet("job", "resume", job, "--data", quick_segments).code == 0
+    completed(quick_segments, job, tmp_path / "out")
+    assert_same(tmp_path / "out", reference)
