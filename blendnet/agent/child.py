@@ -34,13 +34,17 @@ class Lifeline:
         if fd >= 0:
             os.close(fd)
 
-    def watch(self, on_cut: Callable[[], None]) -> None:
-        """Call `on_cut` from a thread once the line is cut. In a pool child."""
+    def end_now(self) -> None:
+        """Tell an idle pool child to leave by itself. In the main process, which is about to leave too."""
+        os.write(self._write_fd, b"!")
+
+    def watch(self, on_cut: Callable[[], None], *, on_end: Callable[[], None]) -> None:
+        """From a thread call `on_end` when the child is to leave, `on_cut` once the line is cut. In a pool child."""
         self.cut()
 
         def wait() -> None:
             while os.read(self._read_fd, 1):
-                pass
+                on_end()
             on_cut()
 
         threading.Thread(target=wait, name="lifeline", daemon=True).start()
@@ -82,7 +86,7 @@ class Child:
     def begin(self, lifeline: Lifeline) -> None:
         """Call first in a pool child: from here on the end of the worker is noticed."""
         self._slot, self._shutdown, self._parent = None, threading.Event(), os.getppid()
-        lifeline.watch(self._worker_ends)
+        lifeline.watch(self._worker_ends, on_end=self._leave)
         folder = _agent_folder(get_settings())
         Status("idle").write(folder)
 
@@ -112,6 +116,10 @@ class Child:
         if self._slot is not None:
             warm = self._slot.warm
             Status(state, warm.pid, warm.devices).write(self._slot.folder)
+
+    def _leave(self) -> None:
+        self.end()
+        os._exit(0)
 
     def _worker_ends(self) -> None:
         """Let the running task give back what it has. A worker that is gone already waits for nothing."""

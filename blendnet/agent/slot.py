@@ -39,7 +39,7 @@ class Slot:
             local_store=FileStore(settings.local_store_dir) if settings.local_store_dir else None,
         )
         self.workspaces = Workspaces(self.folder / "workspaces", self.cache)
-        self.warm = WarmScene(settings, folder=self.folder / "blender", log_path=self.folder / "blender.log")
+        self.warm = WarmScene(settings, folder=_emptied(self.folder / "blender"), log_path=self.folder / "blender.log")
         self._sample_s: dict[str, float] = {}
 
     def __enter__(self) -> Slot:

@@ -6,6 +6,7 @@ within STOP_LIMIT_S; told twice, at once. Killed, it takes its pool child and Bl
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -75,22 +76,30 @@ class Worker:
         if state.should_stop is not None:
             os._exit(1)
         state.should_stop = 0
-        self._lifeline.cut()
-        if not state.reserved_requests:
-            self._end_idle()
-        if self._reporter is not None:
-            self._reporter.draining()
         limit = threading.Timer(STOP_LIMIT_S, os._exit, (1,))
         limit.daemon = True
         limit.start()
+        if not state.reserved_requests:
+            self._end_idle()
+        self._lifeline.cut()
+        if self._reporter is not None:
+            self._reporter.draining()
         # The event loop looks at should_stop when something happens.
         os.write(self._wake_fd, b"!")
 
     def _end_idle(self) -> None:
-        """End now: there is nothing to give back, and Celery's own end takes seconds even so."""
+        """End now: there is nothing to give back, and Celery's own end takes a second even so."""
+        self._lifeline.end_now()
         if self._reporter is not None:
             self._reporter.close()
+        _wait_for_child()
         os._exit(0)
+
+
+def _wait_for_child() -> None:
+    """Return when the pool child has ended; it does so within STOP_LIMIT_S."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
 
 
 def arguments(name: str, log_level: str) -> list[str]:

@@ -18,9 +18,9 @@ FORK = multiprocessing.get_context("fork")
 
 
 def _end_when_cut(lifeline: Lifeline, watching: object) -> None:
-    """A pool child that lives until the lifeline is cut."""
+    """A pool child that lives until the lifeline is cut, or until it is told to leave."""
     cut = threading.Event()
-    lifeline.watch(cut.set)
+    lifeline.watch(cut.set, on_end=lambda: os._exit(2))
     watching.set()  # type: ignore[attr-defined]
     os._exit(0 if cut.wait(DEADLINE_S) else 1)
 
@@ -35,6 +35,16 @@ def test_lifeline_tells_the_child_when_it_is_cut() -> None:
     lifeline.cut()
     child.join(DEADLINE_S)
     assert child.exitcode == 0
+
+
+def test_lifeline_tells_an_idle_child_to_leave() -> None:
+    lifeline, watching = Lifeline(), FORK.Event()
+    child = FORK.Process(target=_end_when_cut, args=(lifeline, watching))
+    child.start()
+    lifeline.end_now()
+    child.join(DEADLINE_S)
+    assert child.exitcode == 2
+    lifeline.cut()
 
 
 def test_lifeline_reaches_a_child_that_is_started_after_the_cut() -> None:
