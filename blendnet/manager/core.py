@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from redis.exceptions import RedisError
+
 from blendnet import __version__
 from blendnet.celery_app import make_app
 from blendnet.errors import FarmError
@@ -161,6 +163,9 @@ class WorkLoop:
         try:
             self._reconciler.tick(time.time())
             self._dispatcher.tick(time.time())
+        except RedisError as error:
+            log.warning("Redis is away, nothing is handed out: %s", error)
+            return False
         except Exception:
             # Whatever it was, the farm has to go on handing out work.
             log.exception("while handing out work")

@@ -33,6 +33,8 @@ EXIT_TAKEN = 3
 """Another service runs on the data folder."""
 CONTROL_MODULE = "blendnet.manager.control"
 REDIS, CONTROL = "redis", "control"
+REDIS_STABLE_S = 5.0
+"""A Redis that ends so soon after it ended last cannot read its data."""
 USERS_POLL_S = 0.2
 LOG_CHECK_S = 60.0
 
@@ -48,6 +50,7 @@ class Service:
         self._private = private
         self._stopping = threading.Event()
         self._core: Core | None = None
+        self._redis_ended_at = -REDIS_STABLE_S
 
     def stop(self, *_: object) -> None:
         """Let `run` end the farm. Safe from signal handlers and threads."""
@@ -120,12 +123,15 @@ class Service:
         """Wait for Redis. Data it cannot read is set aside: everything it holds can be made again from the ledger."""
         if broker.wait_until_ready(socket, alive=_stays_alive(supervisor)):
             return
+        self._set_redis_data_aside()
+        if not broker.wait_until_ready(socket, alive=lambda: not self._stopping.is_set()):
+            raise FarmError(f"Redis does not start: see {self._folder.logs / 'redis.log'}")
+
+    def _set_redis_data_aside(self) -> None:
         aside = self._folder.redis.with_name(f"redis-damaged-{int(time.time())}")
         log.warning("Redis does not start: its data is set aside in %s", aside)
         self._folder.redis.rename(aside)
         self._folder.redis.mkdir(mode=0o700)
-        if not broker.wait_until_ready(socket, alive=lambda: not self._stopping.is_set()):
-            raise FarmError(f"Redis does not start: see {self._folder.logs / 'redis.log'}")
 
     def _control(self, broker_url: str) -> Program:
         places = {"BLENDNET_DATA": str(self._folder.root), "BLENDNET_BROKER_URL": broker_url}
@@ -138,9 +144,14 @@ class Service:
         )
 
     def _child_ended(self, program: Program, _status: int) -> None:
-        """An agent's work is given to others at once, not when its lease lapses."""
+        """Give an agent's work to others at once; let a Redis that keeps ending start without its data."""
         if program.role == "agent" and self._core:
             self._core.farm.agent_lost(program.name, time.time())
+        elif program.role == REDIS and self._core:
+            now = time.monotonic()
+            if now - self._redis_ended_at < REDIS_STABLE_S:
+                self._set_redis_data_aside()
+            self._redis_ended_at = now
 
     def _watch_lifeline(self) -> None:
         """Wait until whoever started us is gone, and after that until nobody uses the farm."""
