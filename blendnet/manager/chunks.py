@@ -107,7 +107,7 @@ class ChunkWork(FarmPart):
         if again:
             job = tx.jobs.update(job, redelivered=job.redelivered + 1)
         start_job(tx, job, now)
-        start_frame(tx, tx.frames.need(chunk.frame_id))
+        start_frame(tx, tx.frames.need(chunk.frame_id), now)
         chunk = tx.chunks.walk(
             chunk,
             *((State.QUEUED,) if chunk.state is State.CREATED else ()),
@@ -117,6 +117,7 @@ class ChunkWork(FarmPart):
             lease_until=now + self.settings.lease_s,
             rendered=chunk.done,
             lost=False,
+            queued_at=now,
         )
         self.changes.note()
         return self._work(tx, job, chunk)

@@ -25,11 +25,15 @@ def start_job(tx: Transaction, job: JobRow, now: float) -> JobRow:
     return tx.jobs.update(job, state=State.ACTIVE, started_at=job.started_at or now)
 
 
-def start_frame(tx: Transaction, frame: FrameRow) -> FrameRow:
+def start_frame(tx: Transaction, frame: FrameRow, now: float) -> FrameRow:
     """Somebody works on the frame now."""
-    if frame.state not in (State.CREATED, State.QUEUED):
+    if frame.state is State.QUEUED:
+        return tx.frames.update(frame, state=State.ACTIVE)
+    if frame.state is not State.CREATED:
         return frame
-    return tx.frames.walk(frame, State.QUEUED, State.ACTIVE)
+    # An old message came before the frame was published again: it has no chord, and its other chunks no messages.
+    tx.chunks.count_as_returned(frame.id, now)
+    return tx.frames.walk(frame, State.QUEUED, State.ACTIVE, called_back=True)
 
 
 def fail_frame(tx: Transaction, job: JobRow, frame: FrameRow, message: str, now: float) -> JobRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from blendnet.errors import Conflict
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
@@ -60,7 +61,8 @@ class Steering(FarmPart):
                 raise Conflict(f"job {job_id} is {job.state.value} and has no failed frame: nothing to retry")
             job = _start_over(tx, job, [frame for frame in again if frame.start_over])
             fresh = {"failures": 0, "message": "", "agent": None, "lease_until": None}
-            tx.chunks.move_all({"job_id": job_id}, GIVEN_UP, State.CREATED, failed_on=[], lost=False, **fresh)
+            unpublished: dict[str, Any] = {"failed_on": [], "lost": False, "queued_at": None}
+            tx.chunks.move_all({"job_id": job_id}, GIVEN_UP, State.CREATED, **unpublished, **fresh)
             tx.frames.move_all(job_id, GIVEN_UP, State.CREATED, start_over=False, **fresh)
             tx.frames.reopen(job_id, now)
             states = {"state": State.QUEUED, "finished_at": None} if job.state.final else {}
@@ -110,8 +112,9 @@ def _start_over(tx: Transaction, job: JobRow, frames: list[FrameRow]) -> JobRow:
     for frame in frames:
         chunks = {"frame_id": frame.id}
         tx.segments.forget(frame.id)
-        completed = tx.chunks.move_all(chunks, (State.COMPLETED,), State.CREATED, done=0, rendered=0, agent=None)
-        tx.chunks.move_all(chunks, GIVEN_UP, State.CREATED, done=0, rendered=0, agent=None)
+        empty: dict[str, Any] = {"done": 0, "rendered": 0, "agent": None, "queued_at": None}
+        completed = tx.chunks.move_all(chunks, (State.COMPLETED,), State.CREATED, **empty)
+        tx.chunks.move_all(chunks, GIVEN_UP, State.CREATED, **empty)
         tx.frames.update(frame, stage=Stage.RENDER, done=0, segments=0)
         job = tx.jobs.update(
             job, samples_done=job.samples_done - frame.done, chunks_completed=job.chunks_completed - completed

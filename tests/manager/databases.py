@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -71,7 +72,7 @@ def _process(server: Server, data: Path) -> Iterator[None]:
             _wait(server)
             yield
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # Does not wait for clients.
 
 
 def _wait(server: Server) -> None:

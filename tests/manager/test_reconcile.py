@@ -83,7 +83,10 @@ def test_message_is_published_again_only_when_it_is_in_no_queue_for_a_while(kit:
 
 
 def test_merge_is_published_when_the_chord_does_not_fire(kit: Kit, broker: Broker) -> None:
-    frame_id = kit.render_frame(kit.submit())
+    job = kit.submit()
+    dispatcher(kit, broker).tick(kit.now)
+    broker.lose_messages()
+    frame_id = kit.render_frame(job)
     work = reconciler(kit, broker)
     assert work.tick(kit.later(GRACE_S - 1)) == 0
     assert work.tick(kit.later(1)) == 1
@@ -102,6 +105,18 @@ def test_merge_is_published_at_once_when_the_chord_has_fired_too_early(kit: Kit,
     assert kit.farm.claim_merge(kit.frame(job), kit.now) is None
     kit.render_frame(job)
     assert reconciler(kit, broker).tick(kit.now) == 1
+
+
+def test_old_message_of_a_retried_frame_leaves_no_chunk_behind(kit: Kit, broker: Broker) -> None:
+    job = kit.submit([1], samples=60, chunk_samples=20)
+    dispatcher(kit, broker).tick(kit.now)
+    broker.lose_messages()
+    kit.farm.cancel(job.id, kit.now)
+    kit.farm.retry(job.id, kit.now)
+    first, *others = kit.chunk_ids(job)
+    kit.render(first)
+    assert reconciler(kit, broker).tick(kit.now) == 2
+    assert Publisher(broker.app).queued_ids() == set(others)
 
 
 def test_video_is_published_when_all_frames_are_finished(kit: Kit, broker: Broker) -> None:

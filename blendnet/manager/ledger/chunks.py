@@ -12,7 +12,7 @@ from blendnet.manager.ledger.access import Access
 from blendnet.manager.ledger.frames import OPEN
 from blendnet.manager.ledger.jobs import RUNNING
 from blendnet.manager.ledger.rows import ChunkRow
-from blendnet.models import CHUNK_TRANSITIONS, SampleRange, Stage, State, check_transition
+from blendnet.models import CHUNK_TRANSITIONS, SampleRange, State, check_transition
 
 _c = tables.chunks.c
 UNFINISHED = (State.CREATED, State.QUEUED, State.ACTIVE)
@@ -62,11 +62,11 @@ class Chunks(Access[ChunkRow]):
         """Chunks without a message although their frame is published and their job runs."""
         found = (
             self._select()
-            .select_from(tables.frames)
-            .join(tables.jobs, tables.jobs.c.id == tables.frames.c.job_id)
-            .join(tables.chunks, _c.frame_id == tables.frames.c.id)
-            .where(tables.frames.c.state.in_(OPEN), tables.frames.c.stage == Stage.RENDER)
-            .where(tables.jobs.c.state.in_(RUNNING), _c.state == State.CREATED)
+            .join(tables.jobs, tables.jobs.c.id == _c.job_id)
+            .join(tables.frames, tables.frames.c.id == _c.frame_id)
+            # Whatever else says so: only this finds them without a look at every chunk that is not published yet.
+            .where(_c.state == State.CREATED, _c.queued_at > 0)
+            .where(tables.jobs.c.state.in_(RUNNING), tables.frames.c.state.in_(OPEN))
         )
         return self._all(found.order_by(tables.jobs.c.priority.desc(), _c.frame_id, _c.offset))
 
@@ -89,6 +89,11 @@ class Chunks(Access[ChunkRow]):
         statement = update(tables.chunks).where(_c.id == bindparam("chunk")).values(**values)
         if chunks:
             self._connection.execute(statement, [{"chunk": c.id, "header_place": i} for i, c in enumerate(chunks)])
+
+    def count_as_returned(self, frame_id: str, now: float) -> None:
+        """Let `returned` find the chunks of a frame that are not published."""
+        unpublished = (_c.frame_id == frame_id, _c.state == State.CREATED, _c.queued_at.is_(None))
+        self._connection.execute(update(tables.chunks).where(*unpublished).values(queued_at=now))
 
     def preview_paths(self, job_id: str) -> list[str]:
         """Files of a job's previews."""

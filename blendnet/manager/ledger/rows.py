@@ -140,7 +140,7 @@ class ChunkRow:
     failed_on: list[str]
     """Agents on which it failed."""
     queued_at: float | None
-    """When its message was published or last seen in a queue."""
+    """When its message was published, last seen in a queue or claimed; None: its frame is not published."""
     message: str
     preview_path: str | None
     preview_samples: int

@@ -153,7 +153,8 @@ chunks = Table(
     Column("preview_samples", Integer, nullable=False, default=0),
     UniqueConstraint("frame_id", "offset"),
     Index(None, "state", "job_id"),
-    Index(None, "job_id", "state"),
+    Index(None, "state", "queued_at"),
+    Index(None, "job_id"),
 )
 
 segments = Table(

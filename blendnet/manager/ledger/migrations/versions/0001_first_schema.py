@@ -163,7 +163,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_chunks")),
         sa.UniqueConstraint("frame_id", "offset", name=op.f("uq_chunks_frame_id_offset")),
     )
-    op.create_index(op.f("ix_chunks_job_id_state"), "chunks", ["job_id", "state"], unique=False)
+    op.create_index(op.f("ix_chunks_state_queued_at"), "chunks", ["state", "queued_at"], unique=False)
+    op.create_index(op.f("ix_chunks_job_id"), "chunks", ["job_id"], unique=False)
     op.create_index(op.f("ix_chunks_state_job_id"), "chunks", ["state", "job_id"], unique=False)
     op.create_table(
         "results",
@@ -212,7 +213,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_results_frame_id"), table_name="results")
     op.drop_table("results")
     op.drop_index(op.f("ix_chunks_state_job_id"), table_name="chunks")
-    op.drop_index(op.f("ix_chunks_job_id_state"), table_name="chunks")
+    op.drop_index(op.f("ix_chunks_job_id"), table_name="chunks")
+    op.drop_index(op.f("ix_chunks_state_queued_at"), table_name="chunks")
     op.drop_table("chunks")
     op.drop_index(op.f("ix_job_files_sha256"), table_name="job_files")
     op.drop_table("job_files")
