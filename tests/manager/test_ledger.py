@@ -79,6 +79,14 @@ def test_reader_waits_for_no_writer(ledger: Ledger) -> None:
             assert other.blobs.size("a" * 64) is None
 
 
+def test_reader_sees_one_state_throughout(ledger: Ledger) -> None:
+    with ledger.read() as tx:
+        assert tx.blobs.size("a" * 64) is None
+        with ledger.write() as other:
+            other.blobs.note([blob("a")], 1.0)
+        assert tx.blobs.size("a" * 64) is None
+
+
 def test_writers_of_two_processes_take_turns(ledger: Ledger, ledger_url: str) -> None:
     other = Ledger(ledger_url)  # Its own connections and its own lock, as in another process.
     ledgers, rounds = (ledger, other), 25

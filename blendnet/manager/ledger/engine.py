@@ -46,6 +46,11 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
+def reading_options(engine: Engine) -> dict[str, Any]:
+    """Execution options of a transaction that sees one state throughout, as every one of SQLite does."""
+    return {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+
+
 def take_turn(connection: Connection) -> None:
     """Wait until this transaction is the only writer. SQLite's BEGIN IMMEDIATE has done so already."""
     if connection.dialect.name == "postgresql":

@@ -13,7 +13,7 @@ from blendnet.manager.ledger import migrate
 from blendnet.manager.ledger.agents import Agents
 from blendnet.manager.ledger.blobs import Blobs
 from blendnet.manager.ledger.chunks import Chunks
-from blendnet.manager.ledger.engine import make_engine, take_turn
+from blendnet.manager.ledger.engine import make_engine, reading_options, take_turn
 from blendnet.manager.ledger.events import Events
 from blendnet.manager.ledger.frames import Frames
 from blendnet.manager.ledger.jobs import Jobs
@@ -65,6 +65,7 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self._engine = make_engine(url)
+        self._reading = reading_options(self._engine)
         # Waiting here is fair and immediate; SQLite's own waiting sleeps and retries.
         self._turn = threading.Lock()
         migrate.upgrade(self._engine)
@@ -79,7 +80,7 @@ class Ledger:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A transaction that sees one state of everything and waits for nobody."""
-        with self._engine.connect() as connection, connection.begin():
+        with self._engine.connect().execution_options(**self._reading) as connection, connection.begin():
             yield Transaction(connection)
 
     def close(self) -> None:
