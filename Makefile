@@ -78,8 +78,8 @@ system-test:
 
 lock: $(VENV)/.ready-test ## Pin every dependency anew (needs pip-tools)
 	@$(BIN)/python -m pip install --quiet pip-tools
-	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-emit-options -o requirements.lock setup.cfg
-	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-emit-options --extra test --extra postgresql -o requirements-test.lock setup.cfg
+	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe -o requirements.lock setup.cfg
+	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe --extra test --extra postgresql -o requirements-test.lock setup.cfg
 
 clean: ## Remove what tests and builds leave
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
