@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -178,15 +179,17 @@ def _probe(program: Path, stamp: int) -> Build:
     is_python = program.name.startswith("python")
     command = ["-I", "-c", _TELL_VERSION] if is_python else ["--version"]
     try:
-        done = subprocess.run(
-            [str(program), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=PROBE_TIMEOUT_S,
-            env=clean_environment(),
-            check=False,
-        )
+        # Blender leaves a temporary folder behind when it is ended like this.
+        with tempfile.TemporaryDirectory(prefix="blendnet-") as scratch:
+            done = subprocess.run(
+                [str(program), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=PROBE_TIMEOUT_S,
+                env=clean_environment(TMPDIR=scratch),
+                check=False,
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BlenderMissing(f"{program} cannot be started: {error}") from error
     output = done.stdout.decode("utf-8", "replace")

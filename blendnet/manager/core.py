@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from redis.exceptions import RedisError
 
@@ -46,9 +47,12 @@ class Core:
         supervisor: Supervisor,
         *,
         broker_url: str,
+        runtime: Path,
         stop: Callable[[], None],
     ) -> None:
         """Open the ledger and bind the API's port. `stop()` is called when a client ends the farm.
+
+        `runtime`: folder of sockets and temporary files, removed when the farm ends.
 
         Raises:
             FarmError: the port cannot be bound, the ledger or the logins cannot be read.
@@ -56,6 +60,7 @@ class Core:
         self._settings = settings
         self._folder = folder
         self._broker_url = broker_url
+        self._runtime = runtime
         self._security = folder.root / SECURITY_FOLDER
         self._certificate = ensure_server_certificate(self._security, [settings.api_host])
         users = ensure_credentials(self._security)
@@ -96,7 +101,7 @@ class Core:
             self._api_thread.join()
         self.farm.ledger.close()
 
-    def farm_file(self, *, pid: int, runtime: str, private: bool) -> FarmFile:
+    def farm_file(self, *, pid: int, private: bool) -> FarmFile:
         """What others need to find this farm."""
         return FarmFile(
             url=self._server.url,
@@ -105,7 +110,7 @@ class Core:
             password_file=str(self._security / PASSWORD_FILES[OWNER]),
             broker_url=self._broker_url,
             pid=pid,
-            runtime=runtime,
+            runtime=str(self._runtime),
             private=private,
             version=__version__,
         )
@@ -126,6 +131,7 @@ class Core:
             manager_user=AGENT,
             manager_password_file=self._security / PASSWORD_FILES[AGENT],
             broker_url=self._broker_url,
+            temporary=self._runtime,
             local_store_dir=store_folder(self._settings),
         )
 

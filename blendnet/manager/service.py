@@ -80,7 +80,7 @@ class Service:
             url = broker.broker_url(socket)
             if self._stopping.is_set():
                 return  # Told to end while it starts, as after a scene that cannot be rendered.
-            core = Core(self._settings, self._folder, supervisor, broker_url=url, stop=self.stop)
+            core = Core(self._settings, self._folder, supervisor, broker_url=url, runtime=runtime, stop=self.stop)
             stack.callback(core.stop)
             self._await_redis(supervisor, socket)
             if self._stopping.is_set():
@@ -94,11 +94,11 @@ class Service:
         self._core = core
         if self._private:
             core.pause_jobs()
-        supervisor.start(self._control(broker_url))
+        supervisor.start(self._control(broker_url, runtime))
         if self._agents:
             core.fleet.add(self._agents)
         core.start()
-        self._folder.write(core.farm_file(pid=os.getpid(), runtime=str(runtime), private=self._private))
+        self._folder.write(core.farm_file(pid=os.getpid(), private=self._private))
         log.info("the farm is up")
 
     def _idle(self) -> None:
@@ -133,8 +133,12 @@ class Service:
         self._folder.redis.rename(aside)
         self._folder.redis.mkdir(mode=0o700)
 
-    def _control(self, broker_url: str) -> Program:
-        places = {"BLENDNET_DATA": str(self._folder.root), "BLENDNET_BROKER_URL": broker_url}
+    def _control(self, broker_url: str, runtime: Path) -> Program:
+        places = {
+            "BLENDNET_DATA": str(self._folder.root),
+            "BLENDNET_BROKER_URL": broker_url,
+            "TMPDIR": str(runtime),
+        }
         return Program(
             name=CONTROL,
             role=CONTROL,

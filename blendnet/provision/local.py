@@ -45,6 +45,8 @@ class AgentEnvironment:
     manager_user: str
     manager_password_file: Path
     broker_url: str
+    temporary: Path
+    """Folder for temporary files, removed when the farm ends: killed processes cannot clean up."""
     local_store_dir: Path
     """The Manager's blobs: linked instead of downloaded."""
 
@@ -62,7 +64,7 @@ class AgentEnvironment:
             "MANAGER_PASSWORD_FILE": self.manager_password_file,
             "BROKER_URL": self.broker_url,
         }
-        return {f"BLENDNET_{key}": str(value) for key, value in values.items()}
+        return {f"BLENDNET_{key}": str(value) for key, value in values.items()} | {"TMPDIR": str(self.temporary)}
 
 
 class LocalProvider:

@@ -81,6 +81,7 @@ class Rig:
             manager_user=AGENT,
             manager_password_file=self.served.data / PASSWORD_FILES[AGENT],
             broker_url=self.broker_url,
+            temporary=self.folder,
             local_store_dir=self.served.data / "store",
         )
         with (self.folder / f"{name}.log").open("ab") as log:

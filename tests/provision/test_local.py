@@ -43,7 +43,7 @@ def provider(processes: Recorded, tmp_path: Path) -> LocalProvider:
     environment = AgentEnvironment(
         data=tmp_path, manager_url="https://127.0.0.1:1", manager_ca=tmp_path / "ca.crt", manager_user="agent",
         manager_password_file=tmp_path / "agent-password", broker_url="redis+socket:///s",
-        local_store_dir=tmp_path / "s",
+        temporary=tmp_path, local_store_dir=tmp_path / "s",
     )  # fmt: skip
     return LocalProvider(processes, environment)
 
