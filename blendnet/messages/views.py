@@ -1,0 +1,137 @@
+"""What people see: jobs, frames, chunks, results, agents, processes, log lines, the whole farm."""
+
+from __future__ import annotations
+
+from blendnet.messages.base import Message, Sha256, TreePath
+from blendnet.models import Exactness, Stage, State, Strategy
+
+
+class ResultView(Message):
+    """A stored result file."""
+
+    kind: str
+    """'merged', 'image', 'file' (File Output nodes) or 'video'."""
+    path: TreePath
+    sha256: Sha256
+    size_bytes: int
+    frame: int | None = None
+
+
+class ChunkView(Message):
+    """A chunk as people see it."""
+
+    id: str
+    offset: int
+    count: int
+    state: State
+    done: int = 0
+    """Committed samples."""
+    attempts: int = 0
+    agent: str | None = None
+    message: str = ""
+
+
+class FrameView(Message):
+    """A frame as people see it."""
+
+    id: str
+    number: int
+    position: int = 0
+    """Place in the job's list of frames, from 0: the next page comes `after` it."""
+    state: State
+    stage: Stage
+    samples: int
+    done: int = 0
+    """Committed samples."""
+    chunks: int = 0
+    segments: int = 0
+    message: str = ""
+    preview_samples: int = 0
+    """Samples in the newest preview; 0: no preview yet."""
+
+
+class JobView(Message):
+    """A job as people see it."""
+
+    id: str
+    name: str
+    state: State
+    priority: int
+    message: str = ""
+    blender: str
+    created_at: float
+    """Seconds since the epoch, Manager's clock; the same for the other times."""
+    started_at: float | None = None
+    finished_at: float | None = None
+    width: int
+    height: int
+    samples: int
+    strategy: Strategy
+    strategy_reason: str = ""
+    exactness: Exactness
+    reasons: list[str] = []
+    frames_total: int = 0
+    frames_completed: int = 0
+    frames_failed: int = 0
+    samples_total: int = 0
+    samples_done: int = 0
+    chunks_total: int = 0
+    chunks_completed: int = 0
+    redelivered: int = 0
+    """Chunk attempts after the first, caused by lost agents or messages."""
+    agents: int = 0
+    """Agents working on it now."""
+    remaining_s: float | None = None
+    """Estimated seconds until completed; None while nothing is measured."""
+    cost_usd: float = 0.0
+    movie: bool = False
+
+
+class AgentView(Message):
+    """An agent as people see it."""
+
+    name: str
+    state: str
+    """'starting', 'idle', 'busy', 'draining', 'lost' or 'stopped'."""
+    host: str = ""
+    pid: int | None = None
+    blender_pid: int | None = None
+    blenders: list[str] = []
+    devices: list[str] = []
+    chunk: str | None = None
+    seen_at: float | None = None
+    message: str = ""
+
+
+class EventView(Message):
+    """One line of a job's log."""
+
+    id: int
+    time: float
+    level: str
+    job: str | None = None
+    frame: int | None = None
+    chunk: str | None = None
+    agent: str | None = None
+    text: str
+
+
+class ProcessView(Message):
+    """A process of the farm on the Manager's machine."""
+
+    role: str
+    """'api', 'redis', 'control', 'agent' or 'blender'."""
+    name: str = ""
+    pid: int
+
+
+class FarmView(Message):
+    """The whole farm at a glance."""
+
+    version: str
+    data: str
+    processes: list[ProcessView] = []
+    agents: list[AgentView] = []
+    jobs: list[JobView] = []
+    broker_url: str = ""
+    cost_usd: float = 0.0

@@ -1,0 +1,127 @@
+"""What Manager and agents say to each other about work: claims, answers, reports."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from blendnet.messages.base import Blob, FileEntry, Message, Text, TreePath
+from blendnet.messages.scenes import LayerSamples
+from blendnet.messages.views import ResultView
+from blendnet.models import Action, SampleRange
+
+
+class AgentReport(Message):
+    """What an agent says of itself on start and every few seconds."""
+
+    host: Text = ""
+    pid: int = Field(ge=0, lt=1 << 31)
+    blender_pid: int | None = Field(default=None, ge=0, lt=1 << 31)
+    blenders: list[Text] = []
+    devices: list[Text] = []
+    state: Text = "idle"
+
+
+class ClaimRequest(Message):
+    """An agent asks for the work behind a message."""
+
+    agent: Text = Field(min_length=1, max_length=200)
+    task: Text = ""
+    """Celery's task id, for the log."""
+
+
+class SceneFiles(Message):
+    """All an agent needs to build the workspace of a job and open its scene."""
+
+    job: str
+    scene: TreePath
+    root: str
+    files: list[FileEntry]
+    blender: str
+    device: str
+    allow_scripts: bool
+    resolution_percentage: int | None
+    layers: list[LayerSamples]
+
+
+class ChunkClaim(Message):
+    """The answer to a chunk claim. Only with state 'render' is there anything to do."""
+
+    state: str
+    """'render', 'done', 'later' (job paused or leased by somebody else) or 'canceled'."""
+    token: int = 0
+    frame: int = 0
+    samples: int = 0
+    """Samples of the whole frame."""
+    left: list[tuple[int, int]] = []
+    """(offset, count) pairs of the chunk that are not committed yet, ascending."""
+    done: int = 0
+    """Samples of the chunk that earlier attempts committed."""
+    one_call: bool = False
+    """Render everything in one call: sub-passes would change the picture."""
+    adaptive: bool = False
+    sample_s: float | None = None
+    """Measured seconds per sample of this job on any agent; None when nothing is known."""
+    preview_interval_s: float = 5.0
+    segment_interval_s: float = 60.0
+    sub_pass_s: float = 5.0
+    lease_s: float = 10.0
+    scene: SceneFiles | None = None
+
+
+class ChunkAnswer(Message):
+    """The Manager's answer to a heartbeat, preview or commit."""
+
+    action: Action = Action.CONTINUE
+    stop_at: int | None = None
+    """With action 'stop': absolute sample at which the chunk now ends."""
+
+
+class ChunkReport(Message):
+    """An agent's last word about a chunk attempt."""
+
+    token: int = Field(ge=0, lt=1 << 31)
+    render_s: float = Field(default=0.0, ge=0, le=1e9)
+    """Seconds inside Blender's render calls."""
+    load_s: float = Field(default=0.0, ge=0, le=1e9)
+    """Seconds spent opening the scene and on the first synchronisation."""
+    samples: int = 0
+
+
+class FailureReport(Message):
+    """Why an attempt ended without success."""
+
+    token: int = Field(ge=0, lt=1 << 31)
+    kind: Text
+    """'crash', 'memory', 'timeout', 'scene', 'output' or 'interrupted' (never counted against the work)."""
+    message: Text = Field(max_length=4000)
+    log: Text = Field(default="", max_length=20_000)
+
+
+class FinishClaim(Message):
+    """The answer to the claim of a frame that wants compositing and output files."""
+
+    state: str
+    """'finish', 'done', 'later' or 'canceled'."""
+    token: int = 0
+    frame: int = 0
+    merged: Blob | None = None
+    output_name: str = "####"
+    scene: SceneFiles | None = None
+    lease_s: float = 10.0
+
+
+class EncodeClaim(Message):
+    """The answer to the claim of a job whose finished frames are to become a video."""
+
+    state: str
+    token: int = 0
+    images: list[ResultView] = []
+    """Finished frames in order."""
+    output_name: str = ""
+    scene: SceneFiles | None = None
+    lease_s: float = 10.0
+
+
+def ranges(pairs: list[tuple[int, int]]) -> list[SampleRange]:
+    """(offset, count) pairs as SampleRange values."""
+    return [SampleRange(offset, count) for offset, count in pairs]
