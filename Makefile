@@ -18,8 +18,8 @@ help: ## List the targets
 run: $(VENV)/.ready blender ## Render the example scene on a local farm with 2 agents; results in renders/
 	@$(BIN)/blendnet render examples/example.blend --agents 2 --blender $(BLENDER) --output $(RENDERS)
 
-test: system-test $(VENV)/.ready-test blender lint types ## Set up all that is needed and run the whole suite
-	@$(BIN)/python -m pytest
+test: system-test $(VENV)/.ready-test blender lint types unit ## Set up all that is needed and run the whole suite
+	@$(BIN)/python -m pytest -m "blender or end_to_end"
 
 check: $(VENV)/.ready-test lint types unit ## Lint, types, architecture and unit tests: under two minutes
 
@@ -32,7 +32,7 @@ types: $(VENV)/.ready-test
 	@$(BIN)/mypy
 
 unit: $(VENV)/.ready-test
-	@$(BIN)/python -m pytest -q -m "not blender and not end_to_end"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not blender and not end_to_end"
 
 bench: system-test $(VENV)/.ready-test blender ## Measure speed against plain Blender; prints ratios
 	@$(BIN)/python -m bench

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from tests.manager.served import Served, serve, wait_until
 
 MIB = 1 << 20
-DATA = os.urandom(3 * MIB + 17)
+DATA = random.Random(1).randbytes(3 * MIB + 17)
 SHA = hashlib.sha256(DATA).hexdigest()
 OTHER = "0" * 64
 

@@ -186,7 +186,8 @@ def test_body_that_is_no_job_is_refused(served: Served, body: bytes) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_request")
 
 
-def test_text_that_no_database_holds_is_cleaned(served: Served) -> None:
+def test_text_that_no_database_holds_is_cleaned(served: Served, client: ManagerClient, tmp_path: Path) -> None:
+    submit(client, tmp_path)
     with served.http() as http:
         answer = http.post("/v1/jobs", json={**submission().model_dump(mode="json"), "name": "a\u0000b"})
     assert answer.json()["name"] == "a\ufffdb"
