@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,40 @@ def test_select_on_seed_gives_every_range_its_own_seed() -> None:
     assert seeds == [7, 15, 23]
     overrides.restore()
     assert (cycles.seed, cycles.samples) == (7, 128)
+
+
+class ResumableCycles(ModuleType):
+    """Cycles' module up to 2.93, which renders a run of 'resumable chunks'."""
+
+    chosen: tuple[int, int, int] | None = None
+
+    def set_resumable_chunk_range(self, number: int, first: int, last: int) -> None:
+        self.chosen = (number, first, last)
+
+    def clear_resumable_chunk(self) -> None:
+        self.chosen = None
+
+
+@pytest.fixture
+def resumable(monkeypatch: pytest.MonkeyPatch) -> ResumableCycles:
+    module = ResumableCycles("_cycles")
+    monkeypatch.setitem(sys.modules, "_cycles", module)
+    return module
+
+
+def test_select_on_chunks_keeps_the_total_and_the_seed(resumable: ResumableCycles) -> None:
+    cycles = cycles_of("seed", aa_samples=128)
+    assert samples.method_of(cycles) == "chunks"
+    samples.select(Overrides(), cycles, 24, 8, 64)
+    assert (cycles.samples, cycles.aa_samples, cycles.seed) == (64, 64, 7)
+    assert resumable.chosen == (64, 25, 32)
+    samples.select_all()
+    assert resumable.chosen is None
+
+
+def test_adaptive_sampling_is_never_cut_into_chunks(resumable: ResumableCycles) -> None:
+    assert samples.method_of(cycles_of("seed", use_adaptive_sampling=True)) == "seed"
+    assert samples.method_of(cycles_of("offset")) == "offset"
 
 
 def test_select_corrects_adaptive_sampling_from_the_scenes_own_values_every_time() -> None:

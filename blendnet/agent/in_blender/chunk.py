@@ -66,6 +66,7 @@ class ChunkMode:
     def leave(self):
         self.active = False
         self.overrides.restore()
+        samples.select_all()
 
     def select_layers(self, names):
         """Let the next render call render these view layers only."""

@@ -6,8 +6,10 @@ METHOD_SUBSET = "subset"
 """4.4 and later: `samples` is the total, a subset of it is rendered."""
 METHOD_OFFSET = "offset"
 """3.1 to 4.3: `samples` is the length of the range, `sample_offset` its start."""
+METHOD_CHUNKS = "chunks"
+"""2.93 and older: `samples` is the total, cut into as many of Cycles' "resumable chunks", a run of them is rendered."""
 METHOD_SEED = "seed"
-"""3.0 and older: no offset exists; every range gets a seed of its own."""
+"""3.0, and adaptive sampling before it: no range can be chosen; every range gets a seed of its own."""
 
 MAX_SEED = 2**31 - 1
 AUTO_THRESHOLD_MIN = 0.001
@@ -19,7 +21,19 @@ def method_of(cycles):
         return METHOD_SUBSET
     if hasattr(cycles, "sample_offset"):
         return METHOD_OFFSET
+    # Adaptive sampling takes the number of a sample for their count: parts with chunks come out dark.
+    if _with_chunks() and not getattr(cycles, "use_adaptive_sampling", False):
+        return METHOD_CHUNKS
     return METHOD_SEED
+
+
+def _with_chunks():
+    """Cycles' own module when it has resumable chunks, else None."""
+    try:
+        import _cycles
+    except ImportError:
+        return None
+    return _cycles if hasattr(_cycles, "set_resumable_chunk_range") else None
 
 
 def layer_range(offset, count, total, samples):
@@ -62,6 +76,11 @@ def select(overrides, cycles, offset, count, total):
         overrides.put(cycles, "use_sample_subset", (offset, count) != (0, total))
         overrides.put(cycles, "sample_offset", offset)
         overrides.put(cycles, "sample_subset_length", count)
+    elif method == METHOD_CHUNKS:
+        overrides.put(cycles, "samples", total)
+        overrides.put(cycles, "aa_samples", total)
+        # Counted from 1, the last one included.
+        _with_chunks().set_resumable_chunk_range(total, offset + 1, offset + count)
     else:
         overrides.put(cycles, "samples", count)
         overrides.put(cycles, "aa_samples", count)
@@ -70,6 +89,13 @@ def select(overrides, cycles, offset, count, total):
         overrides.put(cycles, "seed", (overrides.original(cycles, "seed") + offset) % MAX_SEED)
     if getattr(cycles, "use_adaptive_sampling", False):
         _select_adaptive(overrides, cycles, method, count, total)
+
+
+def select_all():
+    """Undo what `select` chose outside the scene's settings, which the overrides do not know."""
+    cycles_module = _with_chunks()
+    if cycles_module is not None:
+        cycles_module.clear_resumable_chunk()
 
 
 def _select_adaptive(overrides, cycles, method, count, total):
