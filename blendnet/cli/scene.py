@@ -71,9 +71,15 @@ def check_scene_file(path: Path) -> Path:
 
 
 def find_build(wanted: str | None) -> Build:
-    """The Blender to use. Raises BlenderMissing, which names the command that mends it."""
+    """The Blender to use. Raises BlenderMissing, which names the command that mends it.
+
+    A program named by its path becomes known: agents look for the version that a job names.
+    """
     settings = get_settings()
-    return blenders.find(wanted or settings.blender, settings.blenders_dir)
+    build = blenders.find(wanted or settings.blender, settings.blenders_dir)
+    if build not in blenders.known(settings.blenders_dir):
+        blenders.register(build.path, settings.blenders_dir)
+    return build
 
 
 def inspect(path: Path, build: Build) -> Inspection:
