@@ -87,10 +87,11 @@ def srgb(linear: Pixels) -> Pixels:
 def _read(path: Path) -> Pixels | None:
     """The preview in a file; None when it cannot be read: it is only a picture, and the next one comes in seconds."""
     try:
-        with exr.BandReader(path) as reader:
-            if reader.header.width * reader.header.height > MAX_PIXELS:
-                return None
-            planes = reader.read(CHANNELS)
+        # Before it is unpacked: a small file may hold a huge picture.
+        header, channels = exr.look(path)
+        if sorted(channels) != sorted(CHANNELS) or header.width * header.height > MAX_PIXELS:
+            return None
+        planes = exr.read(path).channels
     except MergeError:
         return None
     return np.stack([planes[name] for name in CHANNELS], axis=-1)

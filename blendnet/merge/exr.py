@@ -111,6 +111,20 @@ def read(path: Path | str) -> Image:
     return Image(channels, replace(header, views=tuple(views) or header.views))
 
 
+def look(path: Path) -> tuple[Header, tuple[str, ...]]:
+    """Header and channels of a file's only or first part, without its pixels.
+
+    Raises:
+        MergeError: not an EXR file, or its header is damaged.
+    """
+    is_multi_part(path)
+    try:
+        fields = OpenEXR.File(str(path), header_only=True).parts[0].header
+    except (OSError, RuntimeError, ValueError, IndexError) as error:
+        raise MergeError(f"cannot read {path}: {error}") from error
+    return _header_of(fields), tuple(channel.name for channel in fields["channels"])
+
+
 def write(path: Path | str, image: Image, *, compression: str = "ZIP", half: bool = False) -> None:
     """Write a single-part scanline file. The same image gives the same bytes: nothing else goes into the file.
 

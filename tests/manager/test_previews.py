@@ -82,3 +82,17 @@ def test_preview_is_replaced_only_when_the_ledger_agrees(tmp_path: Path) -> None
         raise Conflict("somebody else owns it")
     assert path.read_bytes() == b"first"
     assert list((tmp_path / "previews").iterdir()) == [path]
+
+
+def test_picture_is_read_without_the_interface_that_loses_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(exr, "BandReader")
+    assert pixel(frame_picture([PreviewFile(write(tmp_path / "a.exr", 0.5), 1)])) == (188, 188, 188, 255)
+
+
+def test_picture_with_other_channels_is_no_preview(tmp_path: Path) -> None:
+    planes = {name: np.zeros((4, 8), np.float32) for name in ("R", "G", "B", "A", "Z")}
+    exr.write(tmp_path / "deep.exr", exr.Image(planes, exr.header_for(8, 4)))
+    with pytest.raises(NotFound):
+        frame_picture([PreviewFile(tmp_path / "deep.exr", 1)])

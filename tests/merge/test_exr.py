@@ -120,3 +120,13 @@ def test_bands_written_and_read_make_the_whole_picture(tmp_path, rows) -> None:
     with BandReader(tmp_path / "a.exr") as reader:
         assert reader.header == image.header
         assert np.array_equal(reader.read(["L.P1.R"], 7, 23)["L.P1.R"], channels["L.P1.R"][7:23])
+
+
+def test_look_names_size_and_channels_without_reading_pixels(tmp_path) -> None:
+    path = tmp_path / "a.exr"
+    exr.write(path, exr.Image({name: np.zeros((3, 7), np.float32) for name in "BA"}, exr.header_for(7, 3)))
+    header, channels = exr.look(path)
+    assert (header, channels) == (exr.header_for(7, 3), ("A", "B"))
+    path.write_bytes(b"no picture")
+    with pytest.raises(MergeError):
+        exr.look(path)
