@@ -46,6 +46,16 @@ def _notes(description: SceneDescription) -> tuple[str, ...]:
     )
 
 
+def warnings(description: SceneDescription) -> tuple[str, ...]:
+    """What the author should know before anything renders, however it is split."""
+    if description.denoiser_available or not (description.denoise or description.denoise_nodes):
+        return ()
+    return (
+        f"the scene denoises, but Blender {description.blender} has no denoiser: its pictures stay noisy. "
+        "Choose another with --blender",
+    )
+
+
 def obstacles(description: SceneDescription, *, samples: int) -> tuple[str, ...]:
     """Why sample chunks would not merge to the very render of one machine; empty when they do."""
     if samples < 2:

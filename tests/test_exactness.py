@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blendnet.exactness import Assessment, assess, minimum_chunk, obstacles, one_call
+from blendnet.exactness import Assessment, assess, minimum_chunk, obstacles, one_call, warnings
 from blendnet.messages import LayerSamples, SceneDescription
 from blendnet.models import Exactness, Strategy
 
@@ -110,3 +110,16 @@ def test_time_limit_is_said_not_to_apply_and_costs_no_exactness():
     assessment = assess(described(time_limit_s=90.0), strategy=Strategy.SPLIT, samples=128)
     assert assessment.exactness is Exactness.EXACT
     assert "time limit of 90 s is not applied" in assessment.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"denoise": True, "denoiser_available": False}, True),
+        ({"denoise_nodes": True, "denoiser_available": False}, True),
+        ({"denoise": True, "denoise_nodes": True}, False),
+        ({"denoiser_available": False}, False),
+    ],
+)
+def test_scene_that_denoises_is_warned_of_a_blender_without_denoiser(changes, warned):
+    assert bool(warnings(described(**changes))) is warned

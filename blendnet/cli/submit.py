@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from blendnet import exactness
 from blendnet.cli import output
 from blendnet.cli.place import Place, place_of
 from blendnet.cli.progress import bytes_progress, describe
@@ -54,6 +55,8 @@ class Submission:
             check_complete(inspection)
         elif inspection.missing:
             output.say(f"Warning: {missing_text(inspection.path, inspection.missing)}")
+        for text in exactness.warnings(inspection.description):
+            output.say(f"Warning: {text}.")
         job_settings(inspection, self._choices)
         place = place_of(self._scene, inspection.description, self._output)
         place.check_writable()

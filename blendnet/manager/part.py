@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from typing import Any
 
 from blendnet.manager.ledger import JobRow, Ledger, Transaction
 from blendnet.messages import LayerSamples, SceneFiles
@@ -68,6 +70,11 @@ class FarmPart:
         """Append a line to a job's log."""
         keep = self.settings.max_events_per_job
         tx.events.add(text, time=now, keep=keep, level=level, job=job, frame=frame, chunk=chunk, agent=agent)
+
+    def _log_warnings(self, tx: Transaction, warnings: Iterable[str], **about: Any) -> None:
+        """Append a line of level warning for each; `about` as `_log` takes it."""
+        for text in warnings:
+            self._log(tx, text, level="warning", **about)
 
     def _scene(self, tx: Transaction, job: JobRow) -> SceneFiles:
         """All an agent needs to open the job's scene. A submitted job's files never change, so it is read once."""

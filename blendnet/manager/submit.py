@@ -62,6 +62,7 @@ class Submitting(FarmPart):
         tx.jobs.update(tx.jobs.need(job_id), state=State.QUEUED)
         self._log(tx, f"submitted: {len(settings.frames)} frames of {settings.samples} samples", now=now, job=job_id)
         self._log(tx, f"strategy {strategy.value}: {reason}", now=now, job=job_id)
+        self._log_warnings(tx, exactness.warnings(scene), now=now, job=job_id)
         return job_id
 
     def _write_frames(self, tx: Transaction, job_id: str, settings: JobSettings, ranges: list[SampleRange]) -> None:
@@ -167,9 +168,22 @@ def _rules(settings: JobSettings, scene: SceneDescription, strategy: Strategy, r
     }
 
 
+def picture_size(scene: SceneDescription, percentage: int | None) -> tuple[int, int]:
+    """Pixels of a frame at the job's own resolution percentage, None: the scene's. Cut off as Blender does."""
+    if percentage is None:
+        return scene.width, scene.height
+    width = (scene.full_width or scene.width) * percentage // 100
+    height = (scene.full_height or scene.height) * percentage // 100
+    if scene.crop:
+        left, right, bottom, top = scene.crop
+        width, height = int(right * width) - int(left * width), int(top * height) - int(bottom * height)
+    return max(1, width), max(1, height)
+
+
 def _what(submission: JobSubmission) -> dict[str, Any]:
     """What the job is, in the submitter's words."""
     settings, scene = submission.settings, submission.description
+    width, height = picture_size(scene, settings.resolution_percentage)
     return {
         "name": submission.name,
         "scene": submission.scene,
@@ -179,8 +193,8 @@ def _what(submission: JobSubmission) -> dict[str, Any]:
         "device": settings.device,
         "allow_scripts": settings.allow_scripts,
         "resolution_percentage": settings.resolution_percentage,
-        "width": scene.width,
-        "height": scene.height,
+        "width": width,
+        "height": height,
         "movie": scene.movie,
         "output_name": scene.output_name,
     }

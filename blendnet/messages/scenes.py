@@ -37,8 +37,13 @@ class SceneDescription(Message):
     frame_step: int = 1
     fps: float = 24.0
     width: int = Field(ge=1, le=1 << 20)
-    """Pixels of the rendered frame, resolution percentage applied."""
+    """Pixels of the rendered frame, the scene's own resolution percentage and crop applied."""
     height: int = Field(ge=1, le=1 << 20)
+    full_width: int = Field(default=0, ge=0, le=1 << 20)
+    """Pixels at 100 percent and without crop, for jobs with a percentage of their own; 0: as `width`."""
+    full_height: int = Field(default=0, ge=0, le=1 << 20)
+    crop: tuple[float, float, float, float] | None = None
+    """Part of the picture that is rendered (left, right, bottom, top, each 0 to 1); None: all of it."""
     samples: int = Field(ge=1, le=MAX_SAMPLES)
     """Samples of a frame: the largest of `layers`."""
     layers: list[LayerSamples]
@@ -56,7 +61,10 @@ class SceneDescription(Message):
     """The scene has a compositor tree that is used."""
     denoise: bool = False
     """Cycles' own final denoising is on: done once, after the merge."""
+    denoise_nodes: bool = False
+    """The compositor has Denoise nodes."""
     denoiser_available: bool = True
+    """This Blender can denoise at all; Debian's 3.4 cannot."""
     merge_only: list[Text] = []
     """Channel prefixes ('ViewLayer.DiffCol') switched on for chunks only, absent from the result."""
     finish_only: list[str] = []

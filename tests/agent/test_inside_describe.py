@@ -38,6 +38,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "has_camera": True,
             "width": 100,
             "height": 50,
+            "full_width": 200,
+            "full_height": 100,
+            "crop": None,
+            "denoise_nodes": False,
             "samples": 64,
             "layers": [{"name": "ViewLayer", "samples": 64}],
             "adaptive": False,
@@ -54,7 +58,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "render.resolution_x = render.resolution_y = render.resolution_percentage = 100\n"
         "render.use_border = render.use_crop_to_border = True\n"
         "render.border_min_x, render.border_max_x = 0.25, 0.75",
-        {"width": 50, "height": 100},
+        {"width": 50, "height": 100, "full_width": 100, "crop": [0.25, 0.75, 0.0, 1.0]},
     ),
     "range": (
         "scene.frame_end = 20\nscene.frame_start = 5\nscene.frame_step = 3\nrender.fps = 30\nrender.fps_base = 1.001",

@@ -250,3 +250,32 @@ def test_agent_is_lost_when_it_says_nothing_for_long(kit: Kit) -> None:
     assert [agent.state for agent in kit.farm.agents()] == ["lost"]
     kit.farm.report("agent1", AgentReport(pid=8), kit.now)
     assert [agent.state for agent in kit.farm.agents()] == ["idle"]
+
+
+@pytest.mark.parametrize(
+    ("scene", "percentage", "size"),
+    [
+        ({"width": 160, "height": 90}, None, (160, 90)),
+        ({"width": 160, "height": 90}, 50, (80, 45)),
+        ({"width": 96, "height": 54, "full_width": 1920, "full_height": 1081}, 50, (960, 540)),
+        ({"width": 1, "height": 1, "full_width": 10, "full_height": 10}, 1, (1, 1)),
+        (
+            {"width": 50, "height": 100, "full_width": 101, "full_height": 200, "crop": (0.25, 0.75, 0.0, 1.0)},
+            200,
+            (101, 400),
+        ),
+    ],
+    ids=["scene's", "half", "from full size", "at least one", "cropped"],
+)
+def test_job_shows_the_size_of_its_own_resolution(
+    kit: Kit, scene: dict[str, Any], percentage: int | None, size: tuple[int, int]
+) -> None:
+    job = kit.farm.submit(kit.submission(scene=scene, resolution_percentage=percentage), kit.now)
+    assert (job.width, job.height) == size
+
+
+def test_job_says_before_it_renders_that_its_blender_cannot_denoise(kit: Kit) -> None:
+    scene = {"denoise": True, "denoiser_available": False}
+    job = kit.farm.submit(kit.submission(scene=scene), kit.now)
+    [warning] = [event.text for event in kit.farm.events(job.id) if event.level == "warning"]
+    assert "has no denoiser" in warning

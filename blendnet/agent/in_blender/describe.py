@@ -5,7 +5,7 @@ import re
 
 import bpy
 
-from . import chunk, encode, extra_passes, samples
+from . import chunk, encode, extra_passes, finish_tree, samples
 
 FRAME_MARK = 918273
 """A frame number that no path holds: shows where Blender puts the number."""
@@ -25,6 +25,7 @@ def describe(args=None):
         "frame_step": scene.frame_step,
         "fps": scene.render.fps / scene.render.fps_base,
         "compositing": uses_compositor(scene),
+        "denoise_nodes": uses_compositor(scene) and finish_tree.has_denoise_nodes(finish_tree.tree_of(scene)),
         "denoiser_available": denoiser_available(),
     }
     facts.update(_size(scene.render), **_output(scene))
@@ -58,10 +59,13 @@ def uses_compositor(scene):
 def _size(render):
     width = render.resolution_x * render.resolution_percentage // 100
     height = render.resolution_y * render.resolution_percentage // 100
+    crop = None
     if render.use_border and render.use_crop_to_border:
-        width = int(render.border_max_x * width) - int(render.border_min_x * width)
-        height = int(render.border_max_y * height) - int(render.border_min_y * height)
-    return {"width": max(1, width), "height": max(1, height)}
+        crop = (render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y)
+        width = int(crop[1] * width) - int(crop[0] * width)
+        height = int(crop[3] * height) - int(crop[2] * height)
+    full = {"full_width": render.resolution_x, "full_height": render.resolution_y, "crop": crop}
+    return dict(full, width=max(1, width), height=max(1, height))
 
 
 def _output(scene):

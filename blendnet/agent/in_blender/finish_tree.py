@@ -264,6 +264,11 @@ def nodes_within(tree):
                 trees.append(group)
 
 
+def has_denoise_nodes(tree):
+    """True when a tree or a group inside it holds a Denoise node that is not muted."""
+    return any(node.type == "DENOISE" and not node.mute for node in nodes_within(tree))
+
+
 def denoise_node(tree, image_node, denoising, warnings):
     """A Denoise node on an Image node's Combined, set up as Cycles would denoise that view layer."""
     node = tree.nodes.new("CompositorNodeDenoise")
