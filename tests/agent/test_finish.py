@@ -160,6 +160,14 @@ def test_finish_denoises_as_cycles_does_when_the_scene_has_no_compositor(studio4
     assert _difference(studio45.folder / "plain1.png", studio45.results / "out_0001.png") > 1000
 
 
+DENOISE_NODE = """
+tree, main = compose()
+inside = bpy.data.node_groups.new("Inside", "CompositorNodeTree")
+inside.nodes.new("CompositorNodeDenoise")
+tree.nodes.new("CompositorNodeGroup").node_tree = inside
+"""
+
+
 def test_finish_says_so_when_blender_has_no_denoiser(blender34: Build, tmp_path: Path) -> None:
     with Studio(blender34, tmp_path).warm as blender:
         if blender.call("hello", timeout_s=TIMEOUT_S)["denoiser"]:
@@ -172,6 +180,11 @@ def test_finish_says_so_when_blender_has_no_denoiser(blender34: Build, tmp_path:
         studio.warm.call("open", timeout_s=TIMEOUT_S, path=studio.scene)
         answer = studio.finish()
         assert answer["warnings"] == ["this Blender has no denoiser: the picture was not denoised"]
+        run_script(blender34, SCENE + DENOISE_NODE + "save(args['scene'])\n", tmp_path, scene=studio.scene)
+        studio.warm.call("open", timeout_s=TIMEOUT_S, path=studio.scene)
+        assert studio.warm.call("describe", timeout_s=TIMEOUT_S)["denoise_nodes"]
+        answer = studio.finish()
+        assert answer["warnings"] == ["this Blender has no denoiser: the compositor's Denoise nodes did nothing"]
 
 
 FORMATS = {
@@ -235,6 +248,10 @@ def test_finish_refuses_a_merged_frame_that_is_not_there(studio45: Studio) -> No
     studio45.make("")
     with pytest.raises(BlenderError, match="no merged frame"):
         studio45.finish(frame=7)
+    merged = studio45.folder / "merged1.exr"
+    merged.write_bytes(merged.read_bytes()[:-100])
+    with pytest.raises(BlenderError, match="not a whole EXR file"):
+        studio45.finish(frame=1)
 
 
 MULTILAYER = """

@@ -42,3 +42,14 @@ def test_a_file_whose_table_was_never_written_is_not_whole(picture: Path) -> Non
 def test_another_file_is_not_whole(tmp_path: Path) -> None:
     (tmp_path / "x.exr").write_bytes(b"\x89PNG\r\n\x1a\n and more of that")
     assert not exr_file.is_whole(tmp_path / "x.exr")
+
+
+def test_a_file_whose_numbers_make_no_sense_is_not_whole(picture: Path) -> None:
+    data = picture.read_bytes()
+    at = data.index(b"dataWindow\0box2i\0") + len(b"dataWindow\0box2i\0")
+    for wrong in ((-5).to_bytes(4, "little", signed=True), (3).to_bytes(4, "little")):
+        picture.write_bytes(data[:at] + wrong + data[at + 4 :])
+        assert not exr_file.is_whole(picture)
+    window = at + 4
+    picture.write_bytes(data[: window + 12] + (-9).to_bytes(4, "little", signed=True) + data[window + 16 :])
+    assert not exr_file.is_whole(picture)

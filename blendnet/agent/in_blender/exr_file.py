@@ -14,6 +14,13 @@ def is_whole(path):
 
     The table of blocks is written last, so a cut file holds zeros there. Files of several parts pass unchecked.
     """
+    try:
+        return _is_whole(path)
+    except (struct.error, ValueError, OverflowError, MemoryError):
+        return False  # Its numbers make no sense.
+
+
+def _is_whole(path):
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(8)

@@ -7,7 +7,7 @@ import time
 import bpy
 
 from . import encode as encoding
-from . import finish_scene, finish_tree, multilayer, patterns
+from . import exr_file, finish_scene, finish_tree, multilayer, patterns
 from .trouble import Trouble, kind_of
 
 FILE_OUTPUT = "file_output"
@@ -23,11 +23,10 @@ def run(args):
     `directory` and use '/', kind is 'image' (the frame itself) or 'file' (written by a File Output node).
     When the scene's format is multilayer EXR, the image is a copy of `merged`, and the answer's 'multilayer'
     {folder, composite, denoised: {layer: file}, drop, half} says what agent/multilayer.py has to put into it.
-    Raises Trouble('output') when Blender writes nothing, Trouble('scene') when the frame cannot be read.
+    Raises Trouble('output') when Blender writes nothing, or when `merged` is not there or no whole EXR file.
     """
     started = time.monotonic()
-    if not os.path.isfile(args["merged"]):
-        raise Trouble("scene", "no merged frame %s" % args["merged"])
+    _check_merged(args["merged"])
     scene, frame = bpy.context.scene, int(args["frame"])
     finisher = finish_scene.finishing_scene(scene, os.path.abspath(args["merged"]))
     finisher.render.resolution_percentage = args.get("resolution_percentage") or scene.render.resolution_percentage
@@ -51,6 +50,14 @@ def run(args):
 def encode(args):
     """Encode finished frames as the scene's video: see encode.run."""
     return encoding.run(args)
+
+
+def _check_merged(path):
+    """Blender would finish a frame that it cannot read as a picture of nothing."""
+    if not os.path.isfile(path):
+        raise Trouble("output", "no merged frame %s" % path)
+    if not exr_file.is_whole(path):
+        raise Trouble("output", "the merged frame %s is damaged: it is not a whole EXR file" % path)
 
 
 def _write(scene, finisher, frame, folder, name, merged):

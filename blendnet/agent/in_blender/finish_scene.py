@@ -46,7 +46,7 @@ def _make(scene, merged):
     _stills_instead_of_video(copy.render.image_settings, scene.render.is_movie_format)
     if scene.render.image_settings.file_format == multilayer.FORMAT:
         multilayer.set_up(copy, scene, swap, tree)
-    warnings += swap.warnings
+    warnings += swap.warnings + _denoise_nodes(tree)
     if _has_pictures(scene.sequence_editor) and scene.render.use_sequencer:
         warnings.append("the strips of the scene's sequencer were left out: only its frames are rendered")
     copy[WARNINGS] = "\n".join(dict.fromkeys(warnings))
@@ -76,6 +76,13 @@ def _denoising(scene, warnings):
         getattr(cycles, "denoising_prefilter", "ACCURATE"),
         getattr(cycles, "denoising_quality", "HIGH"),
     )
+
+
+def _denoise_nodes(tree):
+    """Without a denoiser Blender lets the picture pass a Denoise node unchanged, and says nothing."""
+    if describe.denoiser_available() or not finish_tree.has_denoise_nodes(tree):
+        return []
+    return ["this Blender has no denoiser: the compositor's Denoise nodes did nothing"]
 
 
 def _switch_rendering_off(scene):
