@@ -19,6 +19,8 @@ from blendnet.messages import FailureReport
 MESSAGE_LIMIT = 4000
 LOG_LIMIT = 20_000
 
+BLENDERS_KINDS = ("crash", "memory", "timeout", "scene", "output", "device")
+"""Kinds of BlenderError that a report names; the others are no better than a crash."""
 INTERRUPTED = "interrupted"
 """The kind that never counts against the work."""
 
@@ -26,8 +28,12 @@ INTERRUPTED = "interrupted"
 def kind_of(error: Exception) -> str:
     """The kind of failure (messages.FailureReport) that an error stands for. PURE."""
     if isinstance(error, BlenderError):
-        return error.kind if error.kind in ("crash", "memory", "timeout", "scene", "output") else "crash"
-    if isinstance(error, SceneError | BlenderMissing | HashMismatch | NotFound):
+        return error.kind if error.kind in BLENDERS_KINDS else "crash"
+    if isinstance(error, BlenderMissing):
+        return "missing"
+    if isinstance(error, HashMismatch | NotFound):
+        return "files"
+    if isinstance(error, SceneError):
         return "scene"
     if isinstance(error, DiskFull | MergeError):
         return "output"

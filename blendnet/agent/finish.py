@@ -16,8 +16,19 @@ from blendnet.agent.failure import failure_report, interruption_report
 from blendnet.agent.lease import Halt, Lease
 from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
-from blendnet.errors import LeaseLost, ManagerUnreachable
-from blendnet.messages import Blob, ChunkAnswer, EncodeClaim, FailureReport, FinishClaim, SceneFiles
+from blendnet.client import blob_of
+from blendnet.errors import HashMismatch, LeaseLost, ManagerUnreachable
+from blendnet.messages import (
+    MAX_WARNING_LENGTH,
+    MAX_WARNINGS,
+    Blob,
+    ChunkAnswer,
+    EncodeClaim,
+    FailureReport,
+    FinishClaim,
+    FinishReport,
+    SceneFiles,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +62,7 @@ class OutputAttempt(ABC):
         self._token = token
         self._scene = scene
         self._folder = slot.scratch / "outputs"
+        self._report = FinishReport(token=token)
         self._lease = Lease(self._beat, lease_s=lease_s, shutdown=slot.shutdown, end_call=slot.warm.kill)
 
     def run(self) -> Outcome:
@@ -80,12 +92,18 @@ class OutputAttempt(ABC):
         ended_call(self._lease, lambda: slot.warm.load(self._scene, workspace), expected_s=None)
         self._fetch()
         answer = ended_call(self._lease, self._make, expected_s=None)
-        for warning in answer.get("warnings", ()):
-            logger.warning("%s: %s", self._id, warning)
+        self._note_warnings(answer.get("warnings", ()))
         for output in answer["outputs"]:
             if self._lease.halt is not None and self._lease.halt.drops_work:
                 raise HaltedCall(self._lease.halt.value)
             patiently(partial(self._store, output), stop=self._lease.dropped)
+
+    def _note_warnings(self, warnings: Sequence[str]) -> None:
+        for warning in warnings:
+            logger.warning("%s: %s", self._id, warning)
+        self._report = FinishReport(
+            token=self._token, warnings=[text[:MAX_WARNING_LENGTH] for text in warnings[:MAX_WARNINGS]]
+        )
 
     def _give_back(self) -> Outcome:
         halt = self._lease.halt
@@ -134,6 +152,9 @@ class FinishAttempt(OutputAttempt):
         assert self._claim.merged is not None
         self._slot.cache.place(self._claim.merged, self._merged, self._slot.client.download)
         self._slot.cache.trim()
+        # What is linked from a store on this machine was checked by nobody since it was written.
+        if blob_of(self._merged) != self._claim.merged:
+            raise HashMismatch(f"the merged frame {self._claim.merged.sha256} is damaged in the Manager's store")
 
     def _make(self) -> dict[str, Any]:
         answer = self._slot.warm.finish(
@@ -153,7 +174,7 @@ class FinishAttempt(OutputAttempt):
         )
 
     def _done(self) -> None:
-        self._slot.client.done_finish(self._id, token=self._token)
+        self._slot.client.done_finish(self._id, self._report)
 
     def _failed(self, report: FailureReport) -> None:
         self._slot.client.failed_finish(self._id, report)
@@ -192,7 +213,7 @@ class EncodeAttempt(OutputAttempt):
         self._slot.client.add_encode_result(self._id, token=self._token, kind=output["kind"], path=file.name, file=file)
 
     def _done(self) -> None:
-        self._slot.client.done_encode(self._id, token=self._token)
+        self._slot.client.done_encode(self._id, self._report)
 
     def _failed(self, report: FailureReport) -> None:
         self._slot.client.failed_encode(self._id, report)

@@ -17,6 +17,7 @@ from blendnet.messages import (
     EncodeClaim,
     FailureReport,
     FinishClaim,
+    FinishReport,
 )
 
 
@@ -79,8 +80,8 @@ class AgentClient:
         """Store `file` as result `path` (in the job's output tree) of a frame."""
         send_file(self._http, f"{_frame(frame_id)}/results", file, token=token, kind=kind, path=path)
 
-    def done_finish(self, frame_id: str, *, token: int) -> None:
-        self._http.post(dict[str, Any], f"{_frame(frame_id)}/finish/done", {"token": token})
+    def done_finish(self, frame_id: str, report: FinishReport) -> None:
+        self._http.post(dict[str, Any], f"{_frame(frame_id)}/finish/done", report)
 
     def failed_finish(self, frame_id: str, report: FailureReport) -> None:
         self._http.post(dict[str, Any], f"{_frame(frame_id)}/finish/failed", report)
@@ -95,8 +96,8 @@ class AgentClient:
         """Store `file` as result `path` (in the job's output tree) of the job."""
         send_file(self._http, f"{_encode(job_id)}/results", file, token=token, kind=kind, path=path)
 
-    def done_encode(self, job_id: str, *, token: int) -> None:
-        self._http.post(dict[str, Any], f"{_encode(job_id)}/done", {"token": token})
+    def done_encode(self, job_id: str, report: FinishReport) -> None:
+        self._http.post(dict[str, Any], f"{_encode(job_id)}/done", report)
 
     def failed_encode(self, job_id: str, report: FailureReport) -> None:
         self._http.post(dict[str, Any], f"{_encode(job_id)}/failed", report)

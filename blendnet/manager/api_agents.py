@@ -23,6 +23,7 @@ from blendnet.messages import (
     EncodeClaim,
     FailureReport,
     FinishClaim,
+    FinishReport,
     TreePath,
 )
 from blendnet.models import Role
@@ -127,9 +128,9 @@ async def add_result(
 
 
 @router.post("/frames/{frame_id}/finish/done")
-def done_finish(parts: PartsHere, frame_id: Id, body: TokenBody) -> Done:
+def done_finish(parts: PartsHere, frame_id: Id, body: FinishReport) -> Done:
     """All results of the frame are stored."""
-    parts.farm.done_finish(frame_id, body.token, parts.clock())
+    parts.farm.done_finish(frame_id, body, parts.clock())
     return Done()
 
 
@@ -169,9 +170,9 @@ async def add_encode_result(
 
 
 @router.post("/jobs/{job_id}/encode/done")
-def done_encode(parts: PartsHere, job_id: Id, body: TokenBody) -> Done:
+def done_encode(parts: PartsHere, job_id: Id, body: FinishReport) -> Done:
     """The video is stored."""
-    parts.farm.done_encode(job_id, body.token, parts.clock())
+    parts.farm.done_encode(job_id, body, parts.clock())
     return Done()
 
 

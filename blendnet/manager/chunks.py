@@ -7,13 +7,17 @@ from pathlib import Path
 
 from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserError
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
-from blendnet.manager.lifecycle import fail_frame, given_up, start_frame, start_job
+from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
 from blendnet.manager.part import FarmPart
 from blendnet.messages import Blob, ChunkAnswer, ChunkClaim, ChunkReport, ClaimRequest, FailureReport
 from blendnet.models import Action, SampleRange, Stage, State
 
 INTERRUPTED = "interrupted"
 """Kind of failure that is nobody's fault and never counted."""
+SCENE = "scene"
+"""Kind of failure that every other attempt would meet as well."""
+REFUSALS = ("device", "missing")
+"""Kinds of failure that say something about the agent alone: it lacks the device or the Blender."""
 LOG_TAIL = 4000
 """Characters of an agent's log that an event keeps."""
 
@@ -43,6 +47,8 @@ class ChunkWork(FarmPart):
                 return ChunkClaim(state="later")
             if chunk.leased(now) and chunk.agent != request.agent:
                 return ChunkClaim(state="later")
+            if request.agent in chunk.refused_by:
+                return self._turn_away(tx, job, chunk, now)
             return self._lease(tx, job, chunk, request.agent, now)
 
     def heartbeat(self, chunk_id: str, token: int, now: float, done_samples: int | None = None) -> ChunkAnswer:
@@ -95,7 +101,7 @@ class ChunkWork(FarmPart):
         self.changes.note()
 
     def failed(self, chunk_id: str, report: FailureReport, now: float) -> None:
-        """End an attempt without success. Interruptions are not counted; too many failures fail the frame."""
+        """End an attempt without success; messages.FailureReport says what becomes of each kind of failure."""
         with self.ledger.write() as tx:
             job, chunk = _attempt(tx, chunk_id, report.token)
             if not chunk.state.final:
@@ -140,6 +146,14 @@ class ChunkWork(FarmPart):
             lease_s=self.settings.lease_s,
             scene=self._scene(tx, job),
         )
+
+    def _turn_away(self, tx: Transaction, job: JobRow, chunk: ChunkRow, now: float) -> ChunkClaim:
+        """An agent that cannot render the chunk has got its message: somebody else must, if there is anybody."""
+        if nobody_can(chunk.refused_by, tx.agents.names()):
+            self._give_up(tx, job, chunk, f"no agent can render it, last: {chunk.message}", now)
+            return ChunkClaim(state="canceled")
+        _put_back(tx, chunk, message=chunk.message)
+        return ChunkClaim(state="later")
 
     def _renew(self, tx: Transaction, chunk: ChunkRow, now: float, **values: int) -> ChunkRow:
         """Renew a lease, or take up again one that was taken away while nobody else began."""
@@ -201,12 +215,23 @@ class ChunkWork(FarmPart):
         if report.kind == INTERRUPTED:
             _put_back(tx, chunk, lost=True, message=text)
             return
+        if report.kind in REFUSALS:
+            chunk = _put_back(tx, chunk, refused_by=[*chunk.refused_by, chunk.agent or ""], message=text)
+            if nobody_can(chunk.refused_by, tx.agents.names()):
+                self._give_up(tx, job, chunk, text, now)
+            return
         failures, failed_on = chunk.failures + 1, [*chunk.failed_on, chunk.agent or ""]
         chunk = _put_back(tx, chunk, failures=failures, failed_on=failed_on, message=text)
-        if given_up(failures, failed_on, agents=tx.agents.count(), max_attempts=self.settings.max_attempts):
-            tx.chunks.update(chunk, state=State.FAILED)
+        if report.kind == SCENE:
+            self._give_up(tx, job, chunk, text, now)
+        elif given_up(failures, failed_on, agents=tx.agents.count(), max_attempts=self.settings.max_attempts):
             samples = f"samples {chunk.offset}-{chunk.offset + chunk.count}"
-            fail_frame(tx, job, tx.frames.need(chunk.frame_id), f"{samples} failed {failures} times, last: {text}", now)
+            self._give_up(tx, job, chunk, f"{samples} failed {failures} times, last: {text}", now)
+
+    def _give_up(self, tx: Transaction, job: JobRow, chunk: ChunkRow, message: str, now: float) -> None:
+        """Nothing more is tried: the chunk fails, and its frame with it."""
+        tx.chunks.update(chunk, state=State.FAILED, lease_until=None)
+        fail_frame(tx, job, tx.frames.need(chunk.frame_id), message, now)
 
     def _log_chunk(
         self, tx: Transaction, chunk: ChunkRow, text: str, *, now: float, agent: str | None, level: str = "info"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blendnet.errors import BlendNetError, LeaseLost, UserError
-from blendnet.manager.chunks import INTERRUPTED, LOG_TAIL
+from blendnet.manager.chunks import INTERRUPTED, LOG_TAIL, SCENE
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.lifecycle import complete_frame, end_job, fail_frame
 from blendnet.manager.merges import held_frame
@@ -15,6 +15,7 @@ from blendnet.messages import (
     EncodeClaim,
     FailureReport,
     FinishClaim,
+    FinishReport,
     check_tree_path,
 )
 from blendnet.models import Stage, State
@@ -60,20 +61,25 @@ class FinishWork(FarmPart):
             self._note_unused(blob, now)
             raise
 
-    def done_finish(self, frame_id: str, token: int, now: float) -> None:
+    def done_finish(self, frame_id: str, report: FinishReport, now: float) -> None:
         """The frame's outputs are all stored. Raises LeaseLost."""
         with self.ledger.write() as tx:
             frame = tx.frames.get(frame_id)
-            if frame is not None and (frame.state, frame.token) == (State.COMPLETED, token):
+            if frame is not None and (frame.state, frame.token) == (State.COMPLETED, report.token):
                 return
-            frame = held_frame(tx, frame_id, token, Stage.FINISH)
+            frame = held_frame(tx, frame_id, report.token, Stage.FINISH)
             job = tx.jobs.need(frame.job_id)
+            self._log_warnings(tx, report.warnings, now=now, job=job.id, frame=frame.number, agent=frame.agent)
+            warnings = list(dict.fromkeys([*frame.warnings, *report.warnings]))
             self._log(tx, "completed", now=now, job=job.id, frame=frame.number, agent=frame.agent)
-            complete_frame(tx, job, frame, now)
+            complete_frame(tx, job, tx.frames.update(frame, warnings=warnings), now)
         self.changes.note()
 
     def failed_finish(self, frame_id: str, report: FailureReport, now: float) -> None:
-        """Finishing did not work. Interruptions are not counted; too many failures fail the frame. Raises LeaseLost."""
+        """Finishing did not work. Interruptions are not counted; too many failures fail the frame. Raises LeaseLost.
+
+        What the scene itself does not allow fails the frame at once.
+        """
         with self.ledger.write() as tx:
             frame = held_frame(tx, frame_id, report.token, Stage.FINISH)
             job = tx.jobs.need(frame.job_id)
@@ -85,8 +91,8 @@ class FinishWork(FarmPart):
             frame = tx.frames.update(
                 frame, failures=failures, due_at=due_at, lease_until=None, agent=None, message=text
             )
-            if failures >= self.settings.max_attempts:
-                fail_frame(tx, job, frame, f"gave up after {failures} attempts, last: {text}", now)
+            if report.kind == SCENE or failures >= self.settings.max_attempts:
+                fail_frame(tx, job, frame, _last_words(report, failures, text), now)
 
     def _finish_work(self, tx: Transaction, job: JobRow, frame: FrameRow) -> FinishClaim:
         assert frame.merged is not None
@@ -167,17 +173,19 @@ class EncodeWork(FinishWork):
             self._note_unused(blob, now)
             raise
 
-    def done_encode(self, job_id: str, token: int, now: float) -> None:
+    def done_encode(self, job_id: str, report: FinishReport, now: float) -> None:
         """The video is stored: the job is completed. Raises LeaseLost."""
         with self.ledger.write() as tx:
             job = tx.jobs.get(job_id)
-            if job is not None and (job.state, job.token) == (State.COMPLETED, token):
+            if job is not None and (job.state, job.token) == (State.COMPLETED, report.token):
                 return
-            job = end_job(tx, held_job(tx, job_id, token), State.COMPLETED, "", now)
+            job = held_job(tx, job_id, report.token)
+            self._log_warnings(tx, report.warnings, now=now, job=job.id, agent=job.agent)
+            job = end_job(tx, job, State.COMPLETED, "; ".join(report.warnings), now)
             self._log(tx, "video encoded", now=now, job=job.id, agent=job.agent)
 
     def failed_encode(self, job_id: str, report: FailureReport, now: float) -> None:
-        """Encoding did not work. Interruptions are not counted; too many failures fail the job. Raises LeaseLost."""
+        """Encoding did not work: as with a frame, but what fails is the job. Raises LeaseLost."""
         with self.ledger.write() as tx:
             job = held_job(tx, job_id, report.token)
             text = f"encode: {report.kind}: {report.message}"
@@ -185,8 +193,8 @@ class EncodeWork(FinishWork):
             failures = job.failures + (report.kind != INTERRUPTED)
             due_at = now + failures * self.settings.reconcile_interval_s
             job = tx.jobs.update(job, failures=failures, due_at=due_at, lease_until=None, agent=None)
-            if failures >= self.settings.max_attempts:
-                end_job(tx, job, State.FAILED, f"gave up after {failures} attempts, last: {text}", now)
+            if report.kind == SCENE or failures >= self.settings.max_attempts:
+                end_job(tx, job, State.FAILED, _last_words(report, failures, text), now)
 
 
 def held_job(tx: Transaction, job_id: str, token: int) -> JobRow:
@@ -197,6 +205,11 @@ def held_job(tx: Transaction, job_id: str, token: int) -> JobRow:
     if job.token != token or job.agent is None:
         raise LeaseLost(f"attempt {token} at the video of job {job_id} is over")
     return job
+
+
+def _last_words(report: FailureReport, failures: int, text: str) -> str:
+    """Why nothing more is tried."""
+    return text if report.kind == SCENE else f"gave up after {failures} attempts, last: {text}"
 
 
 def _check_path(path: str) -> None:

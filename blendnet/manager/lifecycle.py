@@ -18,6 +18,11 @@ def given_up(failures: int, failed_on: Collection[str], *, agents: int, max_atte
     return failures >= max_attempts * (2 if same_agent else 1)
 
 
+def nobody_can(refused_by: Collection[str], working: Collection[str]) -> bool:
+    """True when every agent of the farm has said that it lacks what the work takes."""
+    return set(working) <= set(refused_by)
+
+
 def start_job(tx: Transaction, job: JobRow, now: float) -> JobRow:
     """Somebody works on the job now."""
     if job.state is not State.QUEUED:
@@ -44,8 +49,9 @@ def fail_frame(tx: Transaction, job: JobRow, frame: FrameRow, message: str, now:
 
 
 def complete_frame(tx: Transaction, job: JobRow, frame: FrameRow, now: float) -> JobRow:
-    """A frame's results are all stored."""
-    tx.frames.update(frame, state=State.COMPLETED, stage=Stage.DONE, lease_until=None, due_at=None, message="")
+    """A frame's results are all stored; its message holds what people should know about them."""
+    message = "; ".join(frame.warnings)
+    tx.frames.update(frame, state=State.COMPLETED, stage=Stage.DONE, lease_until=None, due_at=None, message=message)
     return settle(tx, tx.jobs.update(job, frames_completed=job.frames_completed + 1), now)
 
 

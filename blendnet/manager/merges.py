@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blendnet.errors import LeaseLost
@@ -41,6 +42,8 @@ class MergeWork:
     drop: tuple[str, ...]
     """Channel prefixes that the result leaves out."""
     adaptive: bool
+    one_call: bool
+    """Every chunk was rendered in a single call of Blender."""
     lease_s: float
 
 
@@ -69,8 +72,8 @@ class MergeWorkPart(FarmPart):
             frame = held_frame(tx, frame_id, token, Stage.MERGE)
             tx.frames.update(frame, lease_until=now + self.settings.lease_s)
 
-    def done_merge(self, frame_id: str, token: int, blob: Blob, now: float) -> None:
-        """The merged frame is in the store. Raises LeaseLost."""
+    def done_merge(self, frame_id: str, token: int, blob: Blob, now: float, warnings: Sequence[str] = ()) -> None:
+        """The merged frame is in the store; `warnings`: what in it only comes close. Raises LeaseLost."""
         with self.ledger.write() as tx:
             frame = held_frame(tx, frame_id, token, Stage.MERGE)
             job = tx.jobs.need(frame.job_id)
@@ -79,6 +82,7 @@ class MergeWorkPart(FarmPart):
                 frame,
                 stage=Stage.FINISH,
                 merged=blob.sha256,
+                warnings=list(warnings),
                 lease_until=None,
                 agent=None,
                 failures=0,
@@ -88,6 +92,7 @@ class MergeWorkPart(FarmPart):
             place = (frame.id, frame.position, frame.number)
             tx.results.put(job.id, kind="merged", path=path, blob=blob, frame=place)
             self._log(tx, f"merged from {frame.segments} segments", now=now, job=job.id, frame=frame.number)
+            self._log_warnings(tx, warnings, now=now, job=job.id, frame=frame.number)
 
     def failed_merge(self, frame_id: str, token: int, message: str, now: float, *, bad_segments: bool = False) -> None:
         """The merge did not work. `bad_segments`: it never will; a retry renders the frame anew. Raises LeaseLost."""
@@ -117,6 +122,7 @@ class MergeWorkPart(FarmPart):
             layers=dict(job.layers),
             drop=tuple(job.merge_only),
             adaptive=job.adaptive,
+            one_call=job.one_call,
             lease_s=self.settings.lease_s,
         )
 

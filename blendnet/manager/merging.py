@@ -12,7 +12,7 @@ from functools import lru_cache
 from blendnet.errors import LeaseLost, MergeError, NotFound
 from blendnet.manager.jobs import Farm, open_farm
 from blendnet.manager.merges import MergeWork
-from blendnet.merge.frame import SegmentFile, merge_segments
+from blendnet.merge.frame import MergeReport, SegmentFile, merge_segments
 from blendnet.messages import Blob
 from blendnet.settings import Settings, get_settings
 
@@ -38,8 +38,8 @@ def merge_in(farm: Farm, frame_id: str, *, clock: Clock) -> bool:
         return False
     try:
         with _heartbeats(farm, work, clock):
-            blob = _merge(farm, work)
-        farm.done_merge(frame_id, work.token, blob, clock())
+            blob, warnings = _merge(farm, work)
+        farm.done_merge(frame_id, work.token, blob, clock(), warnings)
     except LeaseLost:
         log.info("frame %s was merged by somebody else or is not wanted any more", frame_id)
         return False
@@ -53,10 +53,11 @@ def merge_in(farm: Farm, frame_id: str, *, clock: Clock) -> bool:
     return True
 
 
-def _merge(farm: Farm, work: MergeWork) -> Blob:
+def _merge(farm: Farm, work: MergeWork) -> tuple[Blob, list[str]]:
+    """The stored frame, and what in it is not as one machine would have rendered it."""
     output = farm.store.temporary_path()
     try:
-        merge_segments(
+        report = merge_segments(
             [SegmentFile(farm.store.path(part.sha256), part.offset, part.count) for part in work.parts],
             output,
             total=work.samples,
@@ -68,7 +69,17 @@ def _merge(farm: Farm, work: MergeWork) -> Blob:
         stored = farm.store.put_file(output)
     finally:
         output.unlink(missing_ok=True)
-    return Blob(sha256=stored.sha256, size_bytes=stored.size_bytes)
+    return Blob(sha256=stored.sha256, size_bytes=stored.size_bytes), merge_warnings(work, report)
+
+
+def merge_warnings(work: MergeWork, report: MergeReport) -> list[str]:
+    """A sentence for each pass that only comes close to the render of one machine; a single call of Blender is one."""
+    if work.one_call and report.segments == 1:
+        return []
+    return [
+        f"pass {note.replace(': ', ' only comes close to the render of one machine: ', 1)}"
+        for note in report.approximate
+    ]
 
 
 def _report(farm: Farm, work: MergeWork, message: str, clock: Clock, *, bad_segments: bool) -> None:

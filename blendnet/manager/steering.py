@@ -61,7 +61,7 @@ class Steering(FarmPart):
                 raise Conflict(f"job {job_id} is {job.state.value} and has no failed frame: nothing to retry")
             job = _start_over(tx, job, [frame for frame in again if frame.start_over])
             fresh = {"failures": 0, "message": "", "agent": None, "lease_until": None}
-            unpublished: dict[str, Any] = {"failed_on": [], "lost": False, "queued_at": None}
+            unpublished: dict[str, Any] = {"failed_on": [], "refused_by": [], "lost": False, "queued_at": None}
             tx.chunks.move_all({"job_id": job_id}, GIVEN_UP, State.CREATED, **unpublished, **fresh)
             tx.frames.move_all(job_id, GIVEN_UP, State.CREATED, start_over=False, **fresh)
             tx.frames.reopen(job_id, now)

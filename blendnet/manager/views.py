@@ -127,6 +127,7 @@ def frame_view(frame: FrameRow) -> FrameView:
         chunks=frame.chunks,
         segments=frame.segments,
         message=frame.message,
+        warnings=frame.warnings,
         preview_samples=frame.preview_samples,
     )
 

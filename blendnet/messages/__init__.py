@@ -33,6 +33,8 @@ from blendnet.messages.views import (
     ResultView,
 )
 from blendnet.messages.work import (
+    MAX_WARNING_LENGTH,
+    MAX_WARNINGS,
     AgentReport,
     ChunkAnswer,
     ChunkClaim,
@@ -41,6 +43,7 @@ from blendnet.messages.work import (
     EncodeClaim,
     FailureReport,
     FinishClaim,
+    FinishReport,
     SceneFiles,
     ranges,
 )
@@ -50,6 +53,8 @@ __all__ = [
     "MAX_MANIFEST_FILES",
     "MAX_PATH_LENGTH",
     "MAX_SAMPLES",
+    "MAX_WARNINGS",
+    "MAX_WARNING_LENGTH",
     "SHA256_PATTERN",
     "AgentReport",
     "AgentView",
@@ -66,6 +71,7 @@ __all__ = [
     "FarmView",
     "FileEntry",
     "FinishClaim",
+    "FinishReport",
     "FrameView",
     "JobSettings",
     "JobSubmission",

@@ -46,6 +46,9 @@ class FrameView(Message):
     chunks: int = 0
     segments: int = 0
     message: str = ""
+    """Why it failed or waits; of a completed frame: its warnings."""
+    warnings: list[str] = []
+    """What in its picture is not as the scene's author would expect it."""
     preview_samples: int = 0
     """Samples in the newest preview; 0: no preview yet."""
 

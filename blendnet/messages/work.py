@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from blendnet.messages.base import Blob, FileEntry, Message, Text, TreePath
 from blendnet.messages.scenes import LayerSamples
 from blendnet.messages.views import ResultView
 from blendnet.models import Action, SampleRange
+
+MAX_WARNINGS = 100
+MAX_WARNING_LENGTH = 1000
 
 
 class AgentReport(Message):
@@ -92,9 +97,26 @@ class FailureReport(Message):
 
     token: int = Field(ge=0, lt=1 << 31)
     kind: Text
-    """'crash', 'memory', 'timeout', 'scene', 'output' or 'interrupted' (never counted against the work)."""
+    """What went wrong, and so what the Manager does about it:
+
+    'interrupted': nothing did, the work was given back. Never counted.
+    'scene': the scene cannot be rendered anywhere (no camera in this frame, a broken .blend). Fails at once.
+    'device': this agent has no such device (--device CUDA without a GPU for it). Not counted: the work waits for
+    another agent, and fails at once when every agent has said so.
+    'missing': this agent has no such Blender. As 'device'.
+    'crash', 'memory', 'timeout', 'output' (nothing could be written, or not read again), 'files' (a file of the work
+    cannot be fetched whole): the next attempt may do better. Counted; too many fail the frame.
+    """
     message: Text = Field(max_length=4000)
     log: Text = Field(default="", max_length=20_000)
+
+
+class FinishReport(Message):
+    """An agent's last word about a frame or a video that it finished."""
+
+    token: int = Field(ge=0, lt=1 << 31)
+    warnings: list[Annotated[Text, Field(max_length=MAX_WARNING_LENGTH)]] = Field(default=[], max_length=MAX_WARNINGS)
+    """What in the picture is not as the scene's author would expect it, one sentence each."""
 
 
 class FinishClaim(Message):

@@ -19,6 +19,7 @@ from blendnet.messages import (
     FailureReport,
     FileEntry,
     FinishClaim,
+    FinishReport,
     LayerSamples,
     SceneFiles,
 )
@@ -45,6 +46,7 @@ class RecordingManager:
     failures: list[FailureReport] = field(default_factory=list)
     results: list[tuple[str, str, Path]] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def serve(self, path: Path) -> tuple[str, int]:
@@ -99,8 +101,9 @@ class RecordingManager:
         self._answer("result")
         self.results.append((kind, path, self._kept(file)))
 
-    def done_finish(self, frame_id: str, *, token: int) -> None:
+    def done_finish(self, frame_id: str, report: FinishReport) -> None:
         self.finished.append(frame_id)
+        self.warnings += report.warnings
 
     failed_finish = failed
     heartbeat_encode = heartbeat_finish

@@ -10,6 +10,7 @@ from PIL import Image
 
 from blendnet.agent.attempt import Outcome
 from blendnet.agent.blenders import Build
+from blendnet.agent.blob_cache import BlobCache
 from blendnet.agent.finish import encode_job, finish_frame
 from blendnet.agent.render import render_chunk
 from blendnet.agent.slot import Slot
@@ -25,12 +26,17 @@ from blendnet.messages import (
     SceneFiles,
 )
 from blendnet.settings import Settings
+from blendnet.storage.files import FileStore
 from tests.agent.recording import GO_ON, RecordingManager, scene_files
 from tests.agent.render_scenes import MAKE_SCENE
 from tests.agent.scripted import run_script
 
 SAMPLES = 4
 AS_MOVIE = """
+strips = scene.sequence_editor_create().strips
+strips.new_effect(name="Colour", type="COLOR", channel=1, frame_start=1, frame_end=2)
+bpy.ops.wm.save_as_mainfile(filepath=args["strips"])
+scene.sequence_editor_clear()
 scene.render.image_settings.file_format = "FFMPEG"
 scene.render.ffmpeg.format = "MKV"
 bpy.ops.wm.save_as_mainfile(filepath=args["movie"])
@@ -39,9 +45,9 @@ bpy.ops.wm.save_as_mainfile(filepath=args["movie"])
 
 @pytest.fixture(scope="module")
 def scenes(bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with still.blend, which writes pictures, and movie.blend, which writes a video."""
+    """A folder with still.blend, which writes pictures, movie.blend, a video, and strips.blend with a sequencer."""
     folder = tmp_path_factory.mktemp("scenes")
-    names = {"scene": folder / "still.blend", "movie": folder / "movie.blend"}
+    names = {"scene": folder / "still.blend", "movie": folder / "movie.blend", "strips": folder / "strips.blend"}
     run_script(bpy_build, MAKE_SCENE + AS_MOVIE, folder, samples=SAMPLES, two_layers=False, **names)
     return folder
 
@@ -133,6 +139,44 @@ def test_finish_reports_a_merged_frame_that_is_gone(
     assert finish_frame(slot, "f") is Outcome.DROPPED
     assert [failure.token for failure in manager.failures] == [3]
     assert manager.finished == []
+
+
+def test_finish_refuses_a_merged_frame_that_is_damaged_in_a_store_on_this_machine(
+    slot: Slot, manager: RecordingManager, still: SceneFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(tmp_path / "store")
+    stored = store.put_file(_rendered(slot, manager, still))
+    path = store.path(stored.sha256)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.chmod(0o644)
+    path.write_bytes(data)
+    monkeypatch.setattr(slot, "cache", BlobCache(tmp_path / "cache", limit_bytes=1 << 30, local_store=store))
+    blob = Blob(sha256=stored.sha256, size_bytes=stored.size_bytes)
+    manager.claims["f"] = FinishClaim(state="finish", token=3, frame=1, merged=blob, scene=still)
+    assert finish_frame(slot, "f") is Outcome.DROPPED
+    assert [(failure.kind, "is damaged" in failure.message) for failure in manager.failures] == [("files", True)]
+    assert manager.results == []
+
+
+def test_finish_refuses_a_merged_frame_that_is_no_exr(
+    slot: Slot, manager: RecordingManager, still: SceneFiles, tmp_path: Path
+) -> None:
+    text = tmp_path / "merged.exr"
+    text.write_text("no picture at all")
+    manager.claims["f"] = _finish_claim(manager, still, text)
+    assert finish_frame(slot, "f") is Outcome.DROPPED
+    assert [failure.kind for failure in manager.failures] == ["output"]
+    assert "not a whole EXR file" in manager.failures[0].message
+    assert manager.results == []
+
+
+def test_finish_tells_its_warnings(slot: Slot, manager: RecordingManager, scenes: Path, bpy_build: Build) -> None:
+    layers = [LayerSamples(name="Main", samples=SAMPLES)]
+    strips = scene_files(manager, scenes / "strips.blend", blender=bpy_build.version, layers=layers, job="strips")
+    manager.claims["f"] = _finish_claim(manager, strips, _rendered(slot, manager, strips))
+    assert finish_frame(slot, "f") is Outcome.DONE
+    assert manager.warnings == ["the strips of the scene's sequencer were left out: only its frames are rendered"]
 
 
 def test_finish_stops_when_somebody_else_owns_it(slot: Slot, manager: RecordingManager, still: SceneFiles) -> None:

@@ -283,7 +283,22 @@ def test_chunk_fails_with_a_reason_when_its_blender_is_not_installed(
 ) -> None:
     manager.claims["c"] = _claim(files.model_copy(update={"blender": "1.0.0"}), [(0, SAMPLES)])
     assert render_chunk(slot, "c") is Outcome.DROPPED
+    assert manager.failures[0].kind == "missing"
     assert "blendnet blender install 1.0.0" in manager.failures[0].message
+
+
+def test_chunk_fails_with_the_device_that_is_not_there(
+    slot: Slot, manager: RecordingManager, files: SceneFiles
+) -> None:
+    if any(device.startswith("CUDA") for device in slot.warm.devices):
+        pytest.skip("this machine has CUDA")
+    manager.claims["c"] = _claim(files.model_copy(update={"device": "CUDA"}), [(0, SAMPLES)])
+    assert render_chunk(slot, "c") is Outcome.DROPPED
+    assert manager.failures[0].kind == "device"
+    assert "CUDA" in manager.failures[0].message
+    assert "offers only CPU: choose one of these with --device" in manager.failures[0].message
+    manager.claims["next"] = _claim(files, [(0, SAMPLES)])
+    assert render_chunk(slot, "next") is Outcome.DONE
 
 
 def test_chunk_fails_with_a_reason_when_a_file_is_gone(
@@ -295,4 +310,4 @@ def test_chunk_fails_with_a_reason_when_a_file_is_gone(
     manager.blobs.clear()
     manager.claims["c"] = claim
     assert render_chunk(slot, "c") is Outcome.DROPPED
-    assert manager.failures[0].kind == "scene"
+    assert manager.failures[0].kind == "files"

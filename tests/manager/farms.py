@@ -16,6 +16,7 @@ from blendnet.messages import (
     ClaimRequest,
     FailureReport,
     FileEntry,
+    FinishReport,
     JobSettings,
     JobSubmission,
     JobView,
@@ -128,7 +129,7 @@ class Kit:
         claim = self.farm.claim_finish(frame_id, ClaimRequest(agent="agent1"), self.now)
         assert claim.state == "finish", claim
         self.farm.add_result(frame_id, claim.token, "image", f"{claim.frame:04d}.png", self.blob(), self.now)
-        self.farm.done_finish(frame_id, claim.token, self.now)
+        self.farm.done_finish(frame_id, FinishReport(token=claim.token), self.now)
 
     def complete(self, job: JobView) -> None:
         """Take every frame of a job to its end."""

@@ -13,7 +13,7 @@ from celery.exceptions import Ignore
 
 from blendnet.celery_app import AGENT_QUEUES, CONTROL_QUEUE, make_app
 from blendnet.manager.jobs import open_farm
-from blendnet.messages import ClaimRequest
+from blendnet.messages import ClaimRequest, FinishReport
 from blendnet.settings import Settings
 from tests.manager.farms import Kit
 
@@ -54,7 +54,7 @@ def main(data: Path, broker_url: str) -> None:
         run("finish", frame_id)
         claim = kit.farm.claim_finish(frame_id, ClaimRequest(agent="player"), kit.now)
         if claim.state == "finish":
-            kit.farm.done_finish(frame_id, claim.token, kit.now)
+            kit.farm.done_finish(frame_id, FinishReport(token=claim.token), kit.now)
         return {"frame": frame_id}
 
     @app.task(name="blendnet.encode_job")

@@ -22,6 +22,7 @@ from blendnet.messages import (
     ChunkReport,
     ClaimRequest,
     FailureReport,
+    FinishReport,
     JobView,
 )
 from blendnet.models import Action, Stage, State
@@ -110,9 +111,10 @@ def test_agent_takes_a_frame_from_claim_to_result(
     assert finish.merged is not None
     assert agent.heartbeat_finish(frame.id, token=finish.token).action is Action.CONTINUE
     agent.add_result(frame.id, token=finish.token, kind="image", path="0007.png", file=segment)
-    agent.done_finish(frame.id, token=finish.token)
+    agent.done_finish(frame.id, FinishReport(token=finish.token, warnings=["not denoised"]))
 
     assert owner.job(job.id).state is State.COMPLETED
+    assert owner.frames(job.id)[0].warnings == ["not denoised"]
     results = {result.path: result for result in owner.results(job.id)}
     assert results["0007.png"].frame == 7
     owner.download(results["0007.png"].sha256, tmp_path / "out" / "0007.png")

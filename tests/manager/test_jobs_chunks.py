@@ -213,6 +213,56 @@ def test_chunk_that_fails_again_and_again_fails_its_frame_and_no_other(kit: Kit)
     assert ended.message.startswith("1 of 2 frames failed; frame 1: samples 0-50 failed 3 times")
 
 
+def test_chunk_that_the_scene_does_not_allow_fails_its_frame_at_once_and_no_other(kit: Kit) -> None:
+    for name in ("agent1", "agent2"):
+        kit.farm.report(name, AgentReport(pid=1), kit.now)
+    job = kit.submit([1, 2], samples=100, chunk_samples=50)
+    kit.fail(kit.chunk_ids(job)[0], kind="scene")
+    first, second = kit.farm.frames(job.id)
+    assert (first.state, first.message) == (State.FAILED, "scene: it broke")
+    assert second.state is State.CREATED
+    assert kit.claim(kit.chunk_ids(job)[1]).state == "canceled"
+
+
+@pytest.mark.parametrize("kind", ["device", "missing"])
+def test_chunk_fails_at_once_when_every_agent_lacks_what_it_takes(any_kit: Kit, kind: str) -> None:
+    kit = any_kit
+    job = kit.submit()
+    for name in ("agent1", "agent2"):
+        kit.farm.report(name, AgentReport(pid=1), kit.now)
+    [chunk] = kit.chunk_ids(job)
+    kit.fail(chunk, "agent1", kind)
+    assert kit.claim(chunk, "agent1").state == "later"
+    assert kit.farm.frames(job.id)[0].state is State.ACTIVE
+    kit.fail(chunk, "agent2", kind)
+    frame = kit.farm.frames(job.id)[0]
+    assert (frame.state, frame.message) == (State.FAILED, f"{kind}: it broke")
+    kit.farm.retry(job.id, kit.now)
+    kit.render(chunk, "agent1")
+
+
+def test_chunk_is_rendered_by_the_agent_that_has_the_device_however_often_another_is_asked(kit: Kit) -> None:
+    job = kit.submit()
+    for name in ("agent1", "agent2"):
+        kit.farm.report(name, AgentReport(pid=1), kit.now)
+    [chunk] = kit.chunk_ids(job)
+    kit.fail(chunk, "agent1", "device")
+    assert [kit.claim(chunk, "agent1").state for _ in range(10)] == ["later"] * 10
+    kit.render(chunk, "agent2")
+    assert kit.farm.frames(job.id)[0].stage is Stage.MERGE
+
+
+def test_chunk_fails_when_the_last_agent_that_could_render_it_is_gone(kit: Kit) -> None:
+    job = kit.submit()
+    for name in ("agent1", "agent2"):
+        kit.farm.report(name, AgentReport(pid=1), kit.now)
+    [chunk] = kit.chunk_ids(job)
+    kit.fail(chunk, "agent1", "device")
+    kit.farm.agent_lost("agent2", kit.now)
+    assert kit.claim(chunk, "agent1").state == "canceled"
+    assert kit.farm.frames(job.id)[0].message == "no agent can render it, last: device: it broke"
+
+
 def test_interruptions_are_never_counted_as_failures(kit: Kit, chunk: str) -> None:
     for _ in range(10):
         kit.fail(chunk, kind="interrupted")

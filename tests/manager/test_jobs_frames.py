@@ -6,7 +6,7 @@ import pytest
 
 from blendnet.errors import LeaseLost, UserError
 from blendnet.manager.merges import covers, frame_file_name
-from blendnet.messages import ClaimRequest, FailureReport
+from blendnet.messages import ClaimRequest, FailureReport, FinishReport
 from blendnet.models import SampleRange, Stage, State
 from tests.manager.farms import Kit
 
@@ -108,7 +108,7 @@ def test_finished_frame_says_done_however_often_it_is_asked(kit: Kit) -> None:
     kit.merge(frame_id)
     _, token = claim_finish(kit, frame_id)
     for _ in range(2):
-        kit.farm.done_finish(frame_id, token, kit.now)
+        kit.farm.done_finish(frame_id, FinishReport(token=token), kit.now)
     assert claim_finish(kit, frame_id)[0] == "done"
     assert kit.farm.job(frame_id.split(".")[0]).frames_completed == 1
 
@@ -145,6 +145,37 @@ def test_finish_that_fails_too_often_fails_its_frame(kit: Kit) -> None:
     assert "gave up after 3 attempts, last: finish: crash: it broke" in kit.farm.job(job.id).message
 
 
+def test_finish_that_the_scene_does_not_allow_fails_its_frame_at_once(kit: Kit) -> None:
+    job = kit.submit()
+    frame_id = kit.render_frame(job)
+    kit.merge(frame_id)
+    _, token = claim_finish(kit, frame_id)
+    kit.farm.failed_finish(frame_id, failure(token, "scene"), kit.now)
+    [frame] = kit.farm.frames(job.id)
+    assert (frame.state, frame.message) == (State.FAILED, "finish: scene: it broke")
+
+
+def test_warnings_of_merging_and_finishing_stay_with_their_frame(any_kit: Kit) -> None:
+    kit = any_kit
+    job = kit.submit([1, 2])
+    for position, found in enumerate((["not denoised", "pass Vector"], [])):
+        frame_id = kit.render_frame(job, position)
+        work = kit.farm.claim_merge(frame_id, kit.now)
+        assert work is not None
+        kit.farm.done_merge(frame_id, work.token, kit.blob(), kit.now, ["pass Vector"])
+        _, token = claim_finish(kit, frame_id)
+        kit.farm.failed_finish(frame_id, failure(token), kit.now)
+        _, token = claim_finish(kit, frame_id)
+        kit.farm.done_finish(frame_id, FinishReport(token=token, warnings=found), kit.now)
+    first, second = kit.farm.frames(job.id)
+    assert (first.warnings, first.message) == (["pass Vector", "not denoised"], "pass Vector; not denoised")
+    assert (second.state, second.warnings, second.message) == (State.COMPLETED, ["pass Vector"], "pass Vector")
+    assert kit.farm.job(job.id).message == ""
+    warned = [(event.frame, event.text) for event in kit.farm.events(job.id) if event.level == "warning"]
+    assert (1, "pass Vector") in warned
+    assert (1, "not denoised") in warned
+
+
 def test_finish_of_a_lost_agent_goes_to_another(kit: Kit) -> None:
     frame_id = kit.render_frame(kit.submit())
     kit.merge(frame_id)
@@ -179,7 +210,7 @@ def test_job_with_a_video_is_completed_when_that_is_encoded(any_kit: Kit) -> Non
     any_kit.farm.heartbeat_encode(job.id, claim.token, any_kit.now)
     any_kit.farm.add_encode_result(job.id, claim.token, "video", "0001-0002.mp4", any_kit.blob(), any_kit.now)
     for _ in range(2):
-        any_kit.farm.done_encode(job.id, claim.token, any_kit.now)
+        any_kit.farm.done_encode(job.id, FinishReport(token=claim.token), any_kit.now)
     assert any_kit.farm.job(job.id).state is State.COMPLETED
     assert any_kit.farm.results(job.id)[0].path == "0001-0002.mp4"
     assert claim_encode(any_kit, job.id)[0] == "done"
@@ -195,8 +226,17 @@ def test_video_that_fails_too_often_fails_its_job_until_retried(kit: Kit) -> Non
     kit.farm.retry(job.id, kit.now)
     state, token = claim_encode(kit, job.id)
     assert state == "encode"
-    kit.farm.done_encode(job.id, token, kit.now)
+    kit.farm.done_encode(job.id, FinishReport(token=token), kit.now)
     assert kit.farm.job(job.id).state is State.COMPLETED
+
+
+def test_warnings_of_a_video_stay_with_its_job(kit: Kit) -> None:
+    job = kit.farm.submit(kit.submission(scene={"movie": True}), kit.now)
+    kit.complete(job)
+    _, token = claim_encode(kit, job.id)
+    kit.farm.done_encode(job.id, FinishReport(token=token, warnings=["no sound"]), kit.now)
+    assert kit.farm.job(job.id).message == "no sound"
+    assert [event.text for event in kit.farm.events(job.id) if event.level == "warning"] == ["no sound"]
 
 
 def test_video_of_a_lost_agent_goes_to_another(kit: Kit) -> None:
@@ -207,7 +247,7 @@ def test_video_of_a_lost_agent_goes_to_another(kit: Kit) -> None:
     assert kit.farm.lapse(kit.later(LEASE_S)) == 1
     assert claim_encode(kit, job.id, "agent2")[0] == "encode"
     with pytest.raises(LeaseLost):
-        kit.farm.done_encode(job.id, old, kit.now)
+        kit.farm.done_encode(job.id, FinishReport(token=old), kit.now)
 
 
 def test_frame_is_in_the_stage_that_its_files_are_in(kit: Kit) -> None:

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
@@ -41,6 +43,23 @@ def test_migrations_make_the_tables_that_the_code_expects(ledger: Ledger, ledger
 
 def test_newest_migration_is_the_one_the_code_looks_for() -> None:
     assert ScriptDirectory(str(migrate.MIGRATIONS)).get_current_head() == migrate.HEAD
+
+
+def test_ledger_of_an_older_version_is_brought_up_to_date_with_its_frames(any_kit: Kit, ledger_url: str) -> None:
+    job = any_kit.submit()
+    any_kit.farm.ledger.close()
+    engine = make_engine(ledger_url)
+    with engine.connect().execution_options(write=True) as connection, connection.begin():
+        config = Config()
+        config.set_main_option("script_location", str(migrate.MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    engine.dispose()
+    again = Ledger(ledger_url)
+    with again.read() as tx:
+        assert [frame.warnings for frame in tx.frames.page(job.id, after=-1, limit=10)] == [[]]
+        assert [chunk.refused_by for chunk in tx.chunks.of_frame(f"{job.id}.f1")] == [[]]
+    again.close()
 
 
 def test_ledger_keeps_what_it_holds_when_opened_again(ledger: Ledger, ledger_url: str) -> None:

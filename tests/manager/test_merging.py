@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from blendnet.manager import merging
+from blendnet.manager.merges import MergeWork
 from blendnet.merge import exr
 from blendnet.merge.exr import Image
+from blendnet.merge.frame import MergeReport
 from blendnet.messages import Blob, ClaimRequest, JobView
 from blendnet.models import Stage, State
 from tests.manager.farms import Kit
@@ -17,10 +19,11 @@ from tests.manager.farms import Kit
 WIDTH, HEIGHT = 6, 4
 
 
-def segment(kit: Kit, value: float, *, width: int = WIDTH) -> Blob:
+def segment(kit: Kit, value: float, *, width: int = WIDTH, vector: bool = False) -> Blob:
     """A stored EXR of one colour."""
     planes = {f"ViewLayer.Combined.{c}": np.full((HEIGHT, width), value, np.float32) for c in "RGBA"}
     planes |= {f"ViewLayer.DiffCol.{c}": np.ones((HEIGHT, width), np.float32) for c in "RGB"}
+    planes |= {f"ViewLayer.Vector.{c}": np.ones((HEIGHT, width), np.float32) for c in "XYZW" if vector}
     path = kit.folder / "segment.exr"
     exr.write(path, Image(planes, exr.header_for(width, HEIGHT)), compression="ZSTD")
     return kit.blob(path.read_bytes())
@@ -113,3 +116,20 @@ def test_merge_is_dropped_when_its_job_is_canceled_meanwhile(kit: Kit) -> None:
 
     assert not merging.merge_in(kit.farm, frame_id, clock=clock)
     assert kit.farm.results(job.id) == []
+
+
+def test_pass_that_only_comes_close_is_a_warning_of_its_frame(kit: Kit) -> None:
+    job, frame_id = rendered(kit, segment(kit, 0.0, vector=True), segment(kit, 1.0, vector=True))
+    assert merge(kit, frame_id)
+    [warning] = kit.farm.frames(job.id)[0].warnings
+    assert warning.startswith("pass Vector only comes close to the render of one machine: Cycles keeps")
+
+
+@pytest.mark.parametrize(("one_call", "segments", "warned"), [(True, 1, 0), (True, 2, 1), (False, 1, 1)])
+def test_pass_is_exact_when_a_single_call_rendered_the_frame(one_call: bool, segments: int, warned: int) -> None:
+    work = MergeWork(
+        frame_id="f", token=1, number=1, samples=8, parts=(), layers={}, drop=(), adaptive=False, one_call=one_call,
+        lease_s=10.0,
+    )  # fmt: skip
+    report = MergeReport(8, segments, 4, WIDTH, HEIGHT, 0.1, ("Vector: reason",))
+    assert len(merging.merge_warnings(work, report)) == warned

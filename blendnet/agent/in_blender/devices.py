@@ -30,7 +30,9 @@ def use(overrides, scene, wanted):
             overrides.put(scene.cycles, "device", "GPU")
             return
     raise Trouble(
-        "device", "the job wants to render on %s, but this Blender offers: %s" % (wanted, ", ".join(available()))
+        "device",
+        "the job wants to render on %s, but Blender on this machine offers only %s: choose one of these with --device, "
+        "or add an agent on a machine that has %s" % (wanted, ", ".join(available()), wanted),
     )
 
 

@@ -12,6 +12,7 @@ from blendnet.manager.ledger.rows import AgentRow
 
 GONE = ("lost", "stopped")
 _c = tables.agents.c
+_WORKING = _c.state.not_in((*GONE, "draining"))
 
 
 class Agents(Access[AgentRow]):
@@ -43,5 +44,8 @@ class Agents(Access[AgentRow]):
 
     def count(self) -> int:
         """Agents that are there to take work."""
-        found = select(func.count()).select_from(tables.agents).where(_c.state.not_in((*GONE, "draining")))
-        return self._connection.execute(found).scalar_one()
+        return self._connection.execute(select(func.count()).select_from(tables.agents).where(_WORKING)).scalar_one()
+
+    def names(self) -> set[str]:
+        """Names of the agents that are there to take work."""
+        return set(self._connection.execute(select(_c.name).where(_WORKING)).scalars())

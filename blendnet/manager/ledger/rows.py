@@ -114,6 +114,8 @@ class FrameRow(Lease):
     start_over: bool
     """A retry drops the segments: they do not merge."""
     merged: str | None
+    warnings: list[str]
+    """What merging and finishing could not do as on one machine."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class ChunkRow:
     failures: int
     failed_on: list[str]
     """Agents on which it failed."""
+    refused_by: list[str]
+    """Agents that lack the device or the Blender it takes."""
     queued_at: float | None
     """When its message was published, last seen in a queue or claimed; None: its frame is not published."""
     message: str
