@@ -18,7 +18,7 @@ from blendnet.cli.job_log import print_events
 from blendnet.cli.options import data_option, json_option, scene_options
 from blendnet.cli.place import Place, forget, recall, remember
 from blendnet.cli.progress import EXACTNESS_WORDS, JobProgress
-from blendnet.cli.report import job_report, job_seconds, print_report
+from blendnet.cli.report import job_report, job_seconds, print_report, print_warnings, warnings_of
 from blendnet.cli.submission import Choices
 from blendnet.cli.submit import Submission
 from blendnet.cli.watch import all_frames, follow
@@ -107,7 +107,7 @@ def show(job_id: str, folder: DataFolder, as_json: bool) -> None:
     if as_json:
         output.print_json({**_job_record(view), "frames": [frame.model_dump(mode="json") for frame in frames]})
     else:
-        _print_job(view, frames)
+        print_job(view, frames)
 
 
 @job.command()
@@ -171,6 +171,7 @@ def download(job_id: str, output_dir: Path | None, folder: DataFolder, as_json: 
             downloads.offer(client.results(view.id))
             fetched = downloads.finish()
         frames = all_frames(client, view.id)
+    print_warnings(frames)
     if as_json:
         seconds = job_seconds(view, time.monotonic() - started)
         output.print_json(job_report(view, frames, fetched, agents=view.agents, seconds=seconds))
@@ -248,7 +249,8 @@ def _because(view: JobView) -> str:
     return f": {view.message}" if view.message else "."
 
 
-def _print_job(view: JobView, frames: list[FrameView]) -> None:
+def print_job(view: JobView, frames: list[FrameView]) -> None:
+    """What `job show` says."""
     output.print_pairs(
         [
             ("Job", view.id),
@@ -266,6 +268,7 @@ def _print_job(view: JobView, frames: list[FrameView]) -> None:
             ("Samples", f"{view.samples_done} of {view.samples_total}"),
             ("Chunks", f"{view.chunks_completed} of {view.chunks_total}, {view.redelivered} given again"),
             ("Agents", view.agents),
+            ("Warnings", [f"- {text} ({output.plural(n, 'frame')})" for text, n in warnings_of(frames).items()]),
             ("Left", None if view.state.final else output.duration(view.remaining_s)),
             ("Cost", f"${view.cost_usd:.2f}"),
         ]

@@ -18,7 +18,7 @@ from blendnet.cli.farm_process import FarmForOneCommand
 from blendnet.cli.options import agents_option, data_option, json_option, scene_options
 from blendnet.cli.place import Place, recall, remember
 from blendnet.cli.progress import JobProgress, describe
-from blendnet.cli.report import job_report, print_report
+from blendnet.cli.report import job_report, print_report, print_warnings
 from blendnet.cli.submission import Choices
 from blendnet.cli.submit import Submission, check_not_both
 from blendnet.cli.watch import all_frames, follow
@@ -140,6 +140,7 @@ class Run:
     def report(self, as_json: bool) -> None:
         """Print what became of the job and end the command with the status that says so."""
         seconds = time.monotonic() - self._started
+        print_warnings(self._frames)
         if as_json:
             output.print_json(job_report(self._job, self._frames, self._fetched, agents=self._agents, seconds=seconds))
         else:

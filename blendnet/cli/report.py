@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,9 +34,21 @@ def job_report(
         "exactness": job.exactness.value,
         "reasons": job.reasons,
         "cost_usd": job.cost_usd,
+        "warnings": list(warnings_of(frames)),
         "frames": [_frame_report(frame, fetched) for frame in frames],
         "outputs": [str(item.path) for item in fetched if item.result.frame is None],
     }
+
+
+def warnings_of(frames: Sequence[FrameView]) -> dict[str, int]:
+    """Warning -> how many frames have it, in the order in which they first appear."""
+    return dict(Counter(text for frame in frames for text in frame.warnings))
+
+
+def print_warnings(frames: Sequence[FrameView]) -> None:
+    """Every distinct warning of finished frames once, on stderr."""
+    for text, count in warnings_of(frames).items():
+        output.say(f"Warning: {text}" + (f" ({output.plural(count, 'frame')})" if len(frames) > 1 else ""))
 
 
 def _frame_report(frame: FrameView, fetched: Sequence[Fetched]) -> dict[str, Any]:
