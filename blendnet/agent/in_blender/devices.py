@@ -32,7 +32,7 @@ def use(overrides, scene, wanted):
     raise Trouble(
         "device",
         "the job wants to render on %s, but Blender on this machine offers only %s: choose one of these with --device, "
-        "or add an agent on a machine that has %s" % (wanted, ", ".join(available()), wanted),
+        "or add an agent on a machine that offers %s" % (wanted, ", ".join(available()), wanted),
     )
 
 
