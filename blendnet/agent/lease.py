@@ -69,6 +69,8 @@ class Lease:
         """Set once: why to stop."""
         self.stop_at: int | None = None
         """The chunk now ends at this sample of the frame; None: where it always did."""
+        self.finish: str | None = None
+        """A merged frame of the same job that waits to be finished; whoever takes it up sets this to None."""
         self.dropped = threading.Event()
         """Set when the work is of no use any more: no point in sending anything."""
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -89,6 +91,7 @@ class Lease:
             self.halted(Halt.PAUSE)
         elif answer.action is Action.STOP and answer.stop_at is not None:
             self.stop_at = answer.stop_at if self.stop_at is None else min(self.stop_at, answer.stop_at)
+        self.finish = answer.finish
 
     def halted(self, reason: Halt) -> None:
         """Stop for `reason`; one that drops the work overrides one that does not."""

@@ -12,6 +12,7 @@ from blendnet.agent import pace
 from blendnet.agent.attempt import HaltedCall, Outcome, claim_work, ended_call, last_word
 from blendnet.agent.collect import Cadence, Collector, PassFile, SubPass
 from blendnet.agent.failure import failure_report, interruption_report
+from blendnet.agent.finish import finish_frame
 from blendnet.agent.lease import Halt, Lease
 from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
@@ -100,14 +101,18 @@ class ChunkAttempt:
             self._lease.take(answer)
 
     def _open(self) -> None:
-        """Have the scene open and set up."""
+        """Have the scene open for the first time."""
         started = time.monotonic()
+        self._have_open()
+        self._fresh = self._slot.warm.fresh
+        self._load_s = time.monotonic() - started if self._fresh else 0.0
+
+    def _have_open(self) -> None:
+        """Have the scene open and set up; costs nothing when it is."""
         workspace = self._slot.workspace(self._scene)
         warm = self._slot.warm
         ended_call(self._lease, lambda: warm.load(self._scene, workspace), expected_s=None)
         ended_call(self._lease, lambda: warm.prepare(self._scene, samples=self._claim.samples), expected_s=None)
-        self._fresh = warm.fresh
-        self._load_s = time.monotonic() - started if self._fresh else 0.0
 
     def _render(self) -> None:
         """Render sub-passes until nothing is left or the lease says stop; commit what was rendered in any case."""
@@ -116,12 +121,20 @@ class ChunkAttempt:
         try:
             while self._lease.halt is None and (left := pace.clipped(self._left, self._lease.stop_at)):
                 self._left = left
+                self._finish_meanwhile()
                 collector.add(self._sub_pass(self._next_count(left[0].count, collector.io_s)))
         finally:
             if self._lease.dropped.is_set():
                 collector.drop()
             else:
                 collector.finish()
+
+    def _finish_meanwhile(self) -> None:
+        """Finish a merged frame of the job that waits: its pictures should not wait until this chunk is done."""
+        frame_id, self._lease.finish = self._lease.finish, None
+        if frame_id is not None and self._rendered:
+            finish_frame(self._slot, frame_id)
+            self._have_open()
 
     def _sub_pass(self, count: int) -> SubPass:
         """Render the next `count` samples."""

@@ -59,7 +59,7 @@ class ChunkWork(FarmPart):
                 chunk = self._renew(
                     tx, chunk, now, rendered=chunk.rendered if done_samples is None else max(chunk.done, done_samples)
                 )
-            return _answer(job, chunk)
+            return _answer(tx, job, chunk, now)
 
     def commit(self, chunk_id: str, token: int, offset: int, count: int, blob: Blob, now: float) -> ChunkAnswer:
         """Make [offset, offset+count) of the frame durable; the very same segment twice is fine.
@@ -86,7 +86,7 @@ class ChunkWork(FarmPart):
                 shown = frame.preview_samples + samples - chunk.preview_samples
                 tx.frames.update(frame, preview_samples=shown)
                 tx.chunks.update(chunk, preview_path=str(path), preview_samples=samples)
-            return _answer(job, chunk)
+            return _answer(tx, job, chunk, now)
 
     def done(self, chunk_id: str, report: ChunkReport, now: float) -> None:
         """End an attempt. What is not committed goes back; measured times are kept."""
@@ -167,18 +167,18 @@ class ChunkWork(FarmPart):
         job, chunk = _attempt(tx, chunk_id, token)
         if chunk.state in (State.CANCELED, State.FAILED):
             tx.blobs.note([blob], now)
-            return _answer(job, chunk)
+            return _answer(tx, job, chunk, now)
         known = _is_known(tx, chunk, samples)
         if chunk.state is State.COMPLETED:
             if known:
-                return _answer(job, chunk)
+                return _answer(tx, job, chunk, now)
             raise Conflict(f"chunk {chunk.id} is completed: samples {samples.offset}-{samples.end} are not part of it")
         chunk = self._renew(tx, chunk, now)
         if not known:
             if not self.store.has(blob.sha256):
                 raise Retryable(f"segment {blob.sha256} of chunk {chunk.id} is not in the store: send it again")
             chunk = self._add_segment(tx, job, chunk, samples, blob, now)
-        return _answer(job, chunk)
+        return _answer(tx, job, chunk, now)
 
     def _add_segment(
         self, tx: Transaction, job: JobRow, chunk: ChunkRow, samples: SampleRange, blob: Blob, now: float
@@ -277,11 +277,15 @@ def _attempt(tx: Transaction, chunk_id: str, token: int) -> tuple[JobRow, ChunkR
     return tx.jobs.need(chunk.job_id), chunk
 
 
-def _answer(job: JobRow, chunk: ChunkRow) -> ChunkAnswer:
+def _answer(tx: Transaction, job: JobRow, chunk: ChunkRow, now: float) -> ChunkAnswer:
+    """What the agent is to do next. While all agents render, one of them finishes what is merged in between."""
     if chunk.state in (State.CANCELED, State.FAILED):
         return ChunkAnswer(action=Action.CANCEL)
-    paused = job.state is State.PAUSED and chunk.state is not State.COMPLETED
-    return ChunkAnswer(action=Action.PAUSE if paused else Action.CONTINUE)
+    if chunk.state is not State.ACTIVE:
+        return ChunkAnswer()
+    if job.state is State.PAUSED:
+        return ChunkAnswer(action=Action.PAUSE)
+    return ChunkAnswer(finish=tx.frames.finish_due(job.id, now))
 
 
 def _is_known(tx: Transaction, chunk: ChunkRow, samples: SampleRange) -> bool:

@@ -79,6 +79,8 @@ class ChunkAnswer(Message):
     action: Action = Action.CONTINUE
     stop_at: int | None = None
     """With action 'stop': absolute sample at which the chunk now ends."""
+    finish: str | None = None
+    """A merged frame of the same job that nobody finishes yet: do it before the next render call."""
 
 
 class ChunkReport(Message):

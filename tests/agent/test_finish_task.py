@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,6 +16,7 @@ from blendnet.agent.finish import encode_job, finish_frame
 from blendnet.agent.render import render_chunk
 from blendnet.agent.slot import Slot
 from blendnet.errors import LeaseLost
+from blendnet.merge import exr
 from blendnet.messages import (
     Blob,
     ChunkAnswer,
@@ -115,6 +117,29 @@ def test_finish_and_render_take_turns_in_one_blender(slot: Slot, manager: Record
         assert finish_frame(slot, "f") is Outcome.DONE
         assert _rendered(slot, manager, still).read_bytes() == first.read_bytes()
     assert slot.warm.pid == pid
+
+
+def test_frame_is_finished_between_render_calls_when_the_manager_asks(
+    slot: Slot, manager: RecordingManager, still: SceneFiles
+) -> None:
+    manager.claims["f"] = _finish_claim(manager, still, _rendered(slot, manager, still))
+    manager.segments.clear()
+    manager.calls.clear()
+    manager.on_call = lambda name: ChunkAnswer(finish="f") if name == "preview" else GO_ON
+    samples = 64
+    manager.claims["c"] = ChunkClaim(
+        state="render", token=1, frame=2, samples=samples, left=[(0, samples)], sub_pass_s=1e-6, scene=still
+    )
+    assert render_chunk(slot, "c") is Outcome.DONE
+    assert manager.finished == ["f"]
+    assert [path for _, path, _ in manager.results] == ["shot_0001.png"]
+    assert sum(count for _, count, _ in manager.segments) == samples
+    pieces = manager.segments[0][2]
+    manager.claims["c"] = manager.claims["c"].model_copy(update={"one_call": True})
+    assert render_chunk(slot, "c") is Outcome.DONE
+    whole, merged = exr.read(manager.segments[-1][2]).channels, exr.read(pieces).channels
+    for name, plane in whole.items():
+        np.testing.assert_allclose(merged[name], plane, atol=2e-5, rtol=5e-6, err_msg=name)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,24 @@ def test_merge_begins_only_when_all_samples_are_there(any_kit: Kit) -> None:
     assert (work.samples, work.layers, work.drop, work.adaptive) == (100, {"ViewLayer": 100}, (), False)
 
 
+def test_agent_that_renders_hears_of_a_merged_frame_that_nobody_finishes(any_kit: Kit) -> None:
+    job = any_kit.submit([1, 2])
+    merged = any_kit.render_frame(job)
+    any_kit.merge(merged)
+    other = any_kit.submit([1])
+    claims = [(any_kit.chunk_ids(job, 1)[0], 0), (any_kit.chunk_ids(other)[0], 0)]
+    claims = [(chunk, any_kit.claim(chunk, f"agent{n}").token) for n, (chunk, _) in enumerate(claims)]
+
+    def hears() -> list[str | None]:
+        return [any_kit.farm.heartbeat(chunk, token, any_kit.now).finish for chunk, token in claims]
+
+    assert hears() == [None, None], "its message has a moment to reach an idle agent"
+    any_kit.later(any_kit.farm.settings.chord_grace_s)
+    assert hears() == [merged, None]
+    claim_finish(any_kit, merged, "agent0")
+    assert hears() == [None, None]
+
+
 def test_merge_is_for_one_worker_at_a_time(kit: Kit) -> None:
     frame_id = kit.render_frame(kit.submit())
     work = kit.farm.claim_merge(frame_id, kit.now)

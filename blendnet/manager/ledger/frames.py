@@ -61,6 +61,12 @@ class Frames(Access[FrameRow]):
         )
         return self._all(found.order_by(_c.due_at))
 
+    def finish_due(self, job_id: str, now: float) -> str | None:
+        """Id of a frame of a job that is merged and that nobody finishes although it is time; the oldest."""
+        found = select(_c.id).where(_c.state == State.ACTIVE, _c.stage == Stage.FINISH, _c.job_id == job_id)
+        waiting = found.where(_c.lease_until.is_(None), _c.due_at <= now)
+        return self._connection.execute(waiting.order_by(_c.due_at).limit(1)).scalar()
+
     def lapsed(self, now: float) -> list[FrameRow]:
         """Frames whose merge or finish lost its lease."""
         stages = _c.stage.in_((Stage.MERGE, Stage.FINISH))
