@@ -231,9 +231,7 @@ def test_prepare_refuses_a_scene_that_cannot_be_rendered(
 def test_prepare_refuses_a_device_that_is_not_there(warm: WarmBlender, reference: Reference) -> None:
     if len(warm.call("hello", timeout_s=TIMEOUT_S)["devices"]) > 1:
         pytest.skip("this machine has a GPU")
-    with pytest.raises(
-        BlenderError, match="wants to render on GPU, but Blender .* offers only CPU"
-    ) as caught:
+    with pytest.raises(BlenderError, match=r"wants to render on GPU.* offers only CPU") as caught:
         ready(warm, reference.scene, device="GPU")
     assert caught.value.kind == "device"
 
