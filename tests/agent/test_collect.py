@@ -67,6 +67,14 @@ def collector(manager: Manager, folder: Path, *, preview_s: float, segment_s: fl
     return Collector(manager, folder=folder, cadence=cadence, attributes={})
 
 
+def await_taken(folder: Path) -> None:
+    """Wait until the collector has added everything: it removes the files then."""
+    deadline = time.monotonic() + DEADLINE_S
+    while list(folder.glob("pass-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def rendered(folder: Path, offset: int, count: int, *, value: float = 1.0, more: bool = True) -> SubPass:
     """Samples of an even grey, as Blender leaves them."""
     planes = {f"ViewLayer.Combined.{name}": np.full(SIZE, value, np.float32) for name in "RGBA"}
@@ -105,6 +113,7 @@ def test_segment_is_not_waited_for_when_the_line_is_slow(manager: Manager, tmp_p
     collected = collector(manager, tmp_path, preview_s=0.0, segment_s=0.0)
     for offset in (0, 4, 8):
         collected.add(rendered(tmp_path, offset, 4))
+    await_taken(tmp_path)
     manager.held.set()
     collected.finish()
     assert manager.segments() == [(0, 4), (4, 8)]
