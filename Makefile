@@ -86,3 +86,7 @@ clean: ## Remove what tests and builds leave
 
 distclean: clean ## Also remove the Python environment
 	@rm -rf $(VENV)
+
+.PHONY: matrix
+matrix: system-test $(VENV)/.ready-test blender ## Prove the farm on Blender 4.2 and 5.0 too; installs both, 2 GB of disk
+	@$(BIN)/python -m pytest -m matrix

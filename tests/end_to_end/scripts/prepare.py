@@ -22,6 +22,11 @@ cycles.use_adaptive_sampling = change.get("adaptive", False)
 cycles.use_denoising = False
 if hasattr(cycles, "use_guiding"):
     cycles.use_guiding = change.get("guiding", False)
+if "pattern" in change:
+    try:
+        cycles.sampling_pattern = change["pattern"]
+    except TypeError as error:
+        print("kept pattern %s: %s" % (cycles.sampling_pattern, error))
 for layer in scene.view_layers:
     for name in change.get("passes", ()):
         if hasattr(layer, name):
@@ -32,11 +37,19 @@ if change.get("no_camera"):
     scene.camera = None
 if change.get("dim"):
     scene.world.use_nodes = False
+if change.get("fog"):
+    tree = scene.world.node_tree
+    world = next(node for node in tree.nodes if node.type == "OUTPUT_WORLD")
+    tree.links.new(tree.nodes.new("ShaderNodeVolumeScatter").outputs[0], world.inputs["Volume"])
 settings = render.image_settings
+if hasattr(settings, "media_type"):
+    settings.media_type = "MULTI_LAYER_IMAGE" if "MULTILAYER" in change.get("format", "") else "IMAGE"
 settings.file_format = change.get("format", "PNG")
 if settings.file_format == "PNG":
     settings.color_depth = "16"
     settings.color_mode = "RGB"
+elif "EXR" in settings.file_format:
+    settings.color_depth = "32"
 render.filepath = change.get("output", "//out/frame_####")
 render.use_compositing = True
 bpy.ops.wm.save_as_mainfile(filepath=target, check_existing=False, relative_remap=True)
