@@ -43,9 +43,9 @@ def scenes_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def bpy_build() -> blenders.Build:
-    """The bpy 4.5 wheel that `make test` installs."""
+    """The bpy 4.5 wheel that `make test` installs; another build if BLENDNET_TEST_BLENDER names one."""
     try:
-        return blenders.find("4.5", get_settings().blenders_dir)
+        return blenders.find(os.environ.get("BLENDNET_TEST_BLENDER") or "4.5", get_settings().blenders_dir)
     except BlenderMissing as error:
         unavailable(str(error))
         raise

@@ -35,7 +35,8 @@ ABSOLUTE, RELATIVE = 2e-5, 5e-6
 KNOWN_RESIDUES = {
     # 3.4 writes light of volumes into DiffInd of pixels whose diffuse colour is 0 in a chunk: it is lost there.
     "3.4": {"DiffInd"},
-    "4.5": set(),
+    # Cycles' own guides for sampling volumes.
+    "5.0": {"Volume Majorant", "Volume Scatter", "Volume Transmit"},
 }
 
 
@@ -57,7 +58,7 @@ class Renders:
 
     @property
     def residues(self) -> set[str]:
-        return KNOWN_RESIDUES[self.build.version[:3]]
+        return KNOWN_RESIDUES.get(self.build.version[:3], set())
 
 
 def run(build: Build, script: str, argument: str) -> str:
