@@ -7,7 +7,7 @@ RENDERS ?= renders
 
 # What a bpy wheel needs on a bare machine, and what only the tests need.
 RUN_PACKAGES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libxext6 libgl1
-TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql
+TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types unit bench lock format clean distclean system-run system-test python-ok
