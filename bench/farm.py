@@ -119,6 +119,7 @@ def farm() -> Iterator[Bench]:
     """A farm with one agent in a temporary folder, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="blendnet-bench-") as name:
         folder = Path(name)
+        os.environ["TMPDIR"] = name  # Blender leaves folders behind when a script ends it.
         data = folder / "data"
         run(BLENDNET, "up", "--agents", "1", "--data", data)
         try:
