@@ -81,7 +81,8 @@ def minimum_chunk(description: SceneDescription) -> int:
 
 
 def _no_sample_offset(scene: SceneDescription, samples: int) -> str:
-    if scene.sample_method != "seed":
+    # Before 3.0 only adaptive sampling keeps Blender from rendering a range: that reason has a rule of its own.
+    if scene.sample_method != "seed" or (scene.adaptive and scene.blender.startswith("2.")):
         return ""
     return (
         f"Blender {scene.blender} cannot render a range of samples, so each chunk gets a seed of its own: "

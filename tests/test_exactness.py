@@ -30,7 +30,7 @@ def described(**changes) -> SceneDescription:
 OLD = {"blender": "3.4.1", "sample_method": "offset"}
 
 INEXACT = {
-    "seeds": ({"sample_method": "seed", "blender": "2.93.18"}, "render with Blender 4.4 or later"),
+    "seeds": ({"sample_method": "seed", "blender": "3.0.1"}, "render with Blender 4.4 or later"),
     "blue noise in 4.2": ({"sample_method": "offset", "pattern": "BLUE_NOISE", "blender": "4.2.9"}, "Tabulated Sobol"),
     "automatic pattern in 4.2": ({"sample_method": "offset", "blender": "4.2.9"}, "Tabulated Sobol"),
     "no pattern before 4.4": (OLD | {"pattern": ""}, "Tabulated Sobol"),
@@ -46,11 +46,18 @@ EXACT = {
     "4.4 and later": {},
     "4.4 and later, blue noise, any samples": {"pattern": "BLUE_NOISE", "samples": 4096},
     "4.4 and later, auto scrambling": {"auto_scrambling": True},
+    "2.93, any pattern and samples": {"sample_method": "chunks", "samples": 600, "blender": "2.93.18"},
     "3.4 Sobol, any samples": OLD | {"pattern": "SOBOL", "samples": 600},
     "3.4 multi-jitter, short": OLD | {"pattern": "PROGRESSIVE_MULTI_JITTER", "samples": 256},
     "4.2 table, short": {"sample_method": "offset", "pattern": "TABULATED_SOBOL", "samples": 256, "blender": "4.2.9"},
     "own samples of a layer": {"layers": [LayerSamples(name="A", samples=7), LayerSamples(name="B", samples=128)]},
 }
+
+
+def test_adaptive_sampling_is_the_only_obstacle_before_3_0() -> None:
+    scene = described(sample_method="seed", adaptive=True, blender="2.93.18")
+    (reason,) = assess(scene, strategy=Strategy.SPLIT, samples=128).reasons
+    assert "Noise Threshold" in reason
 
 
 @pytest.mark.parametrize("changes", EXACT.values(), ids=EXACT)

@@ -48,7 +48,7 @@ class SceneDescription(Message):
     """Samples of a frame: the largest of `layers`."""
     layers: list[LayerSamples]
     sample_method: str
-    """'subset' (4.4+), 'offset' (3.1-4.3) or 'seed' (3.0 and older): how a range of samples is selected."""
+    """How a range of samples is selected: 'subset' (4.4+), 'offset' (3.1-4.3), 'chunks' (to 2.93), 'seed' (3.0)."""
     pattern: str = ""
     """Cycles' sampling_pattern identifier, '' when the version has none."""
     adaptive: bool = False
