@@ -170,12 +170,15 @@ class ChunkAttempt:
             self._running = int(event["done"])
 
     def _next_count(self, left: int, io_s: float) -> int:
+        claim, sample_s = self._claim, self._sample_s()
         return pace.sub_pass_samples(
             left,
-            sample_s=self._sample_s(),
-            sub_pass_s=pace.stretched_sub_pass_s(self._claim.sub_pass_s, io_s=io_s),
-            one_call=self._claim.one_call,
-            adaptive=self._claim.adaptive,
+            sample_s=sample_s,
+            sub_pass_s=pace.stretched_sub_pass_s(claim.sub_pass_s, io_s=io_s),
+            one_call=claim.one_call,
+            least=pace.least_samples(
+                claim.samples, adaptive=claim.adaptive, sample_s=sample_s, sub_pass_s=claim.sub_pass_s
+            ),
         )
 
     def _sample_s(self) -> float | None:

@@ -13,27 +13,45 @@ from blendnet.models import SampleRange
 
 
 @pytest.mark.parametrize(
-    ("left", "sample_s", "one_call", "adaptive", "expected"),
+    ("left", "sample_s", "one_call", "least", "expected"),
     [
-        pytest.param(100, None, False, False, 1, id="nothing measured: a probe"),
-        pytest.param(1, None, False, False, 1, id="one sample is left"),
-        pytest.param(100, None, False, True, 16, id="an adaptive probe needs 16 samples"),
-        pytest.param(20, None, False, True, 20, id="an adaptive rest below 16 is taken along"),
-        pytest.param(100, None, True, False, 100, id="one call"),
-        pytest.param(100, 10.0, True, True, 100, id="one call, however long"),
-        pytest.param(100, 0.01, False, False, 100, id="shorter than a sub-pass"),
-        pytest.param(100, 0.07, False, False, 100, id="7 s are one sub-pass, not 5 s and 2 s"),
-        pytest.param(100, 0.1, False, False, 50, id="two even halves"),
-        pytest.param(101, 0.1, False, False, 51, id="the first of two nearly even halves"),
-        pytest.param(100, 20.0, False, False, 1, id="a sample takes longer than a sub-pass"),
-        pytest.param(100, 20.0, False, True, 16, id="adaptive at least 16"),
+        pytest.param(100, None, False, 1, 1, id="nothing measured: a probe"),
+        pytest.param(1, None, False, 1, 1, id="one sample is left"),
+        pytest.param(100, None, False, 16, 16, id="a probe of the fewest samples"),
+        pytest.param(20, None, False, 16, 20, id="a rest with too few samples is taken along"),
+        pytest.param(100, None, True, 1, 100, id="one call"),
+        pytest.param(100, 10.0, True, 16, 100, id="one call, however long"),
+        pytest.param(100, 0.01, False, 1, 100, id="shorter than a sub-pass"),
+        pytest.param(100, 0.07, False, 1, 100, id="7 s are one sub-pass, not 5 s and 2 s"),
+        pytest.param(100, 0.1, False, 1, 50, id="two even halves"),
+        pytest.param(101, 0.1, False, 1, 51, id="the first of two nearly even halves"),
+        pytest.param(100, 20.0, False, 1, 1, id="a sample takes longer than a sub-pass"),
+        pytest.param(100, 20.0, False, 16, 16, id="never fewer than the fewest"),
     ],
 )
 def test_sub_pass_samples_aims_at_even_parts(
-    left: int, sample_s: float | None, one_call: bool, adaptive: bool, expected: int
+    left: int, sample_s: float | None, one_call: bool, least: int, expected: int
 ) -> None:
-    count = pace.sub_pass_samples(left, sample_s=sample_s, sub_pass_s=5.0, one_call=one_call, adaptive=adaptive)
+    count = pace.sub_pass_samples(left, sample_s=sample_s, sub_pass_s=5.0, one_call=one_call, least=least)
     assert count == expected
+
+
+@pytest.mark.parametrize(
+    ("total", "adaptive", "sample_s", "expected"),
+    [
+        pytest.param(512, False, 0.1, 1, id="without adaptive sampling any number is right"),
+        pytest.param(512, True, 0.1, 64, id="few parts of a frame"),
+        pytest.param(64, True, 0.1, 16, id="never fewer than adaptive sampling needs"),
+        pytest.param(512, True, None, 16, id="nothing measured: a probe"),
+        pytest.param(4096, True, 0.5, 40, id="not longer than four sub-passes"),
+        pytest.param(4096, True, 50.0, 16, id="slow samples"),
+        pytest.param(512, True, 0.0, 64, id="samples that take no time"),
+    ],
+)
+def test_least_samples_keeps_what_adaptive_sampling_saves(
+    total: int, adaptive: bool, sample_s: float | None, expected: int
+) -> None:
+    assert pace.least_samples(total, adaptive=adaptive, sample_s=sample_s, sub_pass_s=5.0) == expected
 
 
 @given(
@@ -41,15 +59,14 @@ def test_sub_pass_samples_aims_at_even_parts(
     sample_s=st.none() | st.floats(1e-6, 1e4),
     sub_pass_s=st.floats(0.1, 100),
     one_call=st.booleans(),
-    adaptive=st.booleans(),
+    least=st.integers(1, 1000),
 )
-def test_sub_pass_samples_always_goes_on_and_leaves_no_adaptive_rest(
-    left: int, sample_s: float | None, sub_pass_s: float, one_call: bool, adaptive: bool
+def test_sub_pass_samples_always_goes_on_and_leaves_no_small_rest(
+    left: int, sample_s: float | None, sub_pass_s: float, one_call: bool, least: int
 ) -> None:
-    count = pace.sub_pass_samples(left, sample_s=sample_s, sub_pass_s=sub_pass_s, one_call=one_call, adaptive=adaptive)
+    count = pace.sub_pass_samples(left, sample_s=sample_s, sub_pass_s=sub_pass_s, one_call=one_call, least=least)
     assert 1 <= count <= left
-    if adaptive:
-        assert count == left or (count >= 16 and left - count >= 16)
+    assert count == left or (count >= least and left - count >= least)
 
 
 @pytest.mark.parametrize(
