@@ -14,7 +14,9 @@ from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
 
 pytestmark = pytest.mark.end_to_end
-SAMPLES = 900
+SAMPLES = 1600
+CHUNK_SAMPLES = SAMPLES // 2
+"""Each of the two agents works on one chunk for many seconds: whoever is hit has samples to lose."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def quick_segments(tmp_path: Path) -> Iterator[Path]:
 
 def submitted(data: Path, scene: Path) -> str:
     """Submit the scene; wait until samples of it are committed; the job's id."""
-    job = farms.blendnet("job", "submit", scene, "--strategy", "split", "--data", data, "--json").json["job"]
+    job = farms.blendnet("job", "submit", scene, "--chunk-samples", CHUNK_SAMPLES, "--data", data, "--json").json["job"]
     farms.wait_until(lambda: _frame(data, job)["segments"] >= 2, "samples are committed", 60)
     return job
 
