@@ -11,8 +11,13 @@ from blendnet.client import ManagerClient
 from blendnet.errors import ManagerUnreachable
 from blendnet.messages import FrameView, JobView, ResultView
 
-QUICK_POLL_S, SLOW_POLL_S = 0.2, 0.5
-QUICK_FOR_S = 20.0
+QUICK_POLL_S, SLOW_POLL_S = 0.2, 1.0
+"""Time between two looks at a job: every look costs the Manager's machine, which may be rendering, a few
+milliseconds."""
+NEAR_END_S = 3.0
+"""With less to do than this, the next look comes soon."""
+LATE_SHARE = 0.03
+"""While nobody knows when a job ends, its end is seen late by this share of its time at most."""
 SHARE_OF_TIME = 0.1
 """Polling may take this share of the time: lists of long jobs are asked for less often."""
 FRAMES_SHOWN_MAX = 300
@@ -70,6 +75,16 @@ def follow(
         time.sleep(watcher.pause_s())
 
 
+def pause_s(watched_s: float, remaining_s: float | None) -> float:
+    """Seconds until the next look at a job that is watched for `watched_s` seconds and takes `remaining_s` more.
+
+    PURE. `remaining_s` None: nobody knows.
+    """
+    if remaining_s is None:
+        return min(max(QUICK_POLL_S, LATE_SHARE * watched_s), SLOW_POLL_S)
+    return QUICK_POLL_S if remaining_s < NEAR_END_S else SLOW_POLL_S
+
+
 class _Watcher:
     def __init__(self, client: ManagerClient, job_id: str, downloads: Downloads | None) -> None:
         self._client = client
@@ -79,6 +94,7 @@ class _Watcher:
         self._completed = 0
         self._results_s = 0.0
         self._results_at = 0.0
+        self._remaining_s: float | None = None
 
     def look(self) -> Snapshot | None:
         """The job now; None when the Manager does not answer just now."""
@@ -93,6 +109,7 @@ class _Watcher:
                 raise
             return None
         self._answered = time.monotonic()
+        self._remaining_s = job.remaining_s
         if self._downloads:
             self._downloads.check()
         return Snapshot(job, frames)
@@ -107,8 +124,8 @@ class _Watcher:
             self._downloads.offer(results)
 
     def pause_s(self) -> float:
-        """Seconds until the next look: short at first, so that a quick job is not held up."""
-        return QUICK_POLL_S if time.monotonic() - self._started < QUICK_FOR_S else SLOW_POLL_S
+        """Seconds until the next look."""
+        return pause_s(time.monotonic() - self._started, self._remaining_s)
 
     def _results_are_due(self) -> bool:
         return time.monotonic() - self._results_at >= self._results_s / SHARE_OF_TIME
