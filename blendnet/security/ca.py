@@ -20,8 +20,8 @@ from blendnet.security.private_files import write_private
 CA_LIFETIME = datetime.timedelta(days=3650)
 SERVER_LIFETIME = datetime.timedelta(days=365)
 RENEW_BEFORE = datetime.timedelta(days=30)
-CLOCK_SKEW = datetime.timedelta(hours=1)
-"""Certificates are valid from this long ago: clocks of agents may be a little late."""
+CLOCK_SKEW = datetime.timedelta(days=1)
+"""Certificates are valid from so long before they are made: an agent whose clock is late trusts its Manager too."""
 
 HOME_ADDRESSES = ("localhost", "127.0.0.1", "::1")
 

@@ -104,3 +104,11 @@ def test_server_certificate_cannot_sign_others(tmp_path: Path) -> None:
     certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
     assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert not certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+
+
+def test_certificates_are_valid_on_an_agent_whose_clock_is_hours_late(tmp_path: Path) -> None:
+    files = ensure_server_certificate(tmp_path, [], now=NOW)
+    for path in (files.ca, files.certificate):
+        assert x509.load_pem_x509_certificate(path.read_bytes()).not_valid_before_utc <= NOW - datetime.timedelta(
+            hours=2
+        )
