@@ -109,6 +109,8 @@ class JobView(Message):
     chunks_completed: int = 0
     redelivered: int = 0
     """Chunk attempts after the first, caused by lost agents or messages."""
+    interrupted: int = 0
+    """Attempts at anything that were given back or whose agent fell silent: they are no failures."""
     agents: int = 0
     """Agents working on it now."""
     remaining_s: float | None = None
@@ -122,7 +124,7 @@ class AgentView(Message):
 
     name: str
     state: str
-    """'starting', 'idle', 'busy', 'draining', 'lost' or 'stopped'."""
+    """'starting', 'idle', 'busy', 'draining', 'lost', 'stopped' or 'aside'."""
     host: str = ""
     pid: int | None = None
     blender_pid: int | None = None
@@ -131,6 +133,10 @@ class AgentView(Message):
     chunk: str | None = None
     seen_at: float | None = None
     message: str = ""
+    aside: str = ""
+    """Why it gets no work while there are other agents; '' when it does."""
+    aside_until: float | None = None
+    """When it is tried again, on the Manager's clock."""
 
 
 class EventView(Message):

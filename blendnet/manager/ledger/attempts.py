@@ -42,10 +42,13 @@ class Attempts:
             found = found.where(tables.frames.c.number == frame)
         return self._views(found.order_by(_c.id).limit(limit))
 
-    def last(self, count: int, *, reasons: Sequence[str], **where: Any) -> list[AttemptView]:
-        """The last `count` attempts that ended for one of `reasons`, oldest first; `where`: column -> value."""
+    def last(self, count: int, *, leave_out: Sequence[str], **where: Any) -> list[AttemptView]:
+        """The last `count` attempts, oldest first, without those that ended for a reason of `leave_out`.
+
+        `where`: column -> value.
+        """
         wanted = [_c[column] == value for column, value in where.items()]
-        found = _VIEW.where(*wanted, _c.reason.in_(reasons)).order_by(_c.id.desc()).limit(count)
+        found = _VIEW.where(*wanted, _c.reason.not_in(leave_out)).order_by(_c.id.desc()).limit(count)
         return self._views(found)[::-1]
 
     def _views(self, statement: Any) -> list[AttemptView]:
