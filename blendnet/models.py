@@ -80,6 +80,19 @@ class Stage(str, enum.Enum):
     """Everything is stored."""
 
 
+class Work(str, enum.Enum):
+    """What an attempt is made at."""
+
+    CHUNK = "chunk"
+    """Rendering samples of a frame."""
+    MERGE = "merge"
+    """Putting a frame together."""
+    FINISH = "finish"
+    """Compositing a merged frame and writing its files."""
+    ENCODE = "encode"
+    """Making a video of finished frames."""
+
+
 class Exactness(str, enum.Enum):
     """How the merged frame relates to the render of one machine."""
 

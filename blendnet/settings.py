@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     max_attempts: int = 3
     """Failed attempts (not interruptions) after which a chunk, merge or finish is given up."""
     max_events_per_job: int = 20_000
+    attempts_kept_per_job: int = 2_000
+    """Attempts that ended without success of which a job keeps the newest."""
+    aside_after_failures: int = 3
+    """An agent on which so many attempts in a row fail, while others do better, is set aside."""
+    aside_s: float = 900.0
+    """How long an agent that is set aside gets no work."""
 
     # Leases and cadence
     lease_s: float = 10.0

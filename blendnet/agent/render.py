@@ -28,6 +28,8 @@ def render_chunk(slot: Slot, chunk_id: str, *, task: str = "") -> Outcome:
     if slot.shutdown.is_set():
         return Outcome.INTERRUPTED
     claim = claim_work(slot, lambda request: slot.client.claim(chunk_id, request), task=task)
+    if claim is not None and claim.wait_s:
+        slot.shutdown.wait(claim.wait_s)  # While this message is held no other comes, and the others go elsewhere.
     if claim is None or claim.state != "render":
         return Outcome.DONE if claim is not None and claim.state == "done" else Outcome.DROPPED
     return ChunkAttempt(slot, chunk_id, claim).run()

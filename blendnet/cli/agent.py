@@ -13,7 +13,7 @@ from blendnet.manager.folder import DataFolder
 
 @click.group(no_args_is_help=True)
 def agent() -> None:
-    """List, add and remove the agents of the farm; read their logs.
+    """List, add and remove the agents of the farm; read their logs; trust them again after failures.
 
     \b
     Examples:
@@ -64,6 +64,23 @@ def remove(names: tuple[str, ...], folder: DataFolder, as_json: bool) -> None:
         output.print_json({"removed": list(names)})
     else:
         output.say(f"Removed {', '.join(names)}.")
+
+
+@agent.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME ...")
+@data_option
+@json_option
+def trust(names: tuple[str, ...], folder: DataFolder, as_json: bool) -> None:
+    """Give work again to agents that were set aside because attempts failed on them one after the other.
+
+    They are tried again by themselves after a while; this is for when you have mended what was wrong.
+    """
+    with manager(folder) as client:
+        agents = [client.trust_agent(name) for name in names]
+    if as_json:
+        output.print_json([agent.model_dump(mode="json") for agent in agents])
+    else:
+        output.say(f"{', '.join(names)} may work again.")
 
 
 @agent.command()

@@ -19,7 +19,7 @@ from blendnet.messages import AgentView, FarmView, JobView
 
 DEFAULT_AGENTS = 1
 AGENTS_TIMEOUT_S = 30.0
-ALIVE = ("idle", "busy", "draining")
+ALIVE = ("idle", "busy", "draining", "aside")
 
 
 @click.command()

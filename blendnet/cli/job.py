@@ -14,6 +14,7 @@ from blendnet.cli.app import EXIT_FAILED
 from blendnet.cli.connect import find_job, manager
 from blendnet.cli.downloads import Downloads
 from blendnet.cli.farm import print_jobs
+from blendnet.cli.job_attempts import all_attempts, print_attempts, reasons_text
 from blendnet.cli.job_log import print_events
 from blendnet.cli.options import data_option, json_option, scene_options
 from blendnet.cli.place import Place, forget, recall, remember
@@ -104,10 +105,11 @@ def show(job_id: str, folder: DataFolder, as_json: bool) -> None:
     with manager(folder) as client:
         view = find_job(client, job_id)
         frames = all_frames(client, view.id)
+        reasons = reasons_text(all_attempts(client, view.id))
     if as_json:
         output.print_json({**_job_record(view), "frames": [frame.model_dump(mode="json") for frame in frames]})
     else:
-        print_job(view, frames)
+        print_job(view, frames, reasons=reasons)
 
 
 @job.command()
@@ -141,6 +143,30 @@ def logs(job_id: str, go_on: bool, folder: DataFolder, as_json: bool) -> None:
     """
     with manager(folder) as client:
         print_events(client, find_job(client, job_id).id, go_on=go_on, as_json=as_json)
+
+
+@job.command()
+@job_argument
+@click.option("--frame", type=int, help="Only those at the frame with this number.")
+@click.option("--log", "with_log", is_flag=True, help="With the end of what Blender said, and its crash report.")
+@data_option
+@json_option
+def attempts(job_id: str, frame: int | None, with_log: bool, folder: DataFolder, as_json: bool) -> None:
+    """List the attempts at a job that ended without success, and why.
+
+    \b
+    Examples:
+      blendnet job attempts 7f3a
+      blendnet job attempts 7f3a --frame 12 --log
+
+    Attempts that were interrupted or lost are nobody's fault and never counted.
+    """
+    with manager(folder) as client:
+        found = all_attempts(client, find_job(client, job_id).id, frame=frame)
+    if as_json:
+        output.print_json([attempt.model_dump(mode="json") for attempt in found])
+    else:
+        print_attempts(found, with_log=with_log)
 
 
 @job.command()
@@ -249,8 +275,8 @@ def _because(view: JobView) -> str:
     return f": {view.message}" if view.message else "."
 
 
-def print_job(view: JobView, frames: list[FrameView]) -> None:
-    """What `job show` says."""
+def print_job(view: JobView, frames: list[FrameView], *, reasons: str = "") -> None:
+    """What `job show` says. `reasons`: why attempts ended without success."""
     output.print_pairs(
         [
             ("Job", view.id),
@@ -267,6 +293,11 @@ def print_job(view: JobView, frames: list[FrameView]) -> None:
             ("Frames", f"{view.frames_completed} of {view.frames_total} completed, {view.frames_failed} failed"),
             ("Samples", f"{view.samples_done} of {view.samples_total}"),
             ("Chunks", f"{view.chunks_completed} of {view.chunks_total}, {view.redelivered} given again"),
+            ("Interrupted", output.plural(view.interrupted, "attempt") if view.interrupted else None),
+            (
+                "In vain",
+                f"attempts that ended with {reasons}: see `blendnet job attempts {view.id}`" if reasons else None,
+            ),
             ("Agents", view.agents),
             ("Warnings", [f"- {text} ({output.plural(n, 'frame')})" for text, n in warnings_of(frames).items()]),
             ("Left", None if view.state.final else output.duration(view.remaining_s)),

@@ -28,6 +28,7 @@ def job_report(
         "seconds": round(seconds, 3),
         "agents": agents,
         "redelivered": job.redelivered,
+        "interrupted": job.interrupted,
         "blender": job.blender,
         "strategy": job.strategy.value,
         "strategy_reason": job.strategy_reason,

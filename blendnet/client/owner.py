@@ -10,6 +10,7 @@ from blendnet.client.connection import Connection, Http
 from blendnet.client.transfers import LocalFile, Progress, download_blob, upload_missing
 from blendnet.messages import (
     AgentView,
+    AttemptView,
     ChunkView,
     EventView,
     FarmView,
@@ -80,6 +81,12 @@ class ManagerClient:
         """Lines of the job's log with an id above `after`."""
         return self._http.get(list[EventView], f"{_job(job_id)}/events", after=after, limit=limit)
 
+    def attempts(
+        self, job_id: str, *, frame: int | None = None, after: int = 0, limit: int = 1000
+    ) -> list[AttemptView]:
+        """Attempts with an id above `after` that ended without success, of one frame by number or of all."""
+        return self._http.get(list[AttemptView], f"{_job(job_id)}/attempts", frame=frame, after=after, limit=limit)
+
     def pause(self, job_id: str) -> JobView:
         return self._http.post(JobView, f"{_job(job_id)}/pause")
 
@@ -116,6 +123,10 @@ class ManagerClient:
 
     def remove_agent(self, name: str) -> None:
         self._http.delete(f"/v1/agents/{quote(name, safe='')}")
+
+    def trust_agent(self, name: str) -> AgentView:
+        """Give work to an agent that was set aside."""
+        return self._http.post(AgentView, f"/v1/agents/{quote(name, safe='')}/trust")
 
     def agent_log(self, name: str) -> str:
         """Last lines of an agent's log."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from blendnet.manager.chunks import release
 from blendnet.manager.ledger import AgentRow, Transaction
 from blendnet.manager.part import FarmPart
+from blendnet.manager.trust import readmit
 from blendnet.messages import AgentReport, AgentView
 
 STOPPED = "stopped"
 LOST = "lost"
+ASIDE = "aside"
 SILENCE_LEASES = 3
 """An agent that reports nothing for so many lease times counts as lost."""
 
@@ -19,7 +21,9 @@ class AgentBook(FarmPart):
     def report(self, name: str, report: AgentReport, now: float) -> None:
         """Write down what an agent says of itself; one that says it stopped gives back all it holds."""
         with self.ledger.write() as tx:
-            tx.agents.put(name, **report.model_dump(), seen_at=now, message="")
+            known = tx.agents.put(name, **report.model_dump(), seen_at=now, message="")
+            if known is not None and known.aside and (known.state == STOPPED or now >= (known.aside_until or 0)):
+                readmit(tx, known, forgiven=known.state == STOPPED)
             if report.state == STOPPED:
                 self._release_all(tx, name, "agent stopped", now)
         self.changes.note()
@@ -30,6 +34,13 @@ class AgentBook(FarmPart):
             work = {frame.agent: frame.id for frame in tx.frames.leased()}
             work |= {chunk.agent: chunk.id for chunk in tx.chunks.active()}
             return [_view(agent, work.get(agent.name)) for agent in tx.agents.all()]
+
+    def trust(self, name: str) -> AgentView:
+        """Give work to an agent that was set aside, as if nothing had failed on it. Raises NotFound."""
+        with self.ledger.write() as tx:
+            agent = readmit(tx, tx.agents.need(name), forgiven=True)
+        self.changes.note()
+        return _view(agent, None)
 
     def agent_lost(self, name: str, now: float) -> int:
         """The agent is known to be gone: take every lease of it away at once. Returns how many."""
@@ -73,9 +84,10 @@ class AgentBook(FarmPart):
 
 def _view(agent: AgentRow, work: str | None) -> AgentView:
     there = agent.state not in (STOPPED, LOST)
+    state = "busy" if work and agent.state == "idle" else agent.state
     return AgentView(
         name=agent.name,
-        state="busy" if work and agent.state == "idle" else agent.state,
+        state=ASIDE if agent.aside and there and not work else state,
         host=agent.host,
         pid=agent.pid if there else None,
         blender_pid=agent.blender_pid if there else None,
@@ -83,5 +95,7 @@ def _view(agent: AgentRow, work: str | None) -> AgentView:
         devices=agent.devices,
         chunk=work,
         seen_at=agent.seen_at,
-        message=agent.message,
+        message=agent.message or agent.aside,
+        aside=agent.aside,
+        aside_until=agent.aside_until,
     )

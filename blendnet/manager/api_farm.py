@@ -73,6 +73,12 @@ def remove_agent(parts: PartsHere, name: Id) -> Done:
     return Done()
 
 
+@router.post("/agents/{name}/trust")
+def trust_agent(parts: PartsHere, name: Id) -> AgentView:
+    """Give work to an agent that was set aside after failures."""
+    return parts.farm.trust(name)
+
+
 @router.get("/agents/{name}/log")
 def agent_log(parts: PartsHere, name: Id) -> AgentLog:
     """Last lines of an agent's log."""

@@ -12,7 +12,7 @@ from blendnet.manager.api_errors import describe
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Done, FrameNumber, Id, PageLength, Parts, PartsHere, Position
 from blendnet.manager.previews import frame_picture
-from blendnet.messages import ChunkView, EventView, FrameView, JobSubmission, JobView, Message, ResultView
+from blendnet.messages import AttemptView, ChunkView, EventView, FrameView, JobSubmission, JobView, Message, ResultView
 from blendnet.models import Role
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(require(Role.OWNER))])
@@ -81,6 +81,18 @@ def results(parts: PartsHere, job_id: Id) -> list[ResultView]:
 def events(parts: PartsHere, job_id: Id, after: Position = 0, limit: PageLength = 1000) -> list[EventView]:
     """A page of the job's log, behind the line with id `after`."""
     return parts.farm.events(job_id, after, limit)
+
+
+@router.get("/{job_id}/attempts")
+def attempts(
+    parts: PartsHere,
+    job_id: Id,
+    frame: Annotated[int | None, Query(ge=-(1 << 31), lt=1 << 31)] = None,
+    after: Position = 0,
+    limit: PageLength = 1000,
+) -> list[AttemptView]:
+    """A page of the attempts that ended without success, of the whole job or of one frame, behind id `after`."""
+    return parts.farm.attempts(job_id, frame=frame, after=after, limit=limit)
 
 
 @router.get(

@@ -6,20 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserError
+from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, AttemptBook, attempt_at, reasons_of
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
 from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
-from blendnet.manager.part import FarmPart
+from blendnet.manager.trust import BLAMELESS, may_try, passed_over, praise
 from blendnet.messages import Blob, ChunkAnswer, ChunkClaim, ChunkReport, ClaimRequest, FailureReport
 from blendnet.models import Action, SampleRange, Stage, State
 
-INTERRUPTED = "interrupted"
-"""Kind of failure that is nobody's fault and never counted."""
 SCENE = "scene"
 """Kind of failure that every other attempt would meet as well."""
 REFUSALS = ("device", "missing")
 """Kinds of failure that say something about the agent alone: it lacks the device or the Blender."""
-LOG_TAIL = 4000
-"""Characters of an agent's log that an event keeps."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class PreviewFile:
     samples: int
 
 
-class ChunkWork(FarmPart):
+class ChunkWork(AttemptBook):
     """The part of the Farm that agents render for."""
 
     def claim(self, chunk_id: str, request: ClaimRequest, now: float) -> ChunkClaim:
@@ -49,6 +46,12 @@ class ChunkWork(FarmPart):
                 return ChunkClaim(state="later")
             if request.agent in chunk.refused_by:
                 return self._turn_away(tx, job, chunk, now)
+            if passed_over(tx, request.agent):
+                _leave(tx, chunk)
+                return ChunkClaim(state="later", wait_s=self.settings.lost_message_s)
+            if not self._may_render(tx, chunk, request.agent):
+                _leave(tx, chunk)
+                return ChunkClaim(state="later")
             return self._lease(tx, job, chunk, request.agent, now)
 
     def heartbeat(self, chunk_id: str, token: int, now: float, done_samples: int | None = None) -> ChunkAnswer:
@@ -96,6 +99,7 @@ class ChunkWork(FarmPart):
             if chunk.state is State.COMPLETED:
                 what = f"samples {chunk.offset}-{chunk.offset + chunk.count} rendered in {report.render_s:.1f} s"
                 self._log_chunk(tx, chunk, what, now=now, agent=chunk.agent)
+                praise(tx, chunk.agent)
             elif not chunk.state.final:
                 _put_back(tx, chunk)
         self.changes.note()
@@ -111,6 +115,7 @@ class ChunkWork(FarmPart):
     def _lease(self, tx: Transaction, job: JobRow, chunk: ChunkRow, agent: str, now: float) -> ChunkClaim:
         again = chunk.lost or chunk.state is State.ACTIVE
         if again:
+            job = self._note_lost(tx, job, chunk, now)
             job = tx.jobs.update(job, redelivered=job.redelivered + 1)
         start_job(tx, job, now)
         start_frame(tx, tx.frames.need(chunk.frame_id), now)
@@ -154,6 +159,13 @@ class ChunkWork(FarmPart):
             return ChunkClaim(state="canceled")
         _put_back(tx, chunk, message=chunk.message)
         return ChunkClaim(state="later")
+
+    def _may_render(self, tx: Transaction, chunk: ChunkRow, agent: str) -> bool:
+        """False when an agent should leave a chunk on which it failed to another."""
+        if agent not in chunk.failed_on:
+            return True
+        others = tx.agents.trusted() - set(chunk.refused_by)
+        return may_try(chunk.failed_on, agent, others=others, max_attempts=self.settings.max_attempts)
 
     def _renew(self, tx: Transaction, chunk: ChunkRow, now: float, **values: int) -> ChunkRow:
         """Renew a lease, or take up again one that was taken away while nobody else began."""
@@ -212,8 +224,9 @@ class ChunkWork(FarmPart):
         level = "info" if report.kind == INTERRUPTED else "error"
         log = f"\n{report.log[-LOG_TAIL:]}" if report.log else ""
         self._log_chunk(tx, chunk, text + log, now=now, agent=chunk.agent, level=level)
+        self._note_failed(tx, job, attempt_at(chunk), report, now)
         if report.kind == INTERRUPTED:
-            _put_back(tx, chunk, lost=True, message=text)
+            _put_back(tx, chunk, lost=job.state is not State.PAUSED, message=text)
             return
         if report.kind in REFUSALS:
             chunk = _put_back(tx, chunk, refused_by=[*chunk.refused_by, chunk.agent or ""], message=text)
@@ -225,8 +238,9 @@ class ChunkWork(FarmPart):
         if report.kind == SCENE:
             self._give_up(tx, job, chunk, text, now)
         elif given_up(failures, failed_on, agents=tx.agents.count(), max_attempts=self.settings.max_attempts):
+            tried = tx.attempts.last(failures, leave_out=BLAMELESS, chunk_id=chunk.id)
             samples = f"samples {chunk.offset}-{chunk.offset + chunk.count}"
-            self._give_up(tx, job, chunk, f"{samples} failed {failures} times, last: {text}", now)
+            self._give_up(tx, job, chunk, f"{samples} failed {failures} times: {reasons_of(tried)}", now)
 
     def _give_up(self, tx: Transaction, job: JobRow, chunk: ChunkRow, message: str, now: float) -> None:
         """Nothing more is tried: the chunk fails, and its frame with it."""
@@ -260,6 +274,12 @@ def release(tx: Transaction, chunk: ChunkRow, message: str) -> ChunkRow:
 def _put_back(tx: Transaction, chunk: ChunkRow, **values: object) -> ChunkRow:
     """The chunk waits for its next attempt; the last one is over for good."""
     return tx.chunks.update(chunk, state=State.CREATED, lease_until=None, agent=None, rendered=chunk.done, **values)
+
+
+def _leave(tx: Transaction, chunk: ChunkRow) -> None:
+    """The chunk waits for another agent than the one that got its message."""
+    lost = chunk.lost or chunk.state is State.ACTIVE
+    tx.chunks.update(chunk, state=State.CREATED, lease_until=None, lost=lost)
 
 
 def _idle(chunk: ChunkRow) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from blendnet.errors import BlendNetError, LeaseLost, UserError
-from blendnet.manager.chunks import INTERRUPTED, LOG_TAIL, SCENE
+from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, LOST, AttemptBook, attempt_at, reasons_of
+from blendnet.manager.chunks import SCENE
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
-from blendnet.manager.lifecycle import complete_frame, end_job, fail_frame
+from blendnet.manager.lifecycle import complete_frame, end_job, fail_frame, given_up
 from blendnet.manager.merges import held_frame
-from blendnet.manager.part import FarmPart
+from blendnet.manager.trust import may_try, passed_over, praise
 from blendnet.messages import (
+    AttemptView,
     Blob,
     ChunkAnswer,
     ClaimRequest,
@@ -18,10 +20,13 @@ from blendnet.messages import (
     FinishReport,
     check_tree_path,
 )
-from blendnet.models import Stage, State
+from blendnet.models import Stage, State, Work
+
+UNCOUNTED = (INTERRUPTED, LOST)
+"""How an attempt may end without counting against the frame or the video."""
 
 
-class FinishWork(FarmPart):
+class FinishWork(AttemptBook):
     """The part of the Farm that agents finish frames for."""
 
     def claim_finish(self, frame_id: str, request: ClaimRequest, now: float) -> FinishClaim:
@@ -36,6 +41,9 @@ class FinishWork(FarmPart):
             taken = frame.leased(now) and frame.agent != request.agent
             if frame.stage is not Stage.FINISH or job.state is State.PAUSED or taken:
                 return FinishClaim(state="later")
+            if not self._may_finish(tx, request.agent, _tried_finishes(tx, frame)):
+                return FinishClaim(state="later")
+            self._note_lost(tx, job, frame, now)
             until = now + self.settings.lease_s
             frame = tx.frames.update(frame, token=frame.token + 1, agent=request.agent, lease_until=until)
             return self._finish_work(tx, job, frame)
@@ -72,6 +80,7 @@ class FinishWork(FarmPart):
             self._log_warnings(tx, report.warnings, now=now, job=job.id, frame=frame.number, agent=frame.agent)
             warnings = list(dict.fromkeys([*frame.warnings, *report.warnings]))
             self._log(tx, "completed", now=now, job=job.id, frame=frame.number, agent=frame.agent)
+            praise(tx, frame.agent)
             complete_frame(tx, job, tx.frames.update(frame, warnings=warnings), now)
         self.changes.note()
 
@@ -86,13 +95,29 @@ class FinishWork(FarmPart):
             counted = report.kind != INTERRUPTED
             text = f"finish: {report.kind}: {report.message}"
             self._log_failure(tx, job, report, text, now=now, frame=frame.number, agent=frame.agent)
+            self._note_failed(tx, job, attempt_at(frame), report, now)
             failures = frame.failures + counted
             due_at = now + failures * self.settings.reconcile_interval_s
             frame = tx.frames.update(
                 frame, failures=failures, due_at=due_at, lease_until=None, agent=None, message=text
             )
-            if report.kind == SCENE or failures >= self.settings.max_attempts:
-                fail_frame(tx, job, frame, _last_words(report, failures, text), now)
+            tried = _tried_finishes(tx, frame)
+            if report.kind == SCENE:
+                fail_frame(tx, job, frame, text, now)
+            elif counted and self._given_up(tx, tried):
+                fail_frame(tx, job, frame, _gave_up("finish", tried), now)
+
+    def _may_finish(self, tx: Transaction, agent: str, tried: list[AttemptView]) -> bool:
+        """False when an agent should leave work to another."""
+        if passed_over(tx, agent):
+            return False
+        failed_on = [attempt.agent or "" for attempt in tried]
+        return may_try(failed_on, agent, others=tx.agents.trusted(), max_attempts=self.settings.max_attempts)
+
+    def _given_up(self, tx: Transaction, tried: list[AttemptView]) -> bool:
+        failed_on = [attempt.agent or "" for attempt in tried]
+        limit = self.settings.max_attempts
+        return given_up(len(tried), failed_on, agents=tx.agents.count(), max_attempts=limit)
 
     def _finish_work(self, tx: Transaction, job: JobRow, frame: FrameRow) -> FinishClaim:
         assert frame.merged is not None
@@ -143,6 +168,9 @@ class EncodeWork(FinishWork):
             taken = job.leased(now) and job.agent != request.agent
             if not job.encode or job.state is State.PAUSED or taken:
                 return EncodeClaim(state="later")
+            if not self._may_finish(tx, request.agent, _tried_videos(tx, job)):
+                return EncodeClaim(state="later")
+            job = self._note_lost(tx, job, job, now)
             until = now + self.settings.lease_s
             job = tx.jobs.update(job, token=job.token + 1, agent=request.agent, lease_until=until)
             return EncodeClaim(
@@ -181,6 +209,7 @@ class EncodeWork(FinishWork):
                 return
             job = held_job(tx, job_id, report.token)
             self._log_warnings(tx, report.warnings, now=now, job=job.id, agent=job.agent)
+            praise(tx, job.agent)
             job = end_job(tx, job, State.COMPLETED, "; ".join(report.warnings), now)
             self._log(tx, "video encoded", now=now, job=job.id, agent=job.agent)
 
@@ -190,11 +219,16 @@ class EncodeWork(FinishWork):
             job = held_job(tx, job_id, report.token)
             text = f"encode: {report.kind}: {report.message}"
             self._log_failure(tx, job, report, text, now=now, agent=job.agent)
-            failures = job.failures + (report.kind != INTERRUPTED)
+            self._note_failed(tx, job, attempt_at(job), report, now)
+            counted = report.kind != INTERRUPTED
+            failures = job.failures + counted
             due_at = now + failures * self.settings.reconcile_interval_s
             job = tx.jobs.update(job, failures=failures, due_at=due_at, lease_until=None, agent=None)
-            if report.kind == SCENE or failures >= self.settings.max_attempts:
-                end_job(tx, job, State.FAILED, _last_words(report, failures, text), now)
+            tried = _tried_videos(tx, job)
+            if report.kind == SCENE:
+                end_job(tx, job, State.FAILED, text, now)
+            elif counted and self._given_up(tx, tried):
+                end_job(tx, job, State.FAILED, _gave_up("encode", tried), now)
 
 
 def held_job(tx: Transaction, job_id: str, token: int) -> JobRow:
@@ -207,9 +241,23 @@ def held_job(tx: Transaction, job_id: str, token: int) -> JobRow:
     return job
 
 
-def _last_words(report: FailureReport, failures: int, text: str) -> str:
+def _tried_finishes(tx: Transaction, frame: FrameRow) -> list[AttemptView]:
+    """The counted attempts at finishing a frame."""
+    if not frame.failures:
+        return []
+    return tx.attempts.last(frame.failures, leave_out=UNCOUNTED, frame_id=frame.id, work=Work.FINISH)
+
+
+def _tried_videos(tx: Transaction, job: JobRow) -> list[AttemptView]:
+    """The counted attempts at encoding a job's video."""
+    if not job.failures:
+        return []
+    return tx.attempts.last(job.failures, leave_out=UNCOUNTED, job_id=job.id, work=Work.ENCODE)
+
+
+def _gave_up(what: str, tried: list[AttemptView]) -> str:
     """Why nothing more is tried."""
-    return text if report.kind == SCENE else f"gave up after {failures} attempts, last: {text}"
+    return f"{what}: gave up after {len(tried)} attempts: {reasons_of(tried)}"
 
 
 def _check_path(path: str) -> None:

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blendnet.errors import LeaseLost
+from blendnet.manager.attempts import AttemptBook, attempt_at
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.ledger.frames import OPEN
 from blendnet.manager.lifecycle import fail_frame
-from blendnet.manager.part import FarmPart
-from blendnet.messages import Blob
+from blendnet.messages import Blob, FailureReport
 from blendnet.models import SampleRange, Stage, State
 
 CONTROL = "control"
 """Name under which the Manager's own worker holds leases."""
+
+MESSAGE_LIMIT = 4000
+"""Characters of a merge's error that an attempt keeps."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class MergeWork:
     lease_s: float
 
 
-class MergeWorkPart(FarmPart):
+class MergeWorkPart(AttemptBook):
     """The part of the Farm that the control worker merges for."""
 
     def claim_merge(self, frame_id: str, now: float) -> MergeWork | None:
@@ -62,9 +65,10 @@ class MergeWorkPart(FarmPart):
                 return None
             if frame.leased(now):
                 return None
+            job = self._note_lost(tx, tx.jobs.need(frame.job_id), frame, now)
             until = now + self.settings.lease_s
             frame = tx.frames.update(frame, token=frame.token + 1, lease_until=until, agent=CONTROL)
-            return self._merge_work(tx, tx.jobs.need(frame.job_id), frame)
+            return self._merge_work(tx, job, frame)
 
     def heartbeat_merge(self, frame_id: str, token: int, now: float) -> None:
         """Renew the lease. Raises LeaseLost, also when the frame was canceled."""
@@ -102,6 +106,10 @@ class MergeWorkPart(FarmPart):
             failures = frame.failures + 1
             text = f"merge: {message}"
             self._log(tx, text, now=now, job=job.id, level="error", frame=frame.number)
+            said = FailureReport(
+                token=token, kind="output" if bad_segments else "crash", message=message[:MESSAGE_LIMIT]
+            )
+            self._note_failed(tx, job, attempt_at(frame), said, now)
             # Each failure waits a little longer for its next try.
             due_at = now + failures * self.settings.reconcile_interval_s
             values = {"failures": failures, "due_at": due_at, "start_over": bad_segments, "message": text}

@@ -95,6 +95,7 @@ class Views(FarmPart):
             chunks_total=job.chunks_total,
             chunks_completed=job.chunks_completed,
             redelivered=job.redelivered,
+            interrupted=job.interrupted,
             agents=len({chunk.agent for chunk in active}),
             remaining_s=None if job.state.final else self._remaining_s(tx, job, done),
             movie=job.movie,

@@ -24,6 +24,7 @@ from blendnet.messages.scenes import (
 )
 from blendnet.messages.views import (
     AgentView,
+    AttemptView,
     ChunkView,
     EventView,
     FarmView,
@@ -58,6 +59,7 @@ __all__ = [
     "SHA256_PATTERN",
     "AgentReport",
     "AgentView",
+    "AttemptView",
     "Blob",
     "ChunkAnswer",
     "ChunkClaim",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blendnet.messages.base import Message, Sha256, TreePath
-from blendnet.models import Exactness, Stage, State, Strategy
+from blendnet.models import Exactness, Stage, State, Strategy, Work
 
 
 class ResultView(Message):
@@ -29,6 +29,33 @@ class ChunkView(Message):
     attempts: int = 0
     agent: str | None = None
     message: str = ""
+
+
+class AttemptView(Message):
+    """An attempt that ended without success."""
+
+    id: int
+    ended_at: float
+    """Seconds since the epoch, Manager's clock."""
+    work: Work
+    frame: int | None = None
+    """Number of the frame; None: the work is that of the whole job."""
+    chunk_id: str | None = None
+    offset: int | None = None
+    """First sample of the chunk; None: no chunk's work."""
+    count: int | None = None
+    token: int
+    """Which attempt at that piece of work, from 1."""
+    agent: str | None = None
+    reason: str
+    """'interrupted' (given back), 'lost' (the agent fell silent), or a kind of failure: see FailureReport."""
+    message: str = ""
+    log: str = ""
+    """The end of what Blender said, with its crash report."""
+    peak_memory_bytes: int | None = None
+    """Most memory that Blender held; None when nobody measured it."""
+    progress: str = ""
+    """How far it had come."""
 
 
 class FrameView(Message):
@@ -82,6 +109,8 @@ class JobView(Message):
     chunks_completed: int = 0
     redelivered: int = 0
     """Chunk attempts after the first, caused by lost agents or messages."""
+    interrupted: int = 0
+    """Attempts at anything that were given back or whose agent fell silent: they are no failures."""
     agents: int = 0
     """Agents working on it now."""
     remaining_s: float | None = None
@@ -95,7 +124,7 @@ class AgentView(Message):
 
     name: str
     state: str
-    """'starting', 'idle', 'busy', 'draining', 'lost' or 'stopped'."""
+    """'starting', 'idle', 'busy', 'draining', 'lost', 'stopped' or 'aside'."""
     host: str = ""
     pid: int | None = None
     blender_pid: int | None = None
@@ -104,6 +133,10 @@ class AgentView(Message):
     chunk: str | None = None
     seen_at: float | None = None
     message: str = ""
+    aside: str = ""
+    """Why it gets no work while there are other agents; '' when it does."""
+    aside_until: float | None = None
+    """When it is tried again, on the Manager's clock."""
 
 
 class EventView(Message):

@@ -52,7 +52,9 @@ class ChunkClaim(Message):
     """The answer to a chunk claim. Only with state 'render' is there anything to do."""
 
     state: str
-    """'render', 'done', 'later' (job paused or leased by somebody else) or 'canceled'."""
+    """'render', 'done', 'later' (job paused, leased by somebody else or for another agent) or 'canceled'."""
+    wait_s: float = 0.0
+    """With state 'later': the agent gets nothing else either and takes no message for so long."""
     token: int = 0
     frame: int = 0
     samples: int = 0
@@ -111,6 +113,10 @@ class FailureReport(Message):
     """
     message: Text = Field(max_length=4000)
     log: Text = Field(default="", max_length=20_000)
+    peak_memory_bytes: int | None = Field(default=None, ge=0, lt=1 << 60)
+    """Most memory that Blender held; None when nobody measured it."""
+    progress: Text = Field(default="", max_length=300)
+    """How far the attempt had come."""
 
 
 class FinishReport(Message):

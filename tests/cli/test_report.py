@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from blendnet.cli.job import print_job
+from blendnet.cli.job_attempts import print_attempts, reasons_text
 from blendnet.cli.report import job_report, print_warnings
-from blendnet.models import State
+from blendnet.messages import AttemptView
+from blendnet.models import State, Work
 from tests.cli.test_progress import frame, job
 
 NOISY = "this Blender has no denoiser: the picture was not denoised"
@@ -41,3 +43,55 @@ def test_job_shows_its_warnings_and_which_frames_have_them(capsys: pytest.Captur
     shown = capsys.readouterr().out
     assert f"- {NOISY} (2 frames)" in shown
     assert f"{STRIPS}; {NOISY}" in shown
+
+
+def attempt(number: int, reason: str, **values: object) -> AttemptView:
+    fields = {"work": Work.CHUNK, "frame": 7, "chunk_id": "c", "offset": 50, "count": 50, "agent": "agent-1", **values}
+    return AttemptView(id=number, ended_at=0.0, token=number, reason=reason, **fields)  # type: ignore[arg-type]
+
+
+CRASHED = attempt(1, "crash", message="SIGSEGV", log="words\n--- Blender's crash report ---\nframes")
+STARVED = attempt(2, "memory", peak_memory_bytes=5_000_000_000, progress="12 of 50 samples")
+VIDEO = attempt(3, "crash", work=Work.ENCODE, frame=None, chunk_id=None, offset=None, count=None)
+
+
+def test_attempts_are_a_table_with_their_evidence(capsys: pytest.CaptureFixture[str]) -> None:
+    print_attempts([CRASHED, STARVED, VIDEO], with_log=False)
+    header, first, second, third = capsys.readouterr().out.splitlines()
+    assert header.split() == ["FRAME", "WORK", "SAMPLES", "ATTEMPT", "AGENT", "REASON", "MEMORY", "PROGRESS"]
+    assert first.split() == ["7", "chunk", "50-100", "1", "agent-1", "crash", "SIGSEGV"]
+    assert second.split() == [
+        "7",
+        "chunk",
+        "50-100",
+        "2",
+        "agent-1",
+        "memory",
+        "5.0",
+        "GB",
+        "12",
+        "of",
+        "50",
+        "samples",
+    ]
+    assert third.split() == ["encode", "3", "agent-1", "crash"]
+
+
+def test_attempts_show_what_blender_said_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    print_attempts([CRASHED, STARVED], with_log=True)
+    assert capsys.readouterr().out.endswith(
+        "\n--- frame 7, chunk 50-100, attempt 1: crash\nwords\n--- Blender's crash report ---\nframes\n"
+    )
+
+
+def test_attempts_say_so_when_there_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+    print_attempts([], with_log=False)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "No attempt has ended without success.\n")
+
+
+def test_job_shows_why_attempts_ended_in_vain_and_how_many_were_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
+    print_job(job(interrupted=1), FRAMES, reasons=reasons_text([STARVED, CRASHED, VIDEO]))
+    shown = capsys.readouterr().out
+    assert "attempts that ended with 2 crash, 1 memory: see `blendnet job attempts j1`" in shown
+    assert "1 attempt" in shown

@@ -12,7 +12,7 @@ import pytest
 
 from blendnet.client import LocalFile, ManagerClient, blob_of
 from blendnet.errors import Conflict, MissingFiles, NotFound, SceneError, UserError
-from blendnet.messages import MAX_FRAMES, FileEntry, JobSettings, JobSubmission, JobView
+from blendnet.messages import MAX_FRAMES, ClaimRequest, FailureReport, FileEntry, JobSettings, JobSubmission, JobView
 from blendnet.models import State
 from tests.manager.farms import describe
 from tests.manager.served import Served, serve
@@ -218,3 +218,20 @@ def test_agents_are_added_shown_and_removed(client: ManagerClient) -> None:
         client.remove_agent(names[0])
     with pytest.raises(UserError):
         client.add_agents(0)
+
+
+def test_attempts_that_ended_without_success_are_listed_page_by_page(
+    served: Served, client: ManagerClient, tmp_path: Path
+) -> None:
+    job = submit(client, tmp_path, frames=[7])
+    chunk = client.chunks(job.id, frame=7)[0].id
+    with served.agent() as agent:
+        for kind in ("crash", "interrupted"):
+            token = agent.claim(chunk, ClaimRequest(agent="agent-1")).token
+            agent.failed(chunk, FailureReport(token=token, kind=kind, message="it broke", peak_memory_bytes=1 << 33))
+    first, second = client.attempts(job.id)
+    assert (first.frame, first.reason, first.peak_memory_bytes) == (7, "crash", 1 << 33)
+    assert second.reason == "interrupted"
+    assert client.attempts(job.id, frame=7, after=first.id) == [second]
+    assert client.attempts(job.id, frame=8) == []
+    assert client.job(job.id).interrupted == 1

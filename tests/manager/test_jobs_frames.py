@@ -160,7 +160,7 @@ def test_finish_that_fails_too_often_fails_its_frame(kit: Kit) -> None:
         _, token = claim_finish(kit, frame_id)
         kit.farm.failed_finish(frame_id, failure(token, kind), kit.now)
     assert claim_finish(kit, frame_id)[0] == "canceled"
-    assert "gave up after 3 attempts, last: finish: crash: it broke" in kit.farm.job(job.id).message
+    assert "finish: gave up after 3 attempts: crash on agent1: it broke" in kit.farm.job(job.id).message
 
 
 def test_finish_that_the_scene_does_not_allow_fails_its_frame_at_once(kit: Kit) -> None:

@@ -15,10 +15,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from blendnet.errors import NotFound, TransitionError
-from blendnet.manager.ledger import Ledger, migrate, tables
+from blendnet.manager.ledger import Ledger, Transaction, migrate, tables
+from blendnet.manager.ledger.attempts import PRUNE_EVERY
 from blendnet.manager.ledger.engine import make_engine
 from blendnet.messages import Blob
-from blendnet.models import CHUNK_TRANSITIONS, FRAME_TRANSITIONS, JOB_TRANSITIONS, State
+from blendnet.models import CHUNK_TRANSITIONS, FRAME_TRANSITIONS, JOB_TRANSITIONS, State, Work
 from tests.manager.farms import Kit
 
 
@@ -59,6 +60,8 @@ def test_ledger_of_an_older_version_is_brought_up_to_date_with_its_frames(any_ki
     with again.read() as tx:
         assert [frame.warnings for frame in tx.frames.page(job.id, after=-1, limit=10)] == [[]]
         assert [chunk.refused_by for chunk in tx.chunks.of_frame(f"{job.id}.f1")] == [[]]
+        assert tx.jobs.need(job.id).interrupted == 0
+        assert tx.attempts.of_job(job.id, limit=10) == []
     again.close()
 
 
@@ -178,3 +181,56 @@ def test_events_keep_the_newest_lines_when_there_are_many(kit: Kit) -> None:
     texts = [event.text for event in kit.farm.events(job.id)]
     assert len(texts) < 400
     assert texts[-1] == "line 599"
+
+
+def note(tx: Transaction, job: str, frame: str | None = None, **values: Any) -> None:
+    """Note an attempt that ended."""
+    values = {"token": 1, "agent": "agent1", "ended_at": 5.0, "reason": "crash", "keep": 100, **values}
+    tx.attempts.add(job, work=Work.CHUNK if frame else Work.ENCODE, frame_id=frame, **values)
+
+
+def test_attempts_are_listed_with_what_they_were_made_at(any_kit: Kit) -> None:
+    job = any_kit.submit([3, 4])
+    frame, chunk = any_kit.frame(job, 1), any_kit.chunk_ids(job, 1)[0]
+    with any_kit.farm.ledger.write() as tx:
+        note(tx, job.id, frame, chunk_id=chunk, peak_memory_bytes=1 << 40, progress="sample 2 of 64", message="gone")
+        note(tx, job.id)
+    with any_kit.farm.ledger.read() as tx:
+        first, second = tx.attempts.of_job(job.id, limit=10)
+        assert tx.attempts.of_job(job.id, frame=4, limit=10) == [first]
+        assert tx.attempts.of_job(job.id, after=first.id, limit=10) == [second]
+    assert (first.frame, first.chunk_id, first.offset, first.count) == (4, chunk, 0, 64)
+    assert (first.peak_memory_bytes, first.progress, first.message) == (1 << 40, "sample 2 of 64", "gone")
+    assert (second.work, second.frame, second.offset) == (Work.ENCODE, None, None)
+
+
+def test_attempts_go_with_what_they_were_made_at(any_kit: Kit) -> None:
+    job, other = any_kit.submit(), any_kit.submit()
+    with any_kit.farm.ledger.write() as tx:
+        note(tx, job.id, any_kit.frame(job), chunk_id=any_kit.chunk_ids(job)[0])
+        note(tx, job.id)
+        note(tx, other.id)
+        tx.chunks.forget(any_kit.frame(job))
+        assert [attempt.work for attempt in tx.attempts.of_job(job.id, limit=10)] == [Work.ENCODE]
+        tx.jobs.delete(job.id)
+        assert tx.attempts.of_job(job.id, limit=10) == []
+        assert len(tx.attempts.of_job(other.id, limit=10)) == 1
+
+
+def test_attempts_of_a_job_are_bounded(any_kit: Kit) -> None:
+    job = any_kit.submit()
+    with any_kit.farm.ledger.write() as tx:
+        for number in range(2 * PRUNE_EVERY):
+            note(tx, job.id, token=number, keep=10)
+        kept = tx.attempts.of_job(job.id, limit=1000)
+    assert 10 <= len(kept) < 10 + PRUNE_EVERY
+    assert kept[-1].token == 2 * PRUNE_EVERY - 1
+
+
+def test_last_attempts_are_those_of_the_wanted_reasons(any_kit: Kit) -> None:
+    job = any_kit.submit()
+    with any_kit.farm.ledger.write() as tx:
+        for token, reason in enumerate(("crash", "interrupted", "memory", "lost", "crash")):
+            note(tx, job.id, token=token, reason=reason)
+        last = tx.attempts.last(2, leave_out=("interrupted", "lost"), job_id=job.id)
+    assert [(attempt.token, attempt.reason) for attempt in last] == [(2, "memory"), (4, "crash")]

@@ -13,6 +13,7 @@ from blendnet.manager.ledger.rows import AgentRow
 GONE = ("lost", "stopped")
 _c = tables.agents.c
 _WORKING = _c.state.not_in((*GONE, "draining"))
+_TRUSTED = _c.aside == ""
 
 
 class Agents(Access[AgentRow]):
@@ -22,13 +23,14 @@ class Agents(Access[AgentRow]):
     row = AgentRow
     kind = "agent"
 
-    def put(self, name: str, **values: Any) -> None:
-        """Write what an agent says of itself."""
+    def put(self, name: str, **values: Any) -> AgentRow | None:
+        """Write what an agent says of itself; how it was before, None when it is new."""
         known = self.get(name)
         if known is None:
             self.insert([{"name": name, **values}])
         else:
             self.update(known, **values)
+        return known
 
     def all(self) -> list[AgentRow]:
         """Every agent that ever reported, by name."""
@@ -43,9 +45,14 @@ class Agents(Access[AgentRow]):
         self._connection.execute(delete(tables.agents).where(_c.name == name))
 
     def count(self) -> int:
-        """Agents that are there to take work."""
-        return self._connection.execute(select(func.count()).select_from(tables.agents).where(_WORKING)).scalar_one()
+        """Agents that are there to take work and get some."""
+        found = select(func.count()).select_from(tables.agents).where(_WORKING, _TRUSTED)
+        return self._connection.execute(found).scalar_one()
 
     def names(self) -> set[str]:
-        """Names of the agents that are there to take work."""
+        """Names of the agents that are there to take work, those that are set aside as well."""
         return set(self._connection.execute(select(_c.name).where(_WORKING)).scalars())
+
+    def trusted(self) -> set[str]:
+        """Names of those among them that are not set aside."""
+        return set(self._connection.execute(select(_c.name).where(_WORKING, _TRUSTED)).scalars())

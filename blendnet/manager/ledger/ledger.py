@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from blendnet.manager.ledger import migrate
 from blendnet.manager.ledger.agents import Agents
+from blendnet.manager.ledger.attempts import Attempts
 from blendnet.manager.ledger.blobs import Blobs
 from blendnet.manager.ledger.chunks import Chunks
 from blendnet.manager.ledger.engine import make_engine, reading_options, take_turn
@@ -54,6 +55,10 @@ class Transaction:
     @cached_property
     def events(self) -> Events:
         return Events(self._connection)
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        return Attempts(self._connection)
 
     @cached_property
     def agents(self) -> Agents:

@@ -78,6 +78,8 @@ class JobRow(Lease):
     loads: int
     encode: bool
     """All frames are done and the video is not."""
+    interrupted: int
+    """Attempts that ended without a word or were given back: nobody's fault."""
 
     @property
     def sample_s(self) -> float | None:
@@ -189,3 +191,9 @@ class AgentRow:
     devices: list[str]
     seen_at: float
     message: str
+    failing: list[str]
+    """Jobs of the attempts that failed on it since one succeeded, oldest first."""
+    aside: str
+    """Why it gets no work; '' when it does."""
+    aside_until: float | None
+    """When it is tried again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
@@ -31,6 +31,15 @@ class Segments(Access[SegmentRow]):
         """Segments of a frame that share samples with `samples`."""
         shares = (_c.offset < samples.end, _c.offset + _c.count > samples.offset)
         return self._all(self._select().where(_c.frame_id == frame_id, *shares).order_by(_c.offset))
+
+    def by_others(self, job_id: str, agent: str, since: float) -> bool:
+        """True when another agent than `agent` committed a segment of the job after `since`."""
+        found = (
+            select(_c.id)
+            .join(tables.frames, tables.frames.c.id == _c.frame_id)
+            .where(tables.frames.c.job_id == job_id, _c.agent != agent, _c.created_at > since)
+        )
+        return self._connection.execute(found.limit(1)).first() is not None
 
     def forget(self, frame_id: str) -> None:
         """Remove a frame's segments."""

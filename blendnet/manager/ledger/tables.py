@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from blendnet.models import Exactness, Stage, State, Strategy
+from blendnet.models import Exactness, Stage, State, Strategy, Work
 
 metadata = MetaData(
     naming_convention={
@@ -99,6 +99,7 @@ jobs = Table(
     Column("load_s", Double, nullable=False, default=0.0),
     Column("loads", Integer, nullable=False, default=0),
     Column("encode", Boolean, nullable=False, default=False),
+    Column("interrupted", Integer, nullable=False, default=0),
     *_lease(),
 )
 
@@ -175,6 +176,27 @@ segments = Table(
     Index(None, "chunk_id"),
 )
 
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", RowNumber, primary_key=True),
+    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("frame_id", Id, ForeignKey("frames.id", ondelete="CASCADE")),
+    Column("chunk_id", Id, ForeignKey("chunks.id", ondelete="CASCADE")),
+    Column("work", word(Work), nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("agent", String(200)),
+    Column("ended_at", Double, nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("message", Text, nullable=False, default=""),
+    Column("log", Text, nullable=False, default=""),
+    Column("peak_memory_bytes", BigInteger),
+    Column("progress", Text, nullable=False, default=""),
+    Index(None, "job_id", "id"),
+    Index(None, "frame_id"),
+    Index(None, "chunk_id"),
+)
+
 agents = Table(
     "agents",
     metadata,
@@ -187,6 +209,9 @@ agents = Table(
     Column("devices", JSON, nullable=False),
     Column("seen_at", Double, nullable=False),
     Column("message", Text, nullable=False, default=""),
+    Column("failing", JSON, nullable=False, default=list),
+    Column("aside", Text, nullable=False, default=""),
+    Column("aside_until", Double),
 )
 
 blobs = Table(
