@@ -95,7 +95,10 @@ class AgentView(Message):
 
     name: str
     state: str
-    """'starting', 'idle', 'busy', 'draining', 'lost' or 'stopped'."""
+    """'starting', 'idle' or 'busy'; 'draining': it ends and takes no more work.
+
+    Of an agent that is gone: 'stopped' (told to end), 'interrupted' (its machine was taken back), 'lost' (no word).
+    """
     host: str = ""
     pid: int | None = None
     blender_pid: int | None = None
