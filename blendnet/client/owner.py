@@ -117,6 +117,10 @@ class ManagerClient:
     def remove_agent(self, name: str) -> None:
         self._http.delete(f"/v1/agents/{quote(name, safe='')}")
 
+    def interrupt_agent(self, name: str, *, seconds: float | None = None) -> None:
+        """Give an agent a preemption notice; `seconds` until its machine is gone, None: as usual."""
+        self._http.post(dict[str, Any], f"/v1/agents/{quote(name, safe='')}/interrupt", {"seconds": seconds})
+
     def agent_log(self, name: str) -> str:
         """Last lines of an agent's log."""
         return self._http.get(dict[str, str], f"/v1/agents/{quote(name, safe='')}/log")["log"]
