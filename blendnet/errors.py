@@ -132,6 +132,12 @@ class ManagerUnreachable(Retryable):
     code = "manager_unreachable"
 
 
+class NoticeUnknown(Retryable):
+    """Whether this machine is to go cannot be told: its cloud's metadata service does not answer as documented."""
+
+    code = "notice_unknown"
+
+
 class TooSlow(Retryable):
     """The other side sent or took nothing for too long while it owed something."""
 

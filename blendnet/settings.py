@@ -6,6 +6,7 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -100,6 +101,20 @@ class Settings(BaseSettings):
     """Hard limit of one render call."""
     blender_threads: int = 0
     """Threads of one Blender; 0: all cores."""
+
+    # Preemption notices
+    notice: Literal["", "aws", "gcp", "azure"] = ""
+    """Cloud whose metadata service announces that this machine is taken back; empty: none."""
+    notice_url: str = ""
+    """Address of that service, 'http://host:port'; empty: the cloud's own."""
+    notice_poll_s: float = Field(default=5.0, gt=0)
+    """Seconds between two questions to AWS or Azure; Google's service answers when something changes."""
+    notice_file: Path | None = None
+    """A file whose appearance is a notice; it may hold the seconds that are left."""
+    notice_s: float = Field(default=30.0, ge=0)
+    """Seconds that are left when a notice does not say: Google's, a signal, an empty file."""
+    notice_rebalance: Literal["drain", "ignore"] = "drain"
+    """On AWS's rebalance recommendation end after the running chunk, or go on until the notice itself."""
 
     # Planner
     chunk_samples: int = 100

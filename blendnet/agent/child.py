@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from blendnet.agent.lifeline import Lifeline
+from blendnet.agent.shutdown import Shutdown
 from blendnet.agent.slot import Slot
 from blendnet.client import AgentClient, Connection
 from blendnet.errors import FarmError
@@ -20,34 +21,6 @@ logger = logging.getLogger(__name__)
 
 STATUS_FILE = "status.json"
 """In the agent's folder: what the pool child tells its worker."""
-
-
-class Lifeline:
-    """A pipe that only the worker's main process can end: the pool child notices, even after kill -9."""
-
-    def __init__(self) -> None:
-        self._read_fd, self._write_fd = os.pipe()
-
-    def cut(self) -> None:
-        """Tell the pool children to end. In the main process; more than once is fine."""
-        fd, self._write_fd = self._write_fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def end_now(self) -> None:
-        """Tell an idle pool child to leave by itself. In the main process, which is about to leave too."""
-        os.write(self._write_fd, b"!")
-
-    def watch(self, on_cut: Callable[[], None], *, on_end: Callable[[], None]) -> None:
-        """From a thread call `on_end` when the child is to leave, `on_cut` once the line is cut. In a pool child."""
-        self.cut()
-
-        def wait() -> None:
-            while os.read(self._read_fd, 1):
-                on_end()
-            on_cut()
-
-        threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
 
 @dataclass(frozen=True)
@@ -80,13 +53,12 @@ class Child:
 
     def __init__(self) -> None:
         self._slot: Slot | None = None
-        self._shutdown = threading.Event()
-        self._parent = 0
+        self._shutdown = Shutdown()
 
     def begin(self, lifeline: Lifeline) -> None:
         """Call first in a pool child: from here on the end of the worker is noticed."""
-        self._slot, self._shutdown, self._parent = None, threading.Event(), os.getppid()
-        lifeline.watch(self._worker_ends, on_end=self._leave)
+        self._slot, self._shutdown = None, Shutdown()
+        lifeline.watch(self._shutdown.within, on_end_now=self._leave, on_cut=self._worker_gone)
         folder = _agent_folder(get_settings())
         Status("idle").write(folder)
 
@@ -121,13 +93,11 @@ class Child:
         self.end()
         os._exit(0)
 
-    def _worker_ends(self) -> None:
-        """Let the running task give back what it has. A worker that is gone already waits for nothing."""
-        self._shutdown.set()
-        if os.getppid() != self._parent:
-            if self._slot is not None:
-                self._slot.warm.kill()
-            os._exit(1)
+    def _worker_gone(self) -> None:
+        """Nobody is left who could acknowledge the running task: end, and Blender too."""
+        if self._slot is not None:
+            self._slot.warm.kill()
+        os._exit(1)
 
 
 CHILD = Child()

@@ -53,4 +53,4 @@ def failure_report(token: int, error: Exception) -> FailureReport:
 
 def interruption_report(token: int, reason: str) -> FailureReport:
     """The report of work that is given back. PURE."""
-    return FailureReport(token=token, kind=INTERRUPTED, message=reason)
+    return FailureReport(token=token, kind=INTERRUPTED, message=reason[:MESSAGE_LIMIT])

@@ -109,7 +109,7 @@ class OutputAttempt(ABC):
         halt = self._lease.halt
         if halt is None or halt.drops_work:
             return Outcome.DROPPED
-        report = interruption_report(self._token, halt.value)
+        report = interruption_report(self._token, self._lease.reason)
         last_word(lambda: self._failed(report), slot=self._slot)
         return Outcome.INTERRUPTED if halt is Halt.SHUTDOWN else Outcome.DROPPED
 

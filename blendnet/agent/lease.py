@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from blendnet.agent.pace import worth_waiting
+from blendnet.agent.shutdown import Shutdown
 from blendnet.errors import BlendNetError, LeaseLost, NotFound
 from blendnet.messages import ChunkAnswer
 from blendnet.models import Action
@@ -39,9 +40,17 @@ class Halt(enum.Enum):
         """True when what was rendered and not committed is of no use to anybody."""
         return self in (Halt.CANCEL, Halt.LOST)
 
+    @property
+    def urgency(self) -> int:
+        """A reason overrides those that are less urgent: a paused job does not keep an agent that has to end."""
+        return 2 if self.drops_work else int(self is Halt.SHUTDOWN)
 
-GRACE_S = {Halt.PAUSE: math.inf, Halt.SHUTDOWN: 4.0, Halt.CANCEL: 2.0, Halt.LOST: 2.0}
-"""How long a render call that is almost done may still go on: that keeps Blender warm, or saves its samples."""
+
+GRACE_S = {Halt.PAUSE: math.inf, Halt.CANCEL: 2.0, Halt.LOST: 2.0}
+"""How long a render call that is almost done may still go on: that keeps Blender warm, or saves its samples.
+
+How long with SHUTDOWN, the Shutdown says.
+"""
 
 
 class Lease:
@@ -52,7 +61,7 @@ class Lease:
         beat: Callable[[], ChunkAnswer],
         *,
         lease_s: float,
-        shutdown: threading.Event,
+        shutdown: Shutdown,
         end_call: Callable[[], None],
     ) -> None:
         """`beat` sends a heartbeat, `end_call` makes a running Blender call fail, `shutdown`: the agent is to end."""
@@ -94,12 +103,19 @@ class Lease:
         self.finish = answer.finish
 
     def halted(self, reason: Halt) -> None:
-        """Stop for `reason`; one that drops the work overrides one that does not."""
+        """Stop for `reason`, unless there is one already that is as urgent."""
         with self._lock:
-            if self.halt is None or (reason.drops_work and not self.halt.drops_work):
+            if self.halt is None or reason.urgency > self.halt.urgency:
                 self.halt, self._halted_at = reason, time.monotonic()
         if reason.drops_work:
             self.dropped.set()
+
+    @property
+    def reason(self) -> str:
+        """Why to stop, for people."""
+        if self.halt is None:
+            return "interrupted"
+        return self._shutdown.why if self.halt is Halt.SHUTDOWN else self.halt.value
 
     @contextlib.contextmanager
     def calling(self, expected_s: float | None) -> Iterator[None]:
@@ -140,7 +156,12 @@ class Lease:
                 return
             now = time.monotonic()
             rest_s = None if self._call_ends_at is None else self._call_ends_at - now
-            if worth_waiting(rest_s=rest_s, waited_s=now - self._halted_at, grace_s=GRACE_S[self.halt]):
+            if worth_waiting(rest_s=rest_s, waited_s=0.0, grace_s=self._grace_left_s(self.halt, now)):
                 return
             self._calling = False
             self._end_call()
+
+    def _grace_left_s(self, halt: Halt, now: float) -> float:
+        if halt is Halt.SHUTDOWN:
+            return self._shutdown.left_s
+        return GRACE_S[halt] - (now - self._halted_at)

@@ -202,7 +202,7 @@ class ChunkAttempt:
         if halt is not None and halt.drops_work:
             return Outcome.DROPPED
         if pace.clipped(self._left, self._lease.stop_at):
-            self._fail(interruption_report(self._claim.token, halt.value if halt else "interrupted"))
+            self._fail(interruption_report(self._claim.token, self._lease.reason))
             return Outcome.INTERRUPTED if halt is Halt.SHUTDOWN else Outcome.DROPPED
         report = self._report()
         patiently(lambda: self._slot.client.done(self._chunk_id, report), stop=self._lease.dropped)

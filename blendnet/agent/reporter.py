@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import queue
 import socket
 import threading
 
@@ -20,6 +22,9 @@ REPORT_INTERVAL_S = 2.0
 PARENT_CHECK_S = 0.5
 """An agent does not outlive the process that started it, on any system."""
 CPU = "CPU"
+DRAINING = "draining"
+STOPPED = "stopped"
+INTERRUPTED = "interrupted"
 
 
 class Reporter:
@@ -31,48 +36,57 @@ class Reporter:
         self._folder = settings.agent_dir
         self._blenders = [build.version for build in blenders.known(settings.blenders_dir)]
         self._client = AgentClient(connection_of(settings))
-        self._draining = False
-        self._closed = threading.Event()
+        self._leaving = ""
+        self._why = ""
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._closed = False
         self._thread = threading.Thread(target=self._keep, name="report", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def draining(self) -> None:
-        """From now on say that this agent ends."""
-        self._draining = True
+    def leaving(self, state: str, why: str) -> None:
+        """Say at once that this agent ends; after its end it will be in `state` ('stopped' or 'interrupted').
+
+        For signal handlers, too: takes no lock.
+        """
+        self._leaving, self._why = state, why
+        self._news.put(None)
 
     def close(self) -> None:
-        """Say that this agent has stopped, if the Manager is still there."""
-        self._closed.set()
+        """Say that this agent has ended, if the Manager is still there."""
+        self._closed = True
+        self._news.put(None)
         self._thread.join()
-        self._send("stopped")
+        self._send(self._leaving or STOPPED)
         self._client.close()
 
     def _keep(self) -> None:
-        while True:
-            self._send("draining" if self._draining else None)
-            if self._closed.wait(REPORT_INTERVAL_S):
-                return
+        while not self._closed:
+            self._send(DRAINING if self._leaving else None)
+            with contextlib.suppress(queue.Empty):
+                self._news.get(timeout=REPORT_INTERVAL_S)
 
     def _send(self, state: str | None) -> None:
         """Report, with the pool child's own state unless another is given."""
         status = read_status(self._folder)
+        report = agent_report(status, self._blenders, state or status.state, message=self._why)
         try:
-            self._client.report(self._name, agent_report(status, self._blenders, state or status.state))
+            self._client.report(self._name, report)
         except BlendNetError as error:
             logger.warning("the Manager did not take this agent's report: %s", error)
 
 
-def agent_report(status: Status, versions: list[str], state: str) -> AgentReport:
+def agent_report(status: Status, versions: list[str], state: str, *, message: str = "") -> AgentReport:
     """The report of this process."""
     return AgentReport(
         host=socket.gethostname(),
         pid=os.getpid(),
-        blender_pid=status.blender_pid if state != "stopped" else None,
+        blender_pid=status.blender_pid if state not in (STOPPED, INTERRUPTED) else None,
         blenders=versions,
         devices=status.devices or [CPU],
         state=state,
+        message=message,
     )
 
 

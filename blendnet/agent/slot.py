@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from pathlib import Path
 
 from blendnet.agent.blob_cache import BlobCache
+from blendnet.agent.shutdown import Shutdown
 from blendnet.agent.warm import WarmScene
 from blendnet.agent.workspace import Workspace, Workspaces
 from blendnet.client import AgentClient
@@ -22,14 +22,14 @@ REMEMBERED_JOBS = 100
 class Slot:
     """One at a time: the tasks of an agent run one after the other. A context manager that ends Blender."""
 
-    def __init__(self, settings: Settings, client: AgentClient, *, shutdown: threading.Event | None = None) -> None:
+    def __init__(self, settings: Settings, client: AgentClient, *, shutdown: Shutdown | None = None) -> None:
         """`shutdown` is set once this agent is told to end. Raises FarmError when the settings name no agent."""
         if settings.agent_dir is None or not settings.agent_name:
             raise FarmError("an agent needs a name and a folder: set BLENDNET_AGENT_NAME and BLENDNET_AGENT_DIR")
         self.name = settings.agent_name
         self.client = client
         self.settings = settings
-        self.shutdown = shutdown or threading.Event()
+        self.shutdown = shutdown or Shutdown()
         self.folder = settings.agent_dir
         self.scratch = _emptied(self.folder / "scratch")
         """For files of the running task."""

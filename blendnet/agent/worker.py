@@ -1,7 +1,8 @@
 """`python -m blendnet.agent.worker`: the Celery worker of an agent. One slot; the pool child holds one warm Blender.
 
-Told to end (SIGTERM, SIGINT, SIGQUIT) it takes no more work, lets the running task give back what it has, and ends
-within STOP_LIMIT_S; told twice, at once. Killed, it takes its pool child and Blender along.
+Told to end (SIGTERM, SIGINT, SIGQUIT), or that its machine is taken back (a preemption notice, SIGUSR1), it takes no
+more work, lets the running task give back what it has, and ends in the time there is. Told to end twice it does so at
+once. Killed, it takes its pool child and Blender along.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import signal
 import threading
 from types import FrameType
@@ -17,8 +19,11 @@ from typing import Any
 from celery import signals
 from celery.worker import state
 
-from blendnet.agent.child import CHILD, Lifeline
-from blendnet.agent.reporter import Reporter, end_with_parent
+from blendnet.agent.child import CHILD
+from blendnet.agent.lifeline import Lifeline
+from blendnet.agent.notice.notice import Notice, render_grace_s
+from blendnet.agent.notice.watch import Watcher, sources
+from blendnet.agent.reporter import INTERRUPTED, STOPPED, Reporter, end_with_parent
 from blendnet.celery_app import AGENT_QUEUES, app
 from blendnet.settings import get_settings
 
@@ -27,16 +32,23 @@ logger = logging.getLogger(__name__)
 STOP_LIMIT_S = 15.0
 """A worker that is told to end is gone after so long, whatever its task does."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+NOTICE_SIGNAL = signal.SIGUSR1
 
 
 class Worker:
-    """The main process: its lifeline to the pool child, its reports, its end."""
+    """The main process: its lifeline to the pool child, its reports, its watchers, its end."""
 
     def __init__(self) -> None:
         self._settings = get_settings()
         self._lifeline = Lifeline()
         self._reporter: Reporter | None = None
+        self._watchers = [Watcher(source, self._announce) for source in sources(self._settings)]
         self._wake_fd = -1
+        self._notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
+        self._told_to_stop = False
+        self._after = STOPPED
+        self._why = ""
+        self._ending = False
 
     def run(self) -> None:
         """Work until told to end."""
@@ -69,31 +81,68 @@ class Worker:
         # Celery's own handlers wait for tasks as long as they take, or throw them away.
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_stop_signal)
+        signal.signal(NOTICE_SIGNAL, self._on_notice_signal)
         self._reporter = Reporter(self._settings)
         self._reporter.start()
+        for watcher in self._watchers:
+            watcher.start()
+
+    def _announce(self, notice: Notice) -> None:
+        """In a watcher's thread: have the main thread act, between two things that Celery does."""
+        self._notices.put(notice)
+        os.kill(os.getpid(), NOTICE_SIGNAL)
+
+    def _on_notice_signal(self, _number: int, _: FrameType | None) -> None:
+        """A notice of a watcher, or, without one, of whoever sent the signal."""
+        try:
+            notice = self._notices.get_nowait()
+        except queue.Empty:
+            left_s = self._settings.notice_s
+            notice = Notice(left_s, f"told by a signal to give this machine back in {left_s:g} s")
+        self._after = INTERRUPTED
+        self._leave(notice)
 
     def _on_stop_signal(self, number: int, _: FrameType | None) -> None:
-        if state.should_stop is not None:
+        # A machine that is taken back is shut down as well: SIGTERM after a notice is no second request.
+        if self._told_to_stop:
             os._exit(1)
+        self._told_to_stop = True
+        self._leave(Notice(STOP_LIMIT_S, self._why or f"told to end by {signal.Signals(number).name}"))
+
+    def _leave(self, notice: Notice) -> None:
+        """Take no more work and end in time. In the main thread; said again, it can only get shorter."""
+        if self._ending:
+            return
+        # Celery forgets them, running or not, once it stops.
+        idle = not self._why and not state.reserved_requests
+        self._why = notice.why
+        if notice.deadline_s is not None:
+            _exit_after(notice.deadline_s)
+            self._lifeline.end_within(render_grace_s(notice.deadline_s), notice.why)
+        logger.warning("this agent ends: %s", notice.why)
         state.should_stop = 0
-        limit = threading.Timer(STOP_LIMIT_S, os._exit, (1,))
-        limit.daemon = True
-        limit.start()
-        if not state.reserved_requests:
-            self._end_idle()
-        self._lifeline.cut()
         if self._reporter is not None:
-            self._reporter.draining()
+            self._reporter.leaving(self._after, notice.why)
+        if idle:
+            self._end_idle()
         # The event loop looks at should_stop when something happens.
         os.write(self._wake_fd, b"!")
 
     def _end_idle(self) -> None:
         """End now: there is nothing to give back, and Celery's own end takes a second even so."""
+        self._ending = True
         self._lifeline.end_now()
         if self._reporter is not None:
             self._reporter.close()
         _wait_for_child()
         os._exit(0)
+
+
+def _exit_after(limit_s: float) -> None:
+    """Be gone after `limit_s`, whatever goes on; the pool child and Blender notice."""
+    limit = threading.Timer(limit_s, os._exit, (1,))
+    limit.daemon = True
+    limit.start()
 
 
 def _wait_for_child() -> None:

@@ -13,13 +13,14 @@ from blendnet.manager.folder import DataFolder
 
 @click.group(no_args_is_help=True)
 def agent() -> None:
-    """List, add and remove the agents of the farm; read their logs; trust them again after failures.
+    """List, add, remove and interrupt the agents of the farm; read their logs; trust them again after failures.
 
     \b
     Examples:
       blendnet agent list
       blendnet agent add 2
       blendnet agent remove agent-2
+      blendnet agent interrupt agent-1 --seconds 30
       blendnet agent logs agent-1
     """
 
@@ -81,6 +82,35 @@ def trust(names: tuple[str, ...], folder: DataFolder, as_json: bool) -> None:
         output.print_json([agent.model_dump(mode="json") for agent in agents])
     else:
         output.say(f"{', '.join(names)} may work again.")
+
+
+@agent.command()
+@click.argument("name")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 3600),
+    metavar="N",
+    help="Until the agent is gone [default: 30, or what BLENDNET_NOTICE_S said at `blendnet up`].",
+)
+@data_option
+@json_option
+def interrupt(name: str, seconds: float | None, folder: DataFolder, as_json: bool) -> None:
+    """Give an agent a preemption notice, as a cloud does before it takes a machine back.
+
+    \b
+    Examples:
+      blendnet agent interrupt agent-1
+      blendnet agent interrupt agent-1 --seconds 2
+
+    It takes no more work, commits what it has rendered, gives the rest back and ends; others go on. In this farm it is
+    started again, as a machine would be replaced.
+    """
+    with manager(folder) as client:
+        client.interrupt_agent(name, seconds=seconds)
+    if as_json:
+        output.print_json({"interrupted": name, "seconds": seconds})
+    else:
+        output.say(f"Told {name}: see `blendnet agent list`.")
 
 
 @agent.command()

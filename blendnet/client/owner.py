@@ -128,6 +128,10 @@ class ManagerClient:
         """Give work to an agent that was set aside."""
         return self._http.post(AgentView, f"/v1/agents/{quote(name, safe='')}/trust")
 
+    def interrupt_agent(self, name: str, *, seconds: float | None = None) -> None:
+        """Give an agent a preemption notice; `seconds` until its machine is gone, None: as usual."""
+        self._http.post(dict[str, Any], f"/v1/agents/{quote(name, safe='')}/interrupt", {"seconds": seconds})
+
     def agent_log(self, name: str) -> str:
         """Last lines of an agent's log."""
         return self._http.get(dict[str, str], f"/v1/agents/{quote(name, safe='')}/log")["log"]

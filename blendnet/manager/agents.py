@@ -8,9 +8,13 @@ from blendnet.manager.part import FarmPart
 from blendnet.manager.trust import readmit
 from blendnet.messages import AgentReport, AgentView
 
+DRAINING = "draining"
 STOPPED = "stopped"
+INTERRUPTED = "interrupted"
 LOST = "lost"
 ASIDE = "aside"
+ENDED = (STOPPED, INTERRUPTED)
+"""States of agents that said good-bye."""
 SILENCE_LEASES = 3
 """An agent that reports nothing for so many lease times counts as lost."""
 
@@ -19,13 +23,13 @@ class AgentBook(FarmPart):
     """The part of the Farm that knows the agents."""
 
     def report(self, name: str, report: AgentReport, now: float) -> None:
-        """Write down what an agent says of itself; one that says it stopped gives back all it holds."""
+        """Write down what an agent says of itself; one that says it has ended gives back all it holds."""
         with self.ledger.write() as tx:
-            known = tx.agents.put(name, **report.model_dump(), seen_at=now, message="")
-            if known is not None and known.aside and (known.state == STOPPED or now >= (known.aside_until or 0)):
-                readmit(tx, known, forgiven=known.state == STOPPED)
-            if report.state == STOPPED:
-                self._release_all(tx, name, "agent stopped", now)
+            known = tx.agents.put(name, **report.model_dump(), seen_at=now)
+            if known is not None and known.aside and (known.state in ENDED or now >= (known.aside_until or 0)):
+                readmit(tx, known, forgiven=known.state in ENDED)
+            if report.state in ENDED:
+                self._release_all(tx, name, f"agent {report.state}", now)
         self.changes.note()
 
     def agents(self) -> list[AgentView]:
@@ -46,8 +50,8 @@ class AgentBook(FarmPart):
         """The agent is known to be gone: take every lease of it away at once. Returns how many."""
         with self.ledger.write() as tx:
             agent = tx.agents.get(name)
-            if agent is not None and agent.state != STOPPED:
-                tx.agents.update(agent, state=LOST)
+            if agent is not None and agent.state not in ENDED:
+                tx.agents.update(agent, state=state_after(agent.state))
             released = self._release_all(tx, name, "agent lost", now)
         self.changes.note()
         return released
@@ -59,13 +63,13 @@ class AgentBook(FarmPart):
             tx.agents.delete(name)
 
     def mark_silent_agents(self, now: float) -> list[str]:
-        """Mark agents lost that have not reported for long; their names. Their leases run out by themselves."""
+        """Mark agents gone that have not reported for long; their names. Their leases run out by themselves."""
         with self.ledger.read() as tx:
             silent = tx.agents.unheard(now - SILENCE_LEASES * self.settings.lease_s)
         if silent:
             with self.ledger.write() as tx:
                 for agent in tx.agents.unheard(now - SILENCE_LEASES * self.settings.lease_s):
-                    tx.agents.update(agent, state=LOST)
+                    tx.agents.update(agent, state=state_after(agent.state))
         return [agent.name for agent in silent]
 
     def _release_all(self, tx: Transaction, name: str, why: str, now: float) -> int:
@@ -82,8 +86,13 @@ class AgentBook(FarmPart):
         return len(chunks) + len(frames) + len(jobs)
 
 
+def state_after(state: str) -> str:
+    """The state of an agent that fell silent in `state`: one that was about to end could not say good-bye in time."""
+    return INTERRUPTED if state == DRAINING else LOST
+
+
 def _view(agent: AgentRow, work: str | None) -> AgentView:
-    there = agent.state not in (STOPPED, LOST)
+    there = agent.state not in (*ENDED, LOST)
     state = "busy" if work and agent.state == "idle" else agent.state
     return AgentView(
         name=agent.name,

@@ -26,6 +26,13 @@ class AgentNames(Message):
     names: list[str]
 
 
+class Interruption(Message):
+    """An agent's machine is to be taken back."""
+
+    seconds: float | None = Field(default=None, ge=0, le=3600)
+    """Until it is gone; None: as many as a notice without a time gives."""
+
+
 class AgentLog(Message):
     """What an agent said last."""
 
@@ -77,6 +84,13 @@ def remove_agent(parts: PartsHere, name: Id) -> Done:
 def trust_agent(parts: PartsHere, name: Id) -> AgentView:
     """Give work to an agent that was set aside after failures."""
     return parts.farm.trust(name)
+
+
+@router.post("/agents/{name}/interrupt")
+def interrupt_agent(parts: PartsHere, name: Id, body: Interruption) -> Done:
+    """Give an agent a preemption notice, as a cloud would: it commits what it has and leaves."""
+    parts.fleet.interrupt(name, body.seconds)
+    return Done()
 
 
 @router.get("/agents/{name}/log")

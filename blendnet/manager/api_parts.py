@@ -28,6 +28,9 @@ class FleetControl(Protocol):
     def remove(self, name: str) -> None:
         """End an agent. Raises NotFound."""
 
+    def interrupt(self, name: str, left_s: float | None) -> None:
+        """Tell an agent that its machine is taken back. Raises NotFound."""
+
     def log(self, name: str) -> str:
         """Last lines of an agent's log. Raises NotFound."""
 

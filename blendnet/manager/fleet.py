@@ -100,6 +100,18 @@ class LocalFleet:
         self._farm.expected_agents = len(self._names())
         self._farm.agent_lost(name, self._clock())
 
+    def interrupt(self, name: str, left_s: float | None) -> None:
+        """Tell an agent that its machine is taken back in `left_s` seconds (None: as usual).
+
+        Raises:
+            NotFound: no such agent.
+            FarmError: it cannot be told.
+        """
+        if name not in self._names():
+            raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
+        assert self._provider
+        self._provider.interrupt(name, left_s)
+
     def log(self, name: str) -> str:
         """The end of an agent's log, or of another process of the farm.
 

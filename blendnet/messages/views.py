@@ -124,7 +124,10 @@ class AgentView(Message):
 
     name: str
     state: str
-    """'starting', 'idle', 'busy', 'draining', 'lost', 'stopped' or 'aside'."""
+    """'starting', 'idle' or 'busy'; 'draining': it ends and takes no more work; 'aside': it gets none after failures.
+
+    Of an agent that is gone: 'stopped' (told to end), 'interrupted' (its machine was taken back), 'lost' (no word).
+    """
     host: str = ""
     pid: int | None = None
     blender_pid: int | None = None

@@ -24,6 +24,9 @@ class AgentReport(Message):
     blenders: list[Text] = []
     devices: list[Text] = []
     state: Text = "idle"
+    """As AgentView.state; 'lost' is for the Manager to say."""
+    message: Text = ""
+    """Why it ends, while it does and afterwards."""
 
 
 class ClaimRequest(Message):

@@ -38,6 +38,14 @@ class Provider(Protocol):
         """End instances and return when they are gone; names that do not exist are ignored."""
         ...
 
+    def interrupt(self, name: str, left_s: float | None) -> None:
+        """Announce to an instance that it is taken back in `left_s` (None: as usual), as its cloud would.
+
+        Raises:
+            FarmError: it cannot be told.
+        """
+        ...
+
 
 def free_names(taken: Sequence[str], count: int, prefix: str = "agent") -> Sequence[str]:
     """The first `count` of agent-1, agent-2, ... that nobody has."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from blendnet.errors import FarmError
 from blendnet.provision.base import Instance
 
 WORKER_MODULE = "blendnet.agent.worker"
@@ -56,6 +57,7 @@ class AgentEnvironment:
             "DATA": self.data,
             "AGENT_NAME": name,
             "AGENT_DIR": self.data / "agents" / name,
+            "NOTICE_FILE": self.notice_file(name),
             "BLOB_CACHE_DIR": self.data / "cache",
             "LOCAL_STORE_DIR": self.local_store_dir,
             "MANAGER_URL": self.manager_url,
@@ -65,6 +67,10 @@ class AgentEnvironment:
             "BROKER_URL": self.broker_url,
         }
         return {f"BLENDNET_{key}": str(value) for key, value in values.items()} | {"TMPDIR": str(self.temporary)}
+
+    def notice_file(self, name: str) -> Path:
+        """Its appearance tells an agent that its machine is taken back."""
+        return self.data / "agents" / name / "notice"
 
 
 class LocalProvider:
@@ -89,11 +95,23 @@ class LocalProvider:
         """End the workers; each may commit what it has rendered first."""
         self._processes.end(names)
 
+    def interrupt(self, name: str, left_s: float | None) -> None:
+        """Leave the worker a notice; it ends, and is started again as a machine would be replaced."""
+        notice = self._environment.notice_file(name)
+        try:
+            notice.parent.mkdir(parents=True, exist_ok=True)
+            partial = notice.with_suffix(".new")
+            partial.write_text("" if left_s is None else f"{left_s:g}", "utf-8")
+            partial.replace(notice)
+        except OSError as error:
+            raise FarmError(f"cannot leave a notice for {name}: {error}") from error
+
     def log_path(self, name: str) -> Path:
         """Where the worker's output goes."""
         return self._environment.data / "logs" / f"{name}.log"
 
     def _start(self, name: str) -> int:
+        self._environment.notice_file(name).unlink(missing_ok=True)  # Of an agent that is gone.
         return self._processes.keep(
             name=name,
             command=[sys.executable, "-m", WORKER_MODULE],

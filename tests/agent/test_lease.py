@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from blendnet.agent.lease import Halt, Lease
+from blendnet.agent.shutdown import Shutdown
 from blendnet.errors import LeaseLost, ManagerUnreachable, NotFound
 from blendnet.messages import ChunkAnswer
 from blendnet.models import Action
@@ -48,8 +49,8 @@ class Ended:
         self.event.set()
 
 
-def _lease(beats: Beats, ended: Ended | None = None, shutdown: threading.Event | None = None) -> Lease:
-    return Lease(beats, lease_s=LEASE_S, shutdown=shutdown or threading.Event(), end_call=ended or Ended())
+def _lease(beats: Beats, ended: Ended | None = None, shutdown: Shutdown | None = None) -> Lease:
+    return Lease(beats, lease_s=LEASE_S, shutdown=shutdown or Shutdown(), end_call=ended or Ended())
 
 
 def test_lease_is_renewed_several_times_while_it_lasts() -> None:
@@ -110,12 +111,51 @@ def test_lease_ends_nothing_between_calls() -> None:
 
 
 def test_lease_halts_at_once_when_the_agent_ends() -> None:
-    shutdown = threading.Event()
+    shutdown = Shutdown()
     with Lease(Beats(ChunkAnswer()), lease_s=60.0, shutdown=shutdown, end_call=Ended()) as lease:
         shutdown.set()
         _until(lambda: lease.halt)
     assert lease.halt is Halt.SHUTDOWN
     assert not lease.dropped.is_set()
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "expected_s", "ends"),
+    [(30.0, 5.0, False), (30.0, None, True), (4.0, 5.0, True), (0.0, 0.1, True)],
+    ids=["in time", "unknown", "too long", "no time"],
+)
+def test_lease_ends_a_call_that_the_end_of_the_agent_leaves_no_time_for(
+    grace_s: float, expected_s: float | None, ends: bool
+) -> None:
+    ended, shutdown = Ended(), Shutdown()
+    with _lease(Beats(ChunkAnswer()), ended, shutdown) as lease:
+        with lease.calling(expected_s):
+            shutdown.within(grace_s, "the machine goes")
+            _until(lambda: lease.halt)
+            assert ended.event.wait(0.3) is ends
+    assert lease.reason == "the machine goes"
+
+
+def test_lease_ends_a_call_once_its_time_becomes_too_short() -> None:
+    ended, shutdown = Ended(), Shutdown()
+    with _lease(Beats(ChunkAnswer()), ended, shutdown) as lease:
+        with lease.calling(60.0):
+            shutdown.within(90.0, "the machine goes")
+            _until(lambda: lease.halt)
+            assert not ended.event.wait(0.3)
+            shutdown.within(10.0, "the machine goes soon")
+            shutdown.within(90.0, "the machine goes")
+            assert ended.event.wait(DEADLINE_S)
+
+
+def test_lease_of_a_paused_job_does_not_keep_an_agent_that_ends() -> None:
+    ended, shutdown = Ended(), Shutdown()
+    with _lease(Beats(ChunkAnswer(action=Action.PAUSE)), ended, shutdown) as lease:
+        with lease.calling(60.0):
+            _until(lambda: lease.halt is Halt.PAUSE)
+            shutdown.within(2.0, "the machine goes")
+            assert ended.event.wait(DEADLINE_S)
+    assert lease.halt is Halt.SHUTDOWN
 
 
 def test_lease_lost_counts_more_than_the_end_of_the_agent() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from blendnet.agent.attempt import Outcome
 from blendnet.agent.blenders import Build
 from blendnet.agent.render import render_chunk
+from blendnet.agent.shutdown import Shutdown
 from blendnet.agent.slot import Slot
 from blendnet.errors import LeaseLost, ManagerUnreachable
 from blendnet.merge import exr
@@ -61,7 +61,7 @@ def manager(tmp_path: Path) -> RecordingManager:
 def slot(warm_slot: Slot, manager: RecordingManager) -> Slot:
     """The warm agent, talking to this test's Manager."""
     warm_slot.client = manager  # type: ignore[assignment]
-    warm_slot.shutdown = threading.Event()
+    warm_slot.shutdown = Shutdown()
     warm_slot._sample_s.clear()
     return warm_slot
 

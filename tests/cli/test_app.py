@@ -20,7 +20,7 @@ COMMANDS = [
     "", "render", "up", "down", "status", "deps", "merge",
     "job", "job submit", "job list", "job show", "job wait", "job logs", "job download", "job pause", "job resume",
     "job cancel", "job retry", "job priority", "job remove",
-    "agent", "agent list", "agent add", "agent remove", "agent logs",
+    "agent", "agent list", "agent add", "agent remove", "agent interrupt", "agent logs",
     "blender", "blender list", "blender install", "blender path",
 ]  # fmt: skip
 HELP_LIMIT_S = 0.5

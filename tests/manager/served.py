@@ -35,6 +35,7 @@ class NotedFleet:
     """A fleet without processes: notes what it is asked for."""
 
     names: list[str] = field(default_factory=list)
+    interrupted: list[tuple[str, float | None]] = field(default_factory=list)
     stopped: bool = False
 
     def add(self, count: int) -> list[str]:
@@ -46,6 +47,11 @@ class NotedFleet:
         if name not in self.names:
             raise NotFound(f"no agent {name}")
         self.names.remove(name)
+
+    def interrupt(self, name: str, left_s: float | None) -> None:
+        if name not in self.names:
+            raise NotFound(f"no agent {name}")
+        self.interrupted.append((name, left_s))
 
     def log(self, name: str) -> str:
         if name not in self.names:

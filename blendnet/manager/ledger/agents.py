@@ -10,7 +10,7 @@ from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
 from blendnet.manager.ledger.rows import AgentRow
 
-GONE = ("lost", "stopped")
+GONE = ("lost", "stopped", "interrupted")
 _c = tables.agents.c
 _WORKING = _c.state.not_in((*GONE, "draining"))
 _TRUSTED = _c.aside == ""
