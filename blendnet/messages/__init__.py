@@ -46,6 +46,7 @@ from blendnet.messages.work import (
     FinishReport,
     SceneFiles,
     ranges,
+    tree_key,
 )
 
 __all__ = [
@@ -88,4 +89,5 @@ __all__ = [
     "TreePath",
     "check_tree_path",
     "ranges",
+    "tree_key",
 ]
