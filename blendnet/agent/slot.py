@@ -51,9 +51,9 @@ class Slot:
     def close(self) -> None:
         self.warm.close()
 
-    def workspace(self, files: SceneFiles) -> Workspace:
+    def workspace(self, scene: SceneFiles) -> Workspace:
         """The tree of a job's files. Raises what Workspaces.get raises."""
-        return self.workspaces.get(files, self.client.download)
+        return self.workspaces.get(scene, lambda: self.client.files(scene.job), self.client.download)
 
     def sample_s(self, job: str) -> float | None:
         """Seconds per sample of a job as measured on this machine; None before the first measurement."""

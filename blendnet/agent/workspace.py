@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from blendnet.agent.blob_cache import BlobCache, Download
-from blendnet.messages import FileEntry, SceneFiles
+from blendnet.errors import Retryable
+from blendnet.messages import FileEntry, SceneFiles, tree_key
 
 KEEP = 4
 """Workspaces that stay, most recently used first: jobs that take turns need not rebuild theirs."""
@@ -41,21 +42,22 @@ class Workspaces:
         self._keep = keep
         folder.mkdir(parents=True, exist_ok=True)
 
-    def get(self, files: SceneFiles, download: Download) -> Workspace:
-        """The workspace of these files, built if needed; those not used for longest are removed.
+    def get(self, scene: SceneFiles, files: Callable[[], list[FileEntry]], download: Download) -> Workspace:
+        """The workspace of a scene, built if needed; those not used for longest are removed.
 
-        Raises what BlobCache.place and `download` raise.
+        `files()` names the files of the scene's job; it is called only when the workspace is not there.
+
+        Raises what BlobCache.place, `files` and `download` raise; Retryable when the files make another tree.
         """
-        key = tree_key(files.files)
-        tree = self._folder / key
+        tree = self._folder / scene.tree
         if not tree.is_dir():
-            self._build(tree, files.files, download)
+            self._build(tree, _checked(files(), scene), download)
             self._cache.trim()
         # The clock that the kernel would take is too coarse to tell two uses apart.
         now_ns = time.time_ns()
         os.utime(tree, ns=(now_ns, now_ns))
         self._remove_unused()
-        return Workspace(key, tree, tree / files.scene)
+        return Workspace(scene.tree, tree, tree / scene.scene)
 
     def _build(self, tree: Path, files: list[FileEntry], download: Download) -> None:
         """Build beside and rename: a workspace that exists is complete."""
@@ -80,10 +82,11 @@ class Workspaces:
             shutil.rmtree(path)
 
 
-def tree_key(files: list[FileEntry]) -> str:
-    """Name of the tree these files make: a hash of all paths and contents."""
-    lines = sorted(f"{entry.sha256} {entry.path}\n" for entry in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
+def _checked(files: list[FileEntry], scene: SceneFiles) -> list[FileEntry]:
+    """The files, if they make the scene's tree: the workspace will be known by that name."""
+    if tree_key(files) != scene.tree:
+        raise Retryable(f"the files of job {scene.job} are not those of tree {scene.tree}")
+    return files
 
 
 def is_written_by_blender(path: str) -> bool:

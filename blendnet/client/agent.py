@@ -16,6 +16,7 @@ from blendnet.messages import (
     ClaimRequest,
     EncodeClaim,
     FailureReport,
+    FileEntry,
     FinishClaim,
     FinishReport,
 )
@@ -46,6 +47,10 @@ class AgentClient:
     def download(self, sha256: str, target: Path) -> None:
         """Fetch a blob to a file. See transfers.download_blob."""
         download_blob(self._http, sha256, target)
+
+    def files(self, job_id: str) -> list[FileEntry]:
+        """The files of a job's tree."""
+        return self._http.get(list[FileEntry], f"/v1/jobs/{quote(job_id, safe='')}/files")
 
     def claim(self, chunk_id: str, request: ClaimRequest) -> ChunkClaim:
         return self._http.post(ChunkClaim, f"{_chunk(chunk_id)}/claim", request)

@@ -22,6 +22,7 @@ from blendnet.messages import (
     ClaimRequest,
     EncodeClaim,
     FailureReport,
+    FileEntry,
     FinishClaim,
     FinishReport,
     TreePath,
@@ -40,6 +41,12 @@ def report(parts: PartsHere, name: Id, body: AgentReport) -> Done:
     """What an agent is and does, every few seconds."""
     parts.farm.report(name, body, parts.clock())
     return Done()
+
+
+@router.get("/jobs/{job_id}/files")
+def files(parts: PartsHere, job_id: Id) -> list[FileEntry]:
+    """The files of a job's tree. They never change; fetch them by their hash."""
+    return parts.farm.files(job_id)
 
 
 @router.post("/chunks/{chunk_id}/claim")

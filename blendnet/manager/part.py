@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from blendnet.manager.ledger import JobRow, Ledger, Transaction
-from blendnet.messages import LayerSamples, SceneFiles
+from blendnet.messages import LayerSamples, SceneFiles, tree_key
 from blendnet.settings import Settings
 from blendnet.storage.files import FileStore
 
@@ -86,7 +86,7 @@ class FarmPart:
                 job=job.id,
                 scene=job.scene,
                 root=job.root,
-                files=tx.jobs.files(job.id),
+                tree=tree_key(tx.jobs.files(job.id)),
                 blender=job.blender,
                 device=job.device,
                 allow_scripts=job.allow_scripts,

@@ -75,7 +75,9 @@ class Publisher:
         return self._task("encode_job", job_id, queue=FINISH_QUEUE, task_id=encode_id(job_id))
 
     def _task(self, name: str, about: str, **options: Any) -> Signature:
-        # By name: the tasks' code belongs to the workers.
+        # By name: the tasks' code belongs to the workers. Nobody asks for results, the ledger has them: kept, they
+        # would fill Redis, and this process would listen for each of them for ever.
+        options["ignore_result"] = True
         return self._app.signature(f"blendnet.{name}", args=(about,), immutable=True, options=options)
 
     def _redis(self) -> Any:

@@ -9,7 +9,7 @@ from blendnet.errors import NotFound
 from blendnet.manager.chunks import PreviewFile
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, Transaction
 from blendnet.manager.part import FarmPart
-from blendnet.messages import ChunkView, EventView, FrameView, JobView, ResultView
+from blendnet.messages import ChunkView, EventView, FileEntry, FrameView, JobView, ResultView
 
 MAX_PAGE = 10_000
 
@@ -55,6 +55,12 @@ class Views(FarmPart):
         with self.ledger.read() as tx:
             tx.jobs.need(job_id)
             return tx.results.of_job(job_id, frame_id=frame_id)
+
+    def files(self, job_id: str) -> list[FileEntry]:
+        """The files of a job's tree, by path. Raises NotFound."""
+        with self.ledger.read() as tx:
+            tx.jobs.need(job_id)
+            return tx.jobs.files(job_id)
 
     def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[EventView]:
         """Lines of a job's log with an id above `after`, oldest first. Raises NotFound."""

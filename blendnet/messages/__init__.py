@@ -47,6 +47,7 @@ from blendnet.messages.work import (
     FinishReport,
     SceneFiles,
     ranges,
+    tree_key,
 )
 
 __all__ = [
@@ -90,4 +91,5 @@ __all__ = [
     "TreePath",
     "check_tree_path",
     "ranges",
+    "tree_key",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 from pydantic import Field
@@ -38,12 +39,13 @@ class ClaimRequest(Message):
 
 
 class SceneFiles(Message):
-    """All an agent needs to build the workspace of a job and open its scene."""
+    """All an agent needs to open a job's scene. The list of its files it fetches when it has to build the workspace."""
 
     job: str
     scene: TreePath
     root: str
-    files: list[FileEntry]
+    tree: str
+    """What `tree_key` makes of the job's files: an agent that has the workspace of this tree needs nothing more."""
     blender: str
     device: str
     allow_scripts: bool
@@ -153,6 +155,12 @@ class EncodeClaim(Message):
     output_name: str = ""
     scene: SceneFiles | None = None
     lease_s: float = 10.0
+
+
+def tree_key(files: list[FileEntry]) -> str:
+    """Name of the tree these files make: a hash of all paths and contents, whatever their order."""
+    lines = sorted(f"{entry.sha256} {entry.path}\n" for entry in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
 
 
 def ranges(pairs: list[tuple[int, int]]) -> list[SampleRange]:

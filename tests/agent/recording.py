@@ -22,6 +22,7 @@ from blendnet.messages import (
     FinishReport,
     LayerSamples,
     SceneFiles,
+    tree_key,
 )
 
 GO_ON = ChunkAnswer()
@@ -34,6 +35,7 @@ class RecordingManager:
     folder: Path
     claims: dict[str, ChunkClaim | FinishClaim | EncodeClaim] = field(default_factory=dict)
     blobs: dict[str, Path] = field(default_factory=dict)
+    job_files: dict[str, list[FileEntry]] = field(default_factory=dict)
     on_call: Callable[[str], ChunkAnswer] = lambda name: GO_ON
     """Name of the call -> answer; may raise."""
     requests: list[ClaimRequest] = field(default_factory=list)
@@ -62,6 +64,14 @@ class RecordingManager:
         partial = target.with_name(target.name + ".partial")
         shutil.copyfile(self.blobs[sha256], partial)
         partial.replace(target)
+
+    def offer(self, job: str, files: list[FileEntry]) -> str:
+        """Let agents ask for the files of a job; the key of their tree."""
+        self.job_files[job] = files
+        return tree_key(files)
+
+    def files(self, job_id: str) -> list[FileEntry]:
+        return self.job_files[job_id]
 
     def claim(self, chunk_id: str, request: ClaimRequest) -> ChunkClaim:
         return self._claim(chunk_id, request)
@@ -141,7 +151,7 @@ def scene_files(
         job=job,
         scene=scene.name,
         root=str(scene.parent),
-        files=[FileEntry(path=scene.name, sha256=sha256, size_bytes=size)],
+        tree=manager.offer(job, [FileEntry(path=scene.name, sha256=sha256, size_bytes=size)]),
         blender=blender,
         device="CPU",
         allow_scripts=False,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from blendnet.agent.blob_cache import BlobCache
-from blendnet.agent.workspace import Workspaces, is_written_by_blender, tree_key
-from blendnet.errors import NotFound
-from blendnet.messages import FileEntry, SceneFiles
+from blendnet.agent.workspace import Workspace, Workspaces, is_written_by_blender
+from blendnet.errors import NotFound, Retryable
+from blendnet.messages import FileEntry, SceneFiles, tree_key
 
 
 def _entry(path: str, content: str) -> FileEntry:
@@ -18,12 +18,16 @@ def _entry(path: str, content: str) -> FileEntry:
     return FileEntry(path=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
 
+def _files(contents: dict[str, str]) -> list[FileEntry]:
+    return [_entry(path, content) for path, content in contents.items()]
+
+
 def _job(contents: dict[str, str], job: str = "job-1") -> SceneFiles:
     return SceneFiles(
         job=job,
         scene=next(iter(contents)),
         root="/home/artist",
-        files=[_entry(path, content) for path, content in contents.items()],
+        tree=tree_key(_files(contents)),
         blender="4.5.15",
         device="CPU",
         allow_scripts=False,
@@ -46,6 +50,10 @@ class Contents:
         target.write_text(self._contents[sha256])
 
 
+def _get(workspaces: Workspaces, shot: dict[str, str], contents: Contents, job: str = "job-1") -> Workspace:
+    return workspaces.get(_job(shot, job), lambda: _files(shot), contents.download)
+
+
 @pytest.fixture
 def workspaces(tmp_path: Path) -> Workspaces:
     return Workspaces(tmp_path / "workspaces", BlobCache(tmp_path / "cache", limit_bytes=10_000), keep=2)
@@ -55,22 +63,22 @@ SHOT = {"shot.blend": "scene", "textures/wood.png": "wood", "lib/tree/oak.blend"
 
 
 def test_workspace_holds_all_files_where_the_scene_expects_them(workspaces: Workspaces) -> None:
-    workspace = workspaces.get(_job(SHOT), Contents(SHOT).download)
+    workspace = _get(workspaces, SHOT, Contents(SHOT))
     assert {str(path.relative_to(workspace.tree)): path.read_text() for path in workspace.tree.rglob("*.*")} == SHOT
     assert workspace.scene == workspace.tree / "shot.blend"
 
 
 def test_workspace_is_built_once_for_jobs_with_equal_files(workspaces: Workspaces) -> None:
     contents = Contents(SHOT)
-    first = workspaces.get(_job(SHOT), contents.download)
-    assert workspaces.get(_job(SHOT, job="job-2"), contents.download) == first
+    first = _get(workspaces, SHOT, contents)
+    assert _get(workspaces, SHOT, contents, job="job-2") == first
     assert contents.downloads == len(SHOT)
 
 
 def test_workspace_differs_when_a_file_differs(workspaces: Workspaces) -> None:
     changed = {**SHOT, "textures/wood.png": "pine"}
     contents = Contents(SHOT, changed)
-    first, second = (workspaces.get(_job(files), contents.download) for files in (SHOT, changed))
+    first, second = (_get(workspaces, files, contents) for files in (SHOT, changed))
     assert first.key != second.key
     assert (first.tree / "textures/wood.png").read_text() == "wood"
     assert (second.tree / "textures/wood.png").read_text() == "pine"
@@ -79,9 +87,9 @@ def test_workspace_differs_when_a_file_differs(workspaces: Workspaces) -> None:
 def test_workspace_least_recently_used_goes_when_there_are_too_many(workspaces: Workspaces) -> None:
     shots = [{"shot.blend": f"scene {number}"} for number in range(3)]
     contents = Contents(*shots)
-    first, second = (workspaces.get(_job(shot), contents.download) for shot in shots[:2])
-    workspaces.get(_job(shots[0]), contents.download)
-    third = workspaces.get(_job(shots[2]), contents.download)
+    first, second = (_get(workspaces, shot, contents) for shot in shots[:2])
+    _get(workspaces, shots[0], contents)
+    third = _get(workspaces, shots[2], contents)
     assert first.tree.is_dir()
     assert third.tree.is_dir()
     assert not second.tree.exists()
@@ -89,21 +97,21 @@ def test_workspace_least_recently_used_goes_when_there_are_too_many(workspaces: 
 
 def test_workspace_leaves_nothing_behind_when_a_file_cannot_be_had(workspaces: Workspaces, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
-        workspaces.get(_job(SHOT), Contents({"x": "scene"}).download)
+        _get(workspaces, SHOT, Contents({"x": "scene"}))
     assert list((tmp_path / "workspaces").iterdir()) == []
 
 
 def test_workspace_survives_its_agent(tmp_path: Path, workspaces: Workspaces) -> None:
     contents = Contents(SHOT)
-    first = workspaces.get(_job(SHOT), contents.download)
+    first = _get(workspaces, SHOT, contents)
     again = Workspaces(tmp_path / "workspaces", BlobCache(tmp_path / "cache", limit_bytes=10_000))
-    assert again.get(_job(SHOT), contents.download) == first
+    assert _get(again, SHOT, contents) == first
     assert contents.downloads == len(SHOT)
 
 
 def test_workspace_files_of_point_caches_may_be_written(workspaces: Workspaces) -> None:
     shot = {"shot.blend": "scene", "blendcache_shot/cloth_0001.bphys": "points"}
-    workspace = workspaces.get(_job(shot), Contents(shot).download)
+    workspace = _get(workspaces, shot, Contents(shot))
     modes = {path.name: bool(path.stat().st_mode & 0o200) for path in workspace.tree.rglob("*.*")}
     assert modes == {"shot.blend": False, "cloth_0001.bphys": True}
 
@@ -117,6 +125,19 @@ def test_written_by_blender_are_only_files_below_a_cache_folder(path: str, expec
 
 
 def test_tree_key_does_not_depend_on_the_order_of_files() -> None:
-    entries = _job(SHOT).files
+    entries = _files(SHOT)
     assert tree_key(entries) == tree_key(entries[::-1])
     assert tree_key(entries) != tree_key(entries[:-1])
+
+
+def test_files_are_not_asked_for_when_the_workspace_is_there(workspaces: Workspaces) -> None:
+    contents = Contents(SHOT)
+    first = _get(workspaces, SHOT, contents)
+    assert workspaces.get(_job(SHOT, job="job-2"), lambda: pytest.fail("asked"), contents.download) == first
+
+
+def test_workspace_is_not_built_of_files_that_make_another_tree(workspaces: Workspaces) -> None:
+    contents = Contents(SHOT)
+    with pytest.raises(Retryable, match="tree"):
+        workspaces.get(_job(SHOT), lambda: _files(SHOT)[:-1], contents.download)
+    assert contents.downloads == 0

@@ -93,7 +93,8 @@ def test_agent_takes_a_frame_from_claim_to_result(
     claim = agent.claim(chunk, ME)
     assert (claim.state, claim.left, claim.frame, claim.samples) == ("render", [(0, 64)], 7, 64)
     assert claim.scene is not None
-    agent.download(claim.scene.files[0].sha256, tmp_path / "workspace" / "a.blend")
+    [file] = agent.files(claim.scene.job)
+    agent.download(file.sha256, tmp_path / "workspace" / "a.blend")
     assert agent.heartbeat(chunk, token=claim.token, done=8).action is Action.CONTINUE
     agent.commit(chunk, token=claim.token, offset=0, count=64, path=segment)
     agent.done(chunk, ChunkReport(token=claim.token, render_s=1.0, load_s=0.5, samples=64))

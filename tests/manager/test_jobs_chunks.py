@@ -9,7 +9,7 @@ import pytest
 from blendnet.errors import Conflict, LeaseLost, Retryable, UserError
 from blendnet.manager.chunks import gaps
 from blendnet.manager.lifecycle import given_up
-from blendnet.messages import AgentReport, Blob, ChunkReport, FailureReport
+from blendnet.messages import AgentReport, Blob, ChunkReport, FailureReport, tree_key
 from blendnet.models import Action, SampleRange, Stage, State
 from tests.manager.farms import Kit
 
@@ -27,7 +27,9 @@ def test_claim_says_all_an_agent_needs(kit: Kit) -> None:
     claim = kit.claim(kit.chunk_ids(job)[1])
     assert (claim.state, claim.token, claim.frame, claim.samples, claim.left) == ("render", 1, 7, 100, [(50, 50)])
     assert claim.scene is not None
-    assert [(file.path, file.size_bytes) for file in claim.scene.files] == [("scene.blend", 7)]
+    files = kit.farm.files(job.id)
+    assert [(file.path, file.size_bytes) for file in files] == [("scene.blend", 7)]
+    assert claim.scene.tree == tree_key(files)
     assert [(layer.name, layer.samples) for layer in claim.scene.layers] == [("ViewLayer", 100)]
     assert claim.sample_s is None
 
