@@ -46,6 +46,6 @@ class Agents(Access[AgentRow]):
         """Agents that are there to take work."""
         return self._connection.execute(select(func.count()).select_from(tables.agents).where(_WORKING)).scalar_one()
 
-    def names(self) -> set[str]:
-        """Names of the agents that are there to take work."""
-        return set(self._connection.execute(select(_c.name).where(_WORKING)).scalars())
+    def names(self, *, heard_since: float = 0.0) -> set[str]:
+        """Names of the agents that are there to take work and have reported since then."""
+        return set(self._connection.execute(select(_c.name).where(_WORKING, _c.seen_at >= heard_since)).scalars())
