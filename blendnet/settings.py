@@ -124,6 +124,8 @@ class Settings(BaseSettings):
     load_share_max: float = 0.1
     """Load time is planned to be at most this share of a chunk's time."""
     max_chunks_per_frame: int = 1000
+    tail_worth_s: float = 2.0
+    """A running chunk is divided among idle agents when it is done so many seconds sooner by that."""
 
     # Connection to the Manager (agents, command line against a distant Manager)
     manager_url: str = ""

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "blendnet"
 
 EVERYTHING = {
-    "errors", "settings", "models", "messages", "planner", "exactness", "celery_app", "tasks", "client", "cli",
+    "errors", "settings", "models", "messages", "planner", "tail", "exactness", "celery_app", "tasks", "client", "cli",
     "agent", "manager", "merge", "provision", "storage", "security",
 }  # fmt: skip
 
@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "messages": {"errors", "models"},
     "settings": {"errors"},
     "planner": {"errors", "models"},
+    "tail": {"models"},
     "exactness": {"errors", "models", "messages"},
     "celery_app": {"settings"},
     "tasks": {"celery_app", "errors", "settings", "models", "agent", "merge", "manager"},

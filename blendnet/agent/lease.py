@@ -53,6 +53,10 @@ How long with SHUTDOWN, the Shutdown says.
 """
 
 
+def _never(_stop_at: int) -> bool:
+    return False
+
+
 class Lease:
     """A context manager: inside it the lease is renewed, and `halt` says when to stop. Thread-safe."""
 
@@ -63,12 +67,18 @@ class Lease:
         lease_s: float,
         shutdown: Shutdown,
         end_call: Callable[[], None],
+        shorten: Callable[[int], bool] = _never,
     ) -> None:
-        """`beat` sends a heartbeat, `end_call` makes a running Blender call fail, `shutdown`: the agent is to end."""
+        """`beat` sends a heartbeat, `end_call` makes a running Blender call fail, `shutdown`: the agent is to end.
+
+        `shorten` is told at which sample the Manager wants the chunk to end; True: it should hear soon that it does.
+        """
         self._beat = beat
         self._beat_interval_s = lease_s / BEATS_PER_LEASE
         self._shutdown = shutdown
         self._end_call = end_call
+        self._shorten = shorten
+        self._beat_soon = threading.Event()
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._call_ends_at: float | None = None
@@ -76,8 +86,6 @@ class Lease:
         self._halted_at = 0.0
         self.halt: Halt | None = None
         """Set once: why to stop."""
-        self.stop_at: int | None = None
-        """The chunk now ends at this sample of the frame; None: where it always did."""
         self.finish: str | None = None
         """A merged frame of the same job that waits to be finished; whoever takes it up sets this to None."""
         self.dropped = threading.Event()
@@ -98,8 +106,8 @@ class Lease:
             self.halted(Halt.CANCEL)
         elif answer.action is Action.PAUSE:
             self.halted(Halt.PAUSE)
-        elif answer.action is Action.STOP and answer.stop_at is not None:
-            self.stop_at = answer.stop_at if self.stop_at is None else min(self.stop_at, answer.stop_at)
+        elif answer.action is Action.STOP and answer.stop_at is not None and self._shorten(answer.stop_at):
+            self._beat_soon.set()
         self.finish = answer.finish
 
     def halted(self, reason: Halt) -> None:
@@ -134,7 +142,8 @@ class Lease:
         while not self._closed.wait(TICK_S):
             if self._shutdown.is_set():
                 self.halted(Halt.SHUTDOWN)
-            if time.monotonic() >= next_beat:
+            if self._beat_soon.is_set() or time.monotonic() >= next_beat:
+                self._beat_soon.clear()
                 self._send_beat()
                 next_beat = time.monotonic() + self._beat_interval_s
             self._end_hopeless_call()

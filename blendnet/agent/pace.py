@@ -21,6 +21,8 @@ SHORT_REST_SHARE = 0.25
 """What is left of a chunk joins the running segment when it takes less than this share of a segment."""
 PREVIEW_TOLERANCE = 0.6
 """Sub-passes end when they end: a preview is due after this share of the wanted interval."""
+WORTH_GIVING_SHARE = 0.25
+"""A chunk ends earlier only if others get at least this share of what the Manager wanted for them."""
 LAST_PREVIEW_AFTER_S = 1.0
 """A chunk that is done sooner shows no preview of its own: the merged frame is almost there."""
 
@@ -121,11 +123,24 @@ def measured_sample_s(calls: list[tuple[int, float]], *, fresh: bool, known_samp
     return seconds / count
 
 
-def clipped(left: list[SampleRange], stop_at: int | None) -> list[SampleRange]:
-    """What remains of `left` when the chunk ends at sample `stop_at` of the frame (None: where it always did)."""
-    if stop_at is None:
-        return left
+def clipped(left: list[SampleRange], stop_at: int) -> list[SampleRange]:
+    """What remains of `left` when the chunk ends at sample `stop_at` of the frame."""
     return [SampleRange(r.offset, min(r.end, stop_at) - r.offset) for r in left if r.offset < stop_at]
+
+
+def shortened_end(left: list[SampleRange], *, stop_at: int, running: int | None, least: int) -> int | None:
+    """The sample at which an attempt ends that should stop at `stop_at`; None when it goes on as it is.
+
+    `left`: what it has to render, the running call included, which goes on to sample `running`; between calls one more
+    is rendered in any case. `least`: fewest samples of a call, for this attempt and for who renders the rest.
+    """
+    if not left:
+        return None
+    soonest = left[0].offset + least if running is None else running
+    end = soonest if stop_at - soonest < least else stop_at
+    total = sum(r.count for r in left)
+    given, wanted = (total - sum(r.count for r in clipped(left, sample)) for sample in (end, stop_at))
+    return end if given >= max(least, WORTH_GIVING_SHARE * wanted) else None
 
 
 def without_first(left: list[SampleRange], count: int) -> list[SampleRange]:

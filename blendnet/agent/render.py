@@ -11,6 +11,7 @@ from typing import Any
 from blendnet.agent import pace
 from blendnet.agent.attempt import HaltedCall, Outcome, claim_work, ended_call, last_word
 from blendnet.agent.collect import Cadence, Collector, PassFile, SubPass
+from blendnet.agent.extent import Extent
 from blendnet.agent.failure import failure_report, interruption_report
 from blendnet.agent.finish import finish_frame
 from blendnet.agent.lease import Halt, Lease
@@ -18,7 +19,7 @@ from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
 from blendnet.errors import BlendNetError, LeaseLost, ManagerUnreachable
 from blendnet.merge.exr import BLENDER_ATTRIBUTE
-from blendnet.messages import ChunkClaim, ChunkReport, FailureReport, ranges
+from blendnet.messages import ChunkAnswer, ChunkClaim, ChunkReport, FailureReport, ranges
 
 logger = logging.getLogger(__name__)
 
@@ -44,19 +45,18 @@ class ChunkAttempt:
         self._chunk_id = chunk_id
         self._claim = claim
         self._scene = claim.scene
-        self._left = ranges(claim.left)
+        self._extent = Extent(ranges(claim.left))
         self._calls: list[tuple[int, float]] = []
         self._rendered = 0
         self._running = 0
         self._fresh = False
         self._load_s = 0.0
         self._lease = Lease(
-            lambda: slot.client.heartbeat(
-                chunk_id, token=claim.token, done=claim.done + self._rendered + self._running
-            ),
+            self._beat,
             lease_s=claim.lease_s,
             shutdown=slot.shutdown,
             end_call=slot.warm.kill,
+            shorten=lambda stop_at: self._extent.shorten(stop_at, least=self._least()),
         )
 
     def run(self) -> Outcome:
@@ -102,6 +102,20 @@ class ChunkAttempt:
         else:
             self._lease.take(answer)
 
+    def _beat(self) -> ChunkAnswer:
+        """Say how far this attempt is, where it ends and how long that takes."""
+        sample_s = self._sample_s()
+        if sample_s is not None:
+            sample_s = self._extent.slowed(sample_s)
+        return self._slot.client.heartbeat(
+            self._chunk_id,
+            token=self._claim.token,
+            done=self._claim.done + self._rendered + self._running,
+            end=self._extent.end,
+            sample_s=sample_s,
+            rest_s=None if sample_s is None else self._extent.rest_s(sample_s),
+        )
+
     def _open(self) -> None:
         """Have the scene open for the first time."""
         started = time.monotonic()
@@ -121,10 +135,9 @@ class ChunkAttempt:
         attributes = {BLENDER_ATTRIBUTE: self._scene.blender}
         collector = Collector(self, folder=self._slot.scratch, cadence=self._cadence(), attributes=attributes)
         try:
-            while self._lease.halt is None and (left := pace.clipped(self._left, self._lease.stop_at)):
-                self._left = left
+            while self._lease.halt is None and self._extent.left:
                 self._finish_meanwhile()
-                collector.add(self._sub_pass(self._next_count(left[0].count, collector.io_s)))
+                collector.add(self._sub_pass(collector.io_s))
         finally:
             if self._lease.dropped.is_set():
                 collector.drop()
@@ -138,9 +151,10 @@ class ChunkAttempt:
             finish_frame(self._slot, frame_id)
             self._have_open()
 
-    def _sub_pass(self, count: int) -> SubPass:
-        """Render the next `count` samples."""
-        offset, expected = self._left[0].offset, self._sample_s()
+    def _sub_pass(self, io_s: float) -> SubPass:
+        """Render the next samples; handling the files of the last ones took `io_s`."""
+        samples, expected = self._extent.begin(lambda left: self._next_count(left, io_s)), self._sample_s()
+        offset, count = samples.offset, samples.count
         started = time.monotonic()
         files = ended_call(
             self._lease,
@@ -155,13 +169,12 @@ class ChunkAttempt:
             expected_s=None if expected is None else expected * count,
         )
         self._calls.append((count, time.monotonic() - started))
-        self._left = pace.without_first(self._left, count)
+        self._extent.rendered()
         self._rendered, self._running = self._rendered + count, 0
         return self._described(offset, count, files)
 
     def _described(self, offset: int, count: int, files: tuple[PassFile, ...]) -> SubPass:
-        rest = sum(r.count for r in pace.clipped(self._left, self._lease.stop_at))
-        sample_s = self._sample_s()
+        rest, sample_s = self._extent.samples, self._sample_s()
         # The picture that people expect is that of the scene's first view layer.
         first_layer = self._scene.layers[0].name if self._scene.layers else ""
         ordered = tuple(sorted(files, key=lambda file: first_layer not in file.weights))
@@ -172,15 +185,21 @@ class ChunkAttempt:
             self._running = int(event["done"])
 
     def _next_count(self, left: int, io_s: float) -> int:
-        claim, sample_s = self._claim, self._sample_s()
         return pace.sub_pass_samples(
             left,
-            sample_s=sample_s,
-            sub_pass_s=pace.stretched_sub_pass_s(claim.sub_pass_s, io_s=io_s),
-            one_call=claim.one_call,
-            least=pace.least_samples(
-                claim.samples, adaptive=claim.adaptive, sample_s=sample_s, sub_pass_s=claim.sub_pass_s
-            ),
+            sample_s=self._sample_s(),
+            sub_pass_s=pace.stretched_sub_pass_s(self._claim.sub_pass_s, io_s=io_s),
+            one_call=self._claim.one_call,
+            least=self._least(),
+        )
+
+    def _least(self) -> int:
+        """Fewest samples of a render call."""
+        claim = self._claim
+        if claim.one_call:
+            return claim.samples
+        return pace.least_samples(
+            claim.samples, adaptive=claim.adaptive, sample_s=self._sample_s(), sub_pass_s=claim.sub_pass_s
         )
 
     def _sample_s(self) -> float | None:
@@ -192,7 +211,7 @@ class ChunkAttempt:
         return Cadence(
             preview_interval_s=self._claim.preview_interval_s,
             segment_interval_s=self._claim.segment_interval_s,
-            whole_frame=sum(r.count for r in self._left) == self._claim.samples,
+            whole_frame=self._extent.samples == self._claim.samples,
             adaptive=self._claim.adaptive,
         )
 
@@ -201,7 +220,7 @@ class ChunkAttempt:
         halt = self._lease.halt
         if halt is not None and halt.drops_work:
             return Outcome.DROPPED
-        if pace.clipped(self._left, self._lease.stop_at):
+        if self._extent.left:
             self._fail(interruption_report(self._claim.token, self._lease.reason))
             return Outcome.INTERRUPTED if halt is Halt.SHUTDOWN else Outcome.DROPPED
         report = self._report()

@@ -55,9 +55,19 @@ class AgentClient:
     def claim(self, chunk_id: str, request: ClaimRequest) -> ChunkClaim:
         return self._http.post(ChunkClaim, f"{_chunk(chunk_id)}/claim", request)
 
-    def heartbeat(self, chunk_id: str, *, token: int, done: int) -> ChunkAnswer:
-        """Keep the lease; `done`: samples of the chunk rendered so far."""
-        return self._http.post(ChunkAnswer, f"{_chunk(chunk_id)}/heartbeat", {"token": token, "done": done})
+    def heartbeat(
+        self,
+        chunk_id: str,
+        *,
+        token: int,
+        done: int,
+        end: int | None = None,
+        sample_s: float | None = None,
+        rest_s: float | None = None,
+    ) -> ChunkAnswer:
+        """Keep the lease; `done`: samples of the chunk rendered so far. The others as in HeartbeatBody."""
+        body = {"token": token, "done": done, "end": end, "sample_s": sample_s, "rest_s": rest_s}
+        return self._http.post(ChunkAnswer, f"{_chunk(chunk_id)}/heartbeat", body)
 
     def commit(self, chunk_id: str, *, token: int, offset: int, count: int, path: Path) -> ChunkAnswer:
         """Store the EXR `path` as samples [offset, offset + count) of the frame. Sending the same again is fine."""

@@ -58,7 +58,9 @@ def claim(parts: PartsHere, chunk_id: Id, body: ClaimRequest) -> ChunkClaim:
 @router.post("/chunks/{chunk_id}/heartbeat")
 def heartbeat(parts: PartsHere, chunk_id: Id, body: HeartbeatBody) -> ChunkAnswer:
     """Keep the lease of a chunk."""
-    return parts.farm.heartbeat(chunk_id, body.token, parts.clock(), body.done)
+    return parts.farm.heartbeat(
+        chunk_id, body.token, parts.clock(), body.done, end=body.end, sample_s=body.sample_s, rest_s=body.rest_s
+    )
 
 
 @router.put("/chunks/{chunk_id}/segments")

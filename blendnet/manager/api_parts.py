@@ -80,6 +80,12 @@ class HeartbeatBody(TokenBody):
 
     done: int = Field(default=0, ge=0, le=MAX_SAMPLES)
     """Samples of the chunk rendered so far."""
+    end: int | None = Field(default=None, ge=0, le=MAX_SAMPLES)
+    """A promise: no sample of the frame from this one on is rendered by this attempt. None: all of the chunk are."""
+    sample_s: float | None = Field(default=None, gt=0, le=1e9)
+    """Measured seconds per sample on this agent."""
+    rest_s: float | None = Field(default=None, ge=0, le=1e9)
+    """Seconds that the samples left are expected to take."""
 
 
 class Done(Message):

@@ -9,6 +9,7 @@ from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserE
 from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, AttemptBook, attempt_at, reasons_of
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
 from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
+from blendnet.manager.tails import TailWork
 from blendnet.manager.trust import BLAMELESS, may_try, passed_over, praise
 from blendnet.messages import Blob, ChunkAnswer, ChunkClaim, ChunkReport, ClaimRequest, FailureReport
 from blendnet.models import Action, SampleRange, Stage, State
@@ -27,7 +28,7 @@ class PreviewFile:
     samples: int
 
 
-class ChunkWork(AttemptBook):
+class ChunkWork(AttemptBook, TailWork):
     """The part of the Farm that agents render for."""
 
     def claim(self, chunk_id: str, request: ClaimRequest, now: float) -> ChunkClaim:
@@ -54,15 +55,33 @@ class ChunkWork(AttemptBook):
                 return ChunkClaim(state="later")
             return self._lease(tx, job, chunk, request.agent, now)
 
-    def heartbeat(self, chunk_id: str, token: int, now: float, done_samples: int | None = None) -> ChunkAnswer:
-        """Renew the lease. `done_samples`: samples of the chunk rendered by now, committed ones included, if told."""
+    def heartbeat(
+        self,
+        chunk_id: str,
+        token: int,
+        now: float,
+        done_samples: int | None = None,
+        *,
+        end: int | None = None,
+        sample_s: float | None = None,
+        rest_s: float | None = None,
+    ) -> ChunkAnswer:
+        """Renew the lease. `done_samples`: samples of the chunk rendered by now, committed ones included, if told.
+
+        `end`: the agent renders no sample of the frame from this one on; `sample_s`: its seconds per sample; `rest_s`:
+        those for what it has left.
+        """
         with self.ledger.write() as tx:
             job, chunk = _attempt(tx, chunk_id, token)
             if chunk.state is State.ACTIVE or _idle(chunk):
                 chunk = self._renew(
                     tx, chunk, now, rendered=chunk.rendered if done_samples is None else max(chunk.done, done_samples)
                 )
-            return _answer(tx, job, chunk, now)
+                self._note_pace(chunk, sample_s, rest_s, now)
+                if end is not None and end < chunk.range.end:
+                    chunk = self._shortened(tx, chunk, end, now)
+                    self.changes.note()
+            return self._answer(tx, job, chunk, now)
 
     def commit(self, chunk_id: str, token: int, offset: int, count: int, blob: Blob, now: float) -> ChunkAnswer:
         """Make [offset, offset+count) of the frame durable; the very same segment twice is fine.
@@ -89,7 +108,7 @@ class ChunkWork(AttemptBook):
                 shown = frame.preview_samples + samples - chunk.preview_samples
                 tx.frames.update(frame, preview_samples=shown)
                 tx.chunks.update(chunk, preview_path=str(path), preview_samples=samples)
-            return _answer(tx, job, chunk, now)
+            return self._answer(tx, job, chunk, now)
 
     def done(self, chunk_id: str, report: ChunkReport, now: float) -> None:
         """End an attempt. What is not committed goes back; measured times are kept."""
@@ -130,6 +149,8 @@ class ChunkWork(AttemptBook):
             lost=False,
             queued_at=now,
         )
+        if chunk.place < 0 and chunk.token == 1:
+            self._log_taken(tx, chunk, agent, now)
         self.changes.note()
         return self._work(tx, job, chunk)
 
@@ -179,18 +200,31 @@ class ChunkWork(AttemptBook):
         job, chunk = _attempt(tx, chunk_id, token)
         if chunk.state in (State.CANCELED, State.FAILED):
             tx.blobs.note([blob], now)
-            return _answer(tx, job, chunk, now)
+            return self._answer(tx, job, chunk, now)
         known = _is_known(tx, chunk, samples)
         if chunk.state is State.COMPLETED:
             if known:
-                return _answer(tx, job, chunk, now)
+                return self._answer(tx, job, chunk, now)
             raise Conflict(f"chunk {chunk.id} is completed: samples {samples.offset}-{samples.end} are not part of it")
         chunk = self._renew(tx, chunk, now)
         if not known:
             if not self.store.has(blob.sha256):
                 raise Retryable(f"segment {blob.sha256} of chunk {chunk.id} is not in the store: send it again")
             chunk = self._add_segment(tx, job, chunk, samples, blob, now)
-        return _answer(tx, job, chunk, now)
+        return self._answer(tx, job, chunk, now)
+
+    def _answer(self, tx: Transaction, job: JobRow, chunk: ChunkRow, now: float) -> ChunkAnswer:
+        """What the agent is to do next. While all agents render, one of them finishes what is merged in between."""
+        if chunk.state in (State.CANCELED, State.FAILED):
+            return ChunkAnswer(action=Action.CANCEL)
+        if chunk.state is not State.ACTIVE:
+            return ChunkAnswer()
+        if job.state is State.PAUSED:
+            return ChunkAnswer(action=Action.PAUSE)
+        finish, cut = tx.frames.finish_due(job.id, now), self.tails.wanted(chunk)
+        if cut is not None:
+            return ChunkAnswer(action=Action.STOP, stop_at=cut.stop_at, finish=finish)
+        return ChunkAnswer(finish=finish)
 
     def _add_segment(
         self, tx: Transaction, job: JobRow, chunk: ChunkRow, samples: SampleRange, blob: Blob, now: float
@@ -295,17 +329,6 @@ def _attempt(tx: Transaction, chunk_id: str, token: int) -> tuple[JobRow, ChunkR
     if chunk.token != token or not (chunk.state.final or chunk.agent is not None):
         raise LeaseLost(f"attempt {token} of chunk {chunk_id} is over")
     return tx.jobs.need(chunk.job_id), chunk
-
-
-def _answer(tx: Transaction, job: JobRow, chunk: ChunkRow, now: float) -> ChunkAnswer:
-    """What the agent is to do next. While all agents render, one of them finishes what is merged in between."""
-    if chunk.state in (State.CANCELED, State.FAILED):
-        return ChunkAnswer(action=Action.CANCEL)
-    if chunk.state is not State.ACTIVE:
-        return ChunkAnswer()
-    if job.state is State.PAUSED:
-        return ChunkAnswer(action=Action.PAUSE)
-    return ChunkAnswer(finish=tx.frames.finish_due(job.id, now))
 
 
 def _is_known(tx: Transaction, chunk: ChunkRow, samples: SampleRange) -> bool:

@@ -21,6 +21,7 @@ from blendnet.manager.folder import DataFolder, FarmFile
 from blendnet.manager.jobs import Farm, open_farm
 from blendnet.manager.reconcile import Reconciler
 from blendnet.manager.supervise import Supervisor
+from blendnet.manager.tails import TailPlanner
 from blendnet.models import State
 from blendnet.provision.local import AgentEnvironment, LocalProvider
 from blendnet.security.ca import ensure_server_certificate
@@ -143,6 +144,7 @@ class WorkLoop:
         self._changes = farm.changes
         self._dispatcher = dispatcher
         self._reconciler = reconciler
+        self._tails = TailPlanner(farm)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="work", daemon=True)
 
@@ -169,6 +171,7 @@ class WorkLoop:
         try:
             self._reconciler.tick(time.time())
             self._dispatcher.tick(time.time())
+            self._tails.tick(time.time())
         except RedisError as error:
             log.warning("Redis is away, nothing is handed out: %s", error)
             return False

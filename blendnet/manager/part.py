@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from blendnet.manager.ledger import JobRow, Ledger, Transaction
+from blendnet.manager.tail_book import TailBook
 from blendnet.messages import LayerSamples, SceneFiles, tree_key
 from blendnet.settings import Settings
 from blendnet.storage.files import FileStore
@@ -49,6 +50,8 @@ class FarmPart:
         """Counts what gives dispatcher or reconciler something to do."""
         self.expected_agents = 0
         """Agents that are being started: frames are planned for them before they report."""
+        self.tails = TailBook()
+        """How fast agents are, and which chunks are to end earlier."""
         self._scenes: dict[str, SceneFiles] = {}
 
     def _slots(self, tx: Transaction) -> int:

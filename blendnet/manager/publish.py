@@ -31,12 +31,17 @@ class Publisher:
         chord(header, callback, app=self._app, task_id=group_id).apply_async(task_id=callback.id)
 
     def chunk(self, chunk: ChunkMessage) -> None:
-        """Publish a chunk again, as the same member of the same chord."""
+        """Publish a chunk again, as the same member of the same chord; one outside the chord asks for the merge itself.
+
+        Whoever asks too early, the chord or the chunk, is told so, and the other one asks later.
+        """
         callback = self._merge(chunk.frame_id)
+        task = self._task("render_chunk", chunk.id, queue=render_queue(chunk.lane), task_id=chunk.id)
+        if chunk.place < 0:
+            task.apply_async(link=callback)
+            return
         callback.freeze(callback.id)
-        self._task("render_chunk", chunk.id, queue=render_queue(chunk.lane), task_id=chunk.id).apply_async(
-            group_id=_group_id(chunk.frame_id, chunk.epoch), group_index=chunk.place, chord=callback
-        )
+        task.apply_async(group_id=_group_id(chunk.frame_id, chunk.epoch), group_index=chunk.place, chord=callback)
 
     def followup(self, item: Followup) -> None:
         """Publish a merge (with the finish behind it), a finish or a video."""

@@ -8,6 +8,7 @@ from typing import Literal
 from blendnet.manager.chunks import release
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, Transaction
 from blendnet.manager.submit import Submitting
+from blendnet.manager.tails import TailWork
 from blendnet.models import Stage, State, Strategy
 
 
@@ -41,6 +42,7 @@ class ChunkMessage:
     lane: int
     epoch: int
     place: int
+    """Negative: it belongs to none."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Followup:
 Waiting = ChunkMessage | Followup
 
 
-class Schedule(Submitting):
+class Schedule(TailWork, Submitting):
     """The part of the Farm that dispatcher and reconciler work with."""
 
     def slots(self) -> int:
@@ -98,7 +100,7 @@ class Schedule(Submitting):
             if not tx.chunks.returned():
                 return []
         with self.ledger.write() as tx:
-            chunks = tx.chunks.returned()
+            chunks = self._divided(tx, tx.chunks.returned(), now)
             for chunk in chunks:
                 tx.chunks.update(chunk, state=State.QUEUED, queued_at=now)
             return _messages(tx, chunks)

@@ -44,6 +44,8 @@ class RecordingManager:
     segments: list[tuple[int, int, Path]] = field(default_factory=list)
     previews: list[tuple[int, Path]] = field(default_factory=list)
     progress: list[int] = field(default_factory=list)
+    ends: list[int | None] = field(default_factory=list)
+    """What heartbeats promised."""
     reports: list[ChunkReport] = field(default_factory=list)
     failures: list[FailureReport] = field(default_factory=list)
     results: list[tuple[str, str, Path]] = field(default_factory=list)
@@ -82,8 +84,18 @@ class RecordingManager:
     def claim_encode(self, job_id: str, request: ClaimRequest) -> EncodeClaim:
         return self._claim(job_id, request)
 
-    def heartbeat(self, chunk_id: str, *, token: int, done: int) -> ChunkAnswer:
+    def heartbeat(
+        self,
+        chunk_id: str,
+        *,
+        token: int,
+        done: int,
+        end: int | None = None,
+        sample_s: float | None = None,
+        rest_s: float | None = None,
+    ) -> ChunkAnswer:
         self.progress.append(done)
+        self.ends.append(end)
         return self._answer("heartbeat")
 
     def commit(self, chunk_id: str, *, token: int, offset: int, count: int, path: Path) -> ChunkAnswer:

@@ -165,9 +165,17 @@ def test_lease_lost_counts_more_than_the_end_of_the_agent() -> None:
     assert lease.halt is Halt.LOST
 
 
-def test_lease_remembers_the_earliest_end_of_the_chunk() -> None:
-    lease = _lease(Beats(ChunkAnswer()))
-    for stop_at in (40, 30, 50):
-        lease.take(ChunkAnswer(action=Action.STOP, stop_at=stop_at))
-    assert lease.stop_at == 30
+def test_lease_tells_the_manager_at_once_where_the_chunk_ends_now() -> None:
+    beats, asked = Beats(ChunkAnswer()), []
+
+    def shorten(stop_at: int) -> bool:
+        asked.append(stop_at)
+        return stop_at < 40
+
+    with Lease(beats, lease_s=600.0, shutdown=threading.Event(), end_call=Ended(), shorten=shorten) as lease:
+        lease.take(ChunkAnswer(action=Action.STOP, stop_at=40))
+        assert beats.count == 0
+        lease.take(ChunkAnswer(action=Action.STOP, stop_at=30))
+        _until(lambda: beats.count == 1)
+    assert asked == [40, 30]
     assert lease.halt is None

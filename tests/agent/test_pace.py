@@ -164,10 +164,33 @@ def test_measured_sample_s(
 
 def test_ranges_are_clipped_where_the_chunk_now_ends() -> None:
     left = [SampleRange(0, 10), SampleRange(20, 10)]
-    assert pace.clipped(left, None) == left
     assert pace.clipped(left, 25) == [SampleRange(0, 10), SampleRange(20, 5)]
     assert pace.clipped(left, 20) == [SampleRange(0, 10)]
     assert pace.clipped(left, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "running", "least", "expected"),
+    [
+        pytest.param(60, 20, 1, 60, id="later than the running call"),
+        pytest.param(10, 20, 1, 20, id="as soon as the running call is done"),
+        pytest.param(60, None, 1, 60, id="between two calls"),
+        pytest.param(0, None, 1, 1, id="between two calls, one more is rendered"),
+        pytest.param(0, None, 16, 16, id="one more of the fewest samples"),
+        pytest.param(30, 20, 16, 20, id="no small rest behind the running call"),
+        pytest.param(90, 20, 16, None, id="too few samples for others"),
+        pytest.param(10, 90, 1, None, id="hardly anything of what was wanted"),
+        pytest.param(10, 100, 1, None, id="the last call is running"),
+        pytest.param(100, 20, 1, None, id="where it ends anyway"),
+    ],
+)
+def test_attempt_ends_earlier(stop_at: int, running: int | None, least: int, expected: int | None) -> None:
+    left = [SampleRange(0, 40), SampleRange(50, 50)]
+    assert pace.shortened_end(left, stop_at=stop_at, running=running, least=least) == expected
+
+
+def test_attempt_with_nothing_left_ends_where_it_is() -> None:
+    assert pace.shortened_end([], stop_at=0, running=None, least=1) is None
 
 
 def test_ranges_shrink_from_the_front() -> None:

@@ -53,6 +53,7 @@ class Agents(Access[AgentRow]):
         """Names of the agents that are there to take work, those that are set aside as well."""
         return set(self._connection.execute(select(_c.name).where(_WORKING)).scalars())
 
-    def trusted(self) -> set[str]:
-        """Names of those among them that are not set aside."""
-        return set(self._connection.execute(select(_c.name).where(_WORKING, _TRUSTED)).scalars())
+    def trusted(self, *, heard_since: float = 0.0) -> set[str]:
+        """Names of those among them that are not set aside and have reported since then."""
+        found = select(_c.name).where(_WORKING, _TRUSTED, _c.seen_at >= heard_since)
+        return set(self._connection.execute(found).scalars())

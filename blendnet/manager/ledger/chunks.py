@@ -15,6 +15,8 @@ from blendnet.manager.ledger.rows import ChunkRow
 from blendnet.models import CHUNK_TRANSITIONS, SampleRange, State, check_transition
 
 _c = tables.chunks.c
+OUTSIDE = -1
+"""Place of a chunk that is not in the header of its frame's newest chord."""
 UNFINISHED = (State.CREATED, State.QUEUED, State.ACTIVE)
 
 
@@ -35,6 +37,17 @@ class Chunks(Access[ChunkRow]):
                 for frame in frames
                 for i, r in enumerate(ranges)
             ]
+        )
+
+    def add_rest(self, chunk: ChunkRow, ranges: Iterable[SampleRange], now: float) -> None:
+        """Chunks for samples that `chunk` has lost; `returned` finds them. They belong to no chord that is published.
+
+        The id cannot be taken: chunks keep their first sample for good, and no two of a frame share one.
+        """
+        rest = {"job_id": chunk.job_id, "frame_id": chunk.frame_id, "place": OUTSIDE, "state": State.CREATED}
+        rest |= {"failed_on": [], "refused_by": chunk.refused_by, "queued_at": now}
+        self.insert(
+            [{**rest, "id": f"{chunk.frame_id}.s{r.offset}", "offset": r.offset, "count": r.count} for r in ranges]
         )
 
     def of_frame(self, frame_id: str) -> list[ChunkRow]:
@@ -80,6 +93,12 @@ class Chunks(Access[ChunkRow]):
         if ids:
             statement = update(tables.chunks).where(_c.id == bindparam("chunk")).values(queued_at=now)
             self._connection.execute(statement, [{"chunk": chunk} for chunk in ids])
+
+    def count_waiting(self) -> int:
+        """Chunks that agents will be told of or have been told of, and that nobody has begun with."""
+        queued = select(func.count()).select_from(tables.chunks.join(tables.jobs, tables.jobs.c.id == _c.job_id))
+        queued = queued.where(_c.state == State.QUEUED, tables.jobs.c.state.in_(RUNNING))
+        return self._connection.execute(queued).scalar_one() + len(self.returned())
 
     def publish(self, chunks: Sequence[ChunkRow], now: float) -> None:
         """Queue `chunks` as the header of a chord, in this order. Raises TransitionError."""

@@ -128,7 +128,7 @@ class ChunkRow:
     frame_id: str
     job_id: str
     place: int
-    """Place in the header of its frame's newest chord."""
+    """Place in the header of its frame's newest chord; negative when it is not in it."""
     offset: int
     count: int
     state: State
