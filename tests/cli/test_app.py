@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ COMMANDS = [
     "agent", "agent list", "agent add", "agent remove", "agent interrupt", "agent logs",
     "blender", "blender list", "blender install", "blender path",
 ]  # fmt: skip
-HELP_LIMIT_S = 0.5
+SLOW_TO_LOAD = {"celery", "fastapi", "httpx", "numpy", "OpenEXR", "pydantic", "redis", "sqlalchemy"}
+"""Packages whose import takes longer than everything else that help needs."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,16 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run_it
 
 
-def test_help_comes_in_less_than_half_a_second() -> None:
-    def seconds() -> float:
-        started = time.monotonic()
-        subprocess.run([str(BLENDNET), "--help"], check=True, capture_output=True, timeout=60)
-        return time.monotonic() - started
-
-    # The best of some: other tests share the machine.
-    assert min(seconds() for _ in range(3)) < HELP_LIMIT_S
+def test_help_loads_nothing_that_takes_long() -> None:
+    program = (
+        "import sys\n"
+        "from blendnet.cli import main\n"
+        "sys.argv = ['blendnet', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("Usage: ")
+    assert not SLOW_TO_LOAD & set(done.stderr.split())
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command or "blendnet")
