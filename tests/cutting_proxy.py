@@ -18,11 +18,22 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
+        self._ends: list[socket.socket] = []
         self._start(self._accept)
+
+    def sever(self) -> None:
+        """Cut every connection and take no more, as a line that is down."""
+        with contextlib.suppress(OSError):  # Said before.
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Stop listening and wait for the connections to end."""
-        self._listener.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # Severed.
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
             thread.join(30)
@@ -37,6 +48,7 @@ class CuttingProxy:
             while True:
                 near, _ = self._listener.accept()
                 far = socket.create_connection(self._target)
+                self._ends += [near, far]
                 budget = [self.cuts.pop(0)] if self.cuts else [1 << 60]
                 self._start(_pump, near, far, budget)
                 self._start(_pump, far, near, budget)

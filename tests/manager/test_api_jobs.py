@@ -209,6 +209,19 @@ def test_farm_is_shown_at_a_glance(served: Served, client: ManagerClient, tmp_pa
     assert [process.role for process in farm.processes] == ["api"]
 
 
+@pytest.mark.parametrize("seconds", [None, 0.0, 2.5])
+def test_agent_is_given_a_notice(served: Served, client: ManagerClient, seconds: float | None) -> None:
+    [name] = client.add_agents(1)
+    client.interrupt_agent(name, seconds=seconds)
+    assert served.fleet.interrupted[-1] == (name, seconds)
+
+
+@pytest.mark.parametrize(("name", "seconds", "error"), [("nobody", 1.0, NotFound), ("nobody", -1.0, UserError)])
+def test_notice_has_to_make_sense(client: ManagerClient, name: str, seconds: float, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        client.interrupt_agent(name, seconds=seconds)
+
+
 def test_agents_are_added_shown_and_removed(client: ManagerClient) -> None:
     names = client.add_agents(2)
     assert len(names) == 2

@@ -253,6 +253,30 @@ def test_agent_is_lost_when_it_says_nothing_for_long(kit: Kit) -> None:
 
 
 @pytest.mark.parametrize(
+    ("states", "after"),
+    [
+        (["idle"], "lost"),
+        (["busy"], "lost"),
+        (["busy", "draining"], "interrupted"),
+        (["draining", "interrupted"], "interrupted"),
+        (["draining", "stopped"], "stopped"),
+    ],
+    ids=["idle", "busy", "about to end", "said good-bye", "was told to end"],
+)
+def test_agent_that_is_gone_is_shown_by_what_it_said_last(kit: Kit, states: list[str], after: str) -> None:
+    for state in states:
+        kit.farm.report("agent1", AgentReport(pid=7, state=state, message="AWS takes it back"), kit.now)
+    kit.farm.agent_lost("agent1", kit.now)
+    kit.farm.mark_silent_agents(kit.later(100))
+    [agent] = kit.farm.agents()
+    assert (agent.state, agent.pid, agent.message) == (after, None, "AWS takes it back")
+    assert kit.farm.slots() == 1
+    kit.farm.report("agent1", AgentReport(pid=8), kit.now)
+    [agent] = kit.farm.agents()
+    assert (agent.state, agent.pid, agent.message) == ("idle", 8, "")
+
+
+@pytest.mark.parametrize(
     ("scene", "percentage", "size"),
     [
         ({"width": 160, "height": 90}, None, (160, 90)),

@@ -139,11 +139,23 @@ def test_lost_agent_counts_as_redelivery_when_its_chunk_starts_again(kit: Kit, c
     assert kit.farm.job(chunk.split(".")[0]).redelivered == 1
 
 
-def test_stopped_agent_gives_everything_back(kit: Kit, chunk: str) -> None:
+@pytest.mark.parametrize("state", ["stopped", "interrupted"])
+def test_agent_that_says_good_bye_gives_everything_back(kit: Kit, chunk: str, state: str) -> None:
     kit.claim(chunk, "agent1")
-    kit.farm.report("agent1", AgentReport(pid=1, state="stopped"), kit.now)
+    kit.farm.report("agent1", AgentReport(pid=1, state=state), kit.now)
     assert kit.claim(chunk, "agent2").state == "render"
-    assert [agent.state for agent in kit.farm.agents()] == ["stopped"]
+    assert [agent.state for agent in kit.farm.agents()] == [state]
+
+
+def test_interruptions_are_redeliveries_and_never_failures(kit: Kit, chunk: str) -> None:
+    for n in range(10):
+        token = kit.claim(chunk, f"agent{n % 2}").token
+        kit.farm.failed(chunk, FailureReport(token=token, kind="interrupted", message="AWS takes it back"), kit.now)
+        [shown] = kit.farm.chunks(chunk.rpartition(".")[0])
+        assert (shown.state, shown.message) == (State.CREATED, "interrupted: AWS takes it back")
+    kit.render(chunk, "agent3")
+    job = kit.farm.job(chunk.split(".")[0])
+    assert (job.redelivered, job.frames_failed) == (10, 0)
 
 
 def test_agent_hears_of_a_pause_and_hands_the_rest_back(kit: Kit, chunk: str) -> None:

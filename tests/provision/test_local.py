@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from blendnet.errors import FarmError
 from blendnet.provision.base import free_names
 from blendnet.provision.local import AgentEnvironment, LocalProvider
 
@@ -82,6 +83,27 @@ def test_agents_get_no_password_but_the_agents_own(
 ) -> None:
     provider.create(["agent-1"])
     assert processes.environments["agent-1"]["BLENDNET_MANAGER_PASSWORD_FILE"] == str(tmp_path / "agent-password")
+
+
+@pytest.mark.parametrize(("left_s", "text"), [(None, ""), (2.5, "2.5"), (120.0, "120")])
+def test_agent_finds_its_notice_where_it_looks_for_it(
+    provider: LocalProvider, processes: Recorded, left_s: float | None, text: str
+) -> None:
+    provider.create(["agent-1"])
+    provider.interrupt("agent-1", left_s)
+    assert Path(processes.environments["agent-1"]["BLENDNET_NOTICE_FILE"]).read_text() == text
+
+
+def test_new_agent_does_not_get_the_notice_of_its_predecessor(provider: LocalProvider, processes: Recorded) -> None:
+    provider.interrupt("agent-1", 5.0)
+    provider.create(["agent-1"])
+    assert not Path(processes.environments["agent-1"]["BLENDNET_NOTICE_FILE"]).exists()
+
+
+def test_notice_that_cannot_be_left_is_an_error_that_names_the_agent(provider: LocalProvider, tmp_path: Path) -> None:
+    (tmp_path / "agents").write_text("in the way")
+    with pytest.raises(FarmError, match="agent-1"):
+        provider.interrupt("agent-1", 5.0)
 
 
 @pytest.mark.parametrize(
