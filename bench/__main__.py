@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from bench import farm
+from bench import bench_tail, farm
 
 
 def show(lines: Iterable[farm.Line]) -> None:
@@ -17,6 +17,7 @@ def show(lines: Iterable[farm.Line]) -> None:
 
 if __name__ == "__main__":
     show(farm.report())
+    show(bench_tail.report())
     from bench import bench_merge
 
     sys.exit(bench_merge.main())

@@ -26,10 +26,9 @@ class Crew:
     free: tuple[tuple[str, float], ...]
     """(agent, seconds until it has nothing to do)."""
 
-    def hands(self, job: JobRow) -> list[Hand]:
-        """What they could do for a job; nothing while no agent has measured it."""
-        usual_s = usual_sample_s(self.book, job)
-        return [] if usual_s is None else [self._hand(job, agent, free_s, usual_s) for agent, free_s in self.free]
+    def hands(self, job: JobRow, usual_s: float) -> list[Hand]:
+        """What they could do for a job whose samples usually take `usual_s` seconds."""
+        return [self._hand(job, agent, free_in_s, usual_s) for agent, free_in_s in self.free]
 
     def _hand(self, job: JobRow, agent: str, free_in_s: float, usual_s: float) -> Hand:
         pace = self.book.pace(agent)
@@ -38,13 +37,10 @@ class Crew:
         setup_s = CHUNK_OVERHEAD_S + (job.mean_load_s or 0.0)
         return Hand(agent=agent, sample_s=usual_s, free_in_s=free_in_s, setup_s=setup_s)
 
-    def holder(self, job: JobRow, chunk: ChunkRow) -> Holder | None:
-        """A chunk that is being rendered; None while nobody can say how long that takes."""
+    def holder(self, job: JobRow, chunk: ChunkRow, usual_s: float) -> Holder:
+        """A chunk of a job that is being rendered."""
         pace = self.book.pace(chunk.agent)
-        known = pace is not None and pace.job == job.id
-        sample_s = pace.sample_s if pace is not None and known else usual_sample_s(self.book, job)
-        if sample_s is None:
-            return None
+        sample_s = pace.sample_s if pace is not None and pace.job == job.id else usual_s
         left = chunk.count - chunk.done
         if pace is not None and pace.chunk == chunk.id:
             left = min(left, math.ceil(pace.left_s(self.now) / sample_s))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from blendnet import tail
-from blendnet.manager.crew import Crew, divisible, find_crew
+from blendnet.manager.crew import Crew, divisible, find_crew, usual_sample_s
 from blendnet.manager.ledger import ChunkRow, Transaction
 from blendnet.manager.part import FarmPart
 from blendnet.manager.tail_book import Pace
@@ -26,10 +26,12 @@ class TailWork(FarmPart):
     def _wanted_cuts(self, tx: Transaction, crew: Crew) -> list[Cut]:
         if not crew.free:
             return []
-        jobs = {job.id: job for job in tx.jobs.running()}
-        active = [chunk for chunk in tx.chunks.active() if chunk.job_id in jobs]
-        holders = [holder for chunk in active if (holder := crew.holder(jobs[chunk.job_id], chunk)) is not None]
-        offers = {job_id: crew.hands(jobs[job_id]) for job_id in {holder.job for holder in holders}}
+        holders, offers = [], {}
+        for job in tx.jobs.running():
+            # While nobody has measured the job, nobody can say what is worth it.
+            if (usual_s := usual_sample_s(self.tails, job)) is not None:
+                holders += [crew.holder(job, chunk, usual_s) for chunk in tx.chunks.active(job.id)]
+                offers[job.id] = crew.hands(job, usual_s)
         return tail.cuts(holders, offers, worth_s=self.settings.tail_worth_s)
 
     def _note_pace(self, chunk: ChunkRow, sample_s: float | None, rest_s: float | None, now: float) -> None:
@@ -56,9 +58,12 @@ class TailWork(FarmPart):
 
     def _parts(self, tx: Transaction, crew: Crew, chunk: ChunkRow, now: float) -> list[ChunkRow]:
         job = tx.jobs.need(chunk.job_id)
-        hands = [hand for hand in crew.hands(job) if hand.agent not in chunk.refused_by]
+        usual_s = usual_sample_s(self.tails, job)
         # One that failed keeps its story: what is wrong with it must be found out once, not for each part.
-        if not hands or chunk.failures or not divisible(job):
+        if usual_s is None or chunk.failures or not divisible(job):
+            return [chunk]
+        hands = [hand for hand in crew.hands(job, usual_s) if hand.agent not in chunk.refused_by]
+        if not hands:
             return [chunk]
         left, worth_s = chunk.count - chunk.done, self.settings.tail_worth_s
         counts = tail.divided(left, hands, worth_s=worth_s, minimum=job.minimum_chunk)

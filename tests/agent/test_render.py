@@ -175,16 +175,26 @@ def test_chunk_commits_and_gives_back_the_rest_when_its_job_is_paused(
     assert 1 <= count < SAMPLES
 
 
-def test_chunk_ends_early_when_the_manager_shortens_it(
+def test_chunk_ends_early_and_says_so_at_once_when_the_manager_shortens_it(
     slot: Slot, manager: RecordingManager, files: SceneFiles
 ) -> None:
-    shorter = ChunkAnswer(action=Action.STOP, stop_at=9)
-    manager.on_call = lambda name: shorter if name == "preview" else GO_ON
+    promised = threading.Event()
+
+    def shorten(name: str) -> ChunkAnswer:
+        if name == "heartbeat" and manager.ends[-1] is not None:
+            promised.set()
+        if name == "commit":
+            assert promised.wait(DEADLINE_S)
+        return ChunkAnswer(action=Action.STOP, stop_at=9) if name == "preview" else GO_ON
+
+    manager.on_call = shorten
     manager.claims["c"] = _claim(files, [(0, SAMPLES)], sample_s=1.0, sub_pass_s=2.0, preview_interval_s=0.0)
     slot.warm.close()
     assert render_chunk(slot, "c") is Outcome.DONE
-    assert sum(count for _, count, _ in manager.segments) in range(9, SAMPLES)
-    assert manager.reports[0].samples == sum(count for _, count, _ in manager.segments)
+    rendered = sum(count for _, count, _ in manager.segments)
+    assert rendered in range(9, SAMPLES)
+    assert manager.reports[0].samples == rendered
+    assert manager.ends[-1] == rendered
 
 
 def test_chunk_stops_a_long_render_call_when_its_job_is_canceled(
