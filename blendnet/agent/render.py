@@ -16,7 +16,7 @@ from blendnet.agent.finish import finish_frame
 from blendnet.agent.lease import Halt, Lease
 from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
-from blendnet.errors import BlendNetError, LeaseLost, ManagerUnreachable
+from blendnet.errors import BlenderTimeout, BlendNetError, LeaseLost, ManagerUnreachable
 from blendnet.merge.exr import BLENDER_ATTRIBUTE
 from blendnet.messages import ChunkClaim, ChunkReport, FailureReport, ranges
 
@@ -45,6 +45,8 @@ class ChunkAttempt:
         self._claim = claim
         self._scene = claim.scene
         self._left = ranges(claim.left)
+        self._wanted = sum(part.count for part in self._left)
+        self._ends_at = time.monotonic() + slot.settings.chunk_timeout_s
         self._calls: list[tuple[int, float]] = []
         self._rendered = 0
         self._running = 0
@@ -76,7 +78,9 @@ class ChunkAttempt:
                 return Outcome.DROPPED
             except Exception as error:  # whatever it is, the Manager has to know that the attempt failed
                 logger.exception("chunk %s failed", self._chunk_id)
-                return self._fail(failure_report(self._claim.token, error))
+                return self._fail(self._failure(error))
+            finally:
+                self._slot.clear_scratch()
 
     def segment(self, offset: int, count: int, path: Path) -> None:
         """Commit a segment, however long the Manager is away. Raises LeaseLost."""
@@ -139,7 +143,10 @@ class ChunkAttempt:
             self._have_open()
 
     def _sub_pass(self, count: int) -> SubPass:
-        """Render the next `count` samples."""
+        """Render the next `count` samples. Raises BlenderTimeout when the attempt has taken too long."""
+        limit_s = self._ends_at - time.monotonic()
+        if limit_s <= 0:
+            raise BlenderTimeout(f"the attempt took longer than {self._slot.settings.chunk_timeout_s:g} s")
         offset, expected = self._left[0].offset, self._sample_s()
         started = time.monotonic()
         files = ended_call(
@@ -151,6 +158,7 @@ class ChunkAttempt:
                 total=self._claim.samples,
                 output=self._slot.scratch / f"pass-{offset}.exr",
                 on_event=self._note_progress,
+                limit_s=limit_s,
             ),
             expected_s=None if expected is None else expected * count,
         )
@@ -202,7 +210,8 @@ class ChunkAttempt:
         if halt is not None and halt.drops_work:
             return Outcome.DROPPED
         if pace.clipped(self._left, self._lease.stop_at):
-            self._fail(interruption_report(self._claim.token, halt.value if halt else "interrupted"))
+            reason = halt.value if halt else "interrupted"
+            self._fail(interruption_report(self._claim.token, reason, progress=self._progress()))
             return Outcome.INTERRUPTED if halt is Halt.SHUTDOWN else Outcome.DROPPED
         report = self._report()
         patiently(lambda: self._slot.client.done(self._chunk_id, report), stop=self._lease.dropped)
@@ -216,6 +225,15 @@ class ChunkAttempt:
         return ChunkReport(
             token=self._claim.token, render_s=render_s, load_s=self._load_s + sync_s, samples=self._rendered
         )
+
+    def _failure(self, error: Exception) -> FailureReport:
+        peak = self._slot.warm.peak_memory_bytes
+        return failure_report(self._claim.token, error, peak_memory_bytes=peak, progress=self._progress())
+
+    def _progress(self) -> str:
+        """How far the chunk is, with the samples that the running call has told of."""
+        done = self._claim.done + self._rendered + self._running
+        return f"{done} of {self._claim.done + self._wanted} samples"
 
     def _fail(self, report: FailureReport) -> Outcome:
         last_word(lambda: self._slot.client.failed(self._chunk_id, report), slot=self._slot)
