@@ -99,6 +99,12 @@ class Settings(BaseSettings):
     blender_open_timeout_s: float = 1800.0
     blender_render_timeout_s: float = 4 * 3600.0
     """Hard limit of one render call."""
+    blender_stall_s: float = 600.0
+    """A Blender that neither says anything nor uses processor time for so long is ended."""
+    blender_memory_bytes: int = 0
+    """Most memory of one Blender (Linux); 0: what there is."""
+    chunk_timeout_s: float = 24 * 3600.0
+    """Hard limit of one attempt at a chunk."""
     blender_threads: int = 0
     """Threads of one Blender; 0: all cores."""
 

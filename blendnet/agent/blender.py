@@ -1,4 +1,4 @@
-"""A warm Blender: one process that stays open between renders and answers JSON commands on pipes of its own.
+"""A warm Blender: one that stays open between renders and answers JSON commands on pipes of its own.
 
 Building a command and reading an answer are pure functions; WarmBlender is the one place that runs them.
 """
@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
-import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -20,18 +17,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from blendnet.agent.blenders import Build
+from blendnet.agent.crash import crash_kind, crash_message, crash_reports, starved
+from blendnet.agent.process import BlenderProcess
+from blendnet.agent.vitals import Watchdog, children_cpu_s, oom_kills, read_vitals
 from blendnet.errors import BlenderCrashed, BlenderError, BlenderTimeout
-from blendnet.settings import clean_environment
 
-INSIDE = Path(__file__).with_name("inside.py")
 LOG_LIMIT_BYTES = 4 << 20
 """A log grown larger is cut between commands to its last LOG_KEEP_BYTES."""
 LOG_KEEP_BYTES = 256 << 10
 TAIL_LINES = 40
 TAIL_BYTES = 12_000
-CRASH_FILE_BYTES = 6_000
 CLOSE_TIMEOUT_S = 5.0
-READ_BYTES = 1 << 16
+LOOK_INTERVAL_S = 1.0
+"""How often a Blender that is waited for is looked after."""
 
 Event = dict[str, Any]
 
@@ -52,117 +50,6 @@ def answer_fields(do: str, answer: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in answer.items() if key not in ("id", "ok")}
 
 
-def crash_message(build: Build, doing: str, returncode: int | None) -> str:
-    """One sentence about a Blender that is gone. Pure."""
-    if returncode is None:
-        how = "closed its pipes without ending"
-    elif returncode < 0:
-        how = f"was ended by signal {_signal_name(-returncode)}"
-    else:
-        how = f"ended with exit status {returncode}"
-    return f"Blender {build.version} {how} during {doing!r}"
-
-
-def environment(scratch: Path) -> dict[str, str]:
-    """Environment of a Blender: none of our secrets, nobody's start-up files, temporary files in `scratch`."""
-    folder = str(scratch)
-    names = ("RESOURCES", "CONFIG", "SCRIPTS", "DATAFILES")
-    return clean_environment(TMPDIR=folder, **{f"BLENDER_USER_{name}": folder for name in names})
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
-
-
-class _Process:
-    """A running Blender with its two pipes. A thread of its own starts it and stays until it is gone: on Linux
-    Blender dies with the thread that started it (see die_with_parent in inside.py)."""
-
-    def __init__(self, build: Build, *, threads: int, scratch: Path, log_path: Path) -> None:
-        self.scratch = scratch
-        self.ended = threading.Event()
-        self._failure: OSError | None = None
-        self._popen: subprocess.Popen[bytes] | None = None
-        started = threading.Event()
-        theirs_in, self._write_fd = os.pipe()
-        self._read_fd, theirs_out = os.pipe()
-        command = build.command(INSIDE, theirs_in, theirs_out, threads=threads)
-        keeper = threading.Thread(
-            target=self._keep, args=(command, (theirs_in, theirs_out), log_path, started), name="blender", daemon=True
-        )
-        keeper.start()
-        started.wait()
-        os.close(theirs_in)
-        os.close(theirs_out)
-        if self._failure is not None:
-            self._close_pipes()
-            raise BlenderCrashed(f"Blender {build.version} at {build.path} cannot be started: {self._failure}")
-
-    def _keep(self, command: list[str], fds: tuple[int, int], log_path: Path, started: threading.Event) -> None:
-        try:
-            with log_path.open("ab") as log:
-                self._popen = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=fds,
-                    env=environment(self.scratch),
-                    cwd=self.scratch,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            self._failure = error
-        started.set()
-        if self._popen is not None:
-            self._popen.wait()
-        self.ended.set()
-
-    @property
-    def pid(self) -> int:
-        assert self._popen is not None
-        return self._popen.pid
-
-    @property
-    def returncode(self) -> int | None:
-        return None if self._popen is None else self._popen.returncode
-
-    def write(self, data: bytes) -> None:
-        """Raises BrokenPipeError when Blender is gone."""
-        while data:
-            data = data[os.write(self._write_fd, data) :]
-
-    def read(self, timeout_s: float) -> bytes | None:
-        """Bytes of the answer pipe; b'' at its end, None when nothing came in time."""
-        poll = select.poll()
-        poll.register(self._read_fd, select.POLLIN)
-        return os.read(self._read_fd, READ_BYTES) if poll.poll(max(0.0, timeout_s) * 1000) else None
-
-    def kill(self) -> None:
-        """End the whole process group at once."""
-        if not self.ended.is_set():
-            try:
-                os.killpg(self.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
-
-    def close(self, timeout_s: float) -> None:
-        """End it: the end of its input is Blender's sign to leave, a kill helps after `timeout_s`."""
-        os.close(self._write_fd)
-        if not self.ended.wait(timeout_s):
-            self.kill()
-            self.ended.wait()
-        os.close(self._read_fd)
-        shutil.rmtree(self.scratch, ignore_errors=True)
-
-    def _close_pipes(self) -> None:
-        os.close(self._write_fd)
-        os.close(self._read_fd)
-
-
 class WarmBlender:
     """Starts a Blender at the first call and keeps it until `close`, a crash or a timeout; the next call starts anew.
 
@@ -170,20 +57,36 @@ class WarmBlender:
     """
 
     def __init__(
-        self, build: Build, *, workdir: Path, threads: int = 0, start_timeout_s: float = 120.0, log_path: Path
+        self,
+        build: Build,
+        *,
+        workdir: Path,
+        threads: int = 0,
+        start_timeout_s: float = 120.0,
+        stall_s: float = 600.0,
+        memory_bytes: int = 0,
+        log_path: Path,
     ) -> None:
-        """`threads` 0: one per core. `workdir` takes Blender's temporary files, `log_path` what it prints."""
+        """`threads` 0: one per core. `workdir` takes Blender's temporary files, `log_path` what it prints.
+
+        A Blender that neither says anything nor uses processor time for `stall_s` is ended. `memory_bytes`: the most
+        it gets; 0: what there is.
+        """
         self.build = build
         self.log_path = log_path
         self.hello: dict[str, Any] = {}
         """What the running Blender said of itself: version, pid, sample_method, devices, denoiser."""
+        self._peak_memory_bytes: int | None = None
         self._workdir = workdir
+        self._stall_s = stall_s
+        self._memory_bytes = memory_bytes
         self._threads = threads
         self._start_timeout_s = start_timeout_s
-        self._process: _Process | None = None
+        self._process: BlenderProcess | None = None
         self._number = 0
         self._unread = b""
-        self._log_start = 0
+        self._log_start = self._call_start = 0
+        self._oom_kills = 0
         self._turn = threading.Lock()
 
     @property
@@ -191,6 +94,12 @@ class WarmBlender:
         """Process id of the running Blender; None when none runs."""
         process = self._process
         return process.pid if process is not None and not process.ended.is_set() else None
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """Most memory that the running or last Blender held; None when nobody knows."""
+        vitals = read_vitals(self.pid) if self.pid is not None else None
+        return vitals.peak_memory_bytes if vitals else self._peak_memory_bytes
 
     @property
     def running(self) -> bool:
@@ -204,13 +113,13 @@ class WarmBlender:
 
         A Blender that died since the last call raises here, so that nobody renders in a fresh one by mistake.
         Raises BlenderError with Blender's own message, BlenderCrashed when it is gone, BlenderTimeout when it took
-        longer than `timeout_s` (it was ended then).
+        longer than `timeout_s` or hung (it was ended then).
         """
         with self._turn:
             if self._process is None:
                 self._start()
             self._limit_log()
-            self._number += 1
+            self._begin()
             return answer_fields(do, self._converse(do, args, timeout_s, on_event))
 
     def kill(self) -> None:
@@ -238,13 +147,27 @@ class WarmBlender:
         scratch = Path(tempfile.mkdtemp(prefix="blender-", dir=self._workdir))
         self._log_start = self._log_size()
         self._unread = b""
-        self._number = 0
+        self._number = -1
+        self._peak_memory_bytes = None
+        self._begin()
         try:
-            self._process = _Process(self.build, threads=self._threads, scratch=scratch, log_path=self.log_path)
+            self._process = BlenderProcess(
+                self.build,
+                threads=self._threads,
+                scratch=scratch,
+                log_path=self.log_path,
+                memory_bytes=self._memory_bytes,
+            )
         except BlenderCrashed:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
         self.hello = answer_fields("start", self._answer("start", self._start_timeout_s, None))
+
+    def _begin(self) -> None:
+        """Another call: what is said and what happens from now on belongs to it."""
+        self._number += 1
+        self._call_start = self._log_size()
+        self._oom_kills = oom_kills()
 
     def _converse(
         self, do: str, args: dict[str, Any], timeout_s: float, on_event: Callable[[Event], None] | None
@@ -254,12 +177,17 @@ class WarmBlender:
             self._process.write(command_line(self._number, do, args))
         except BrokenPipeError:
             raise self._crash(do) from None
-        return self._answer(do, timeout_s, on_event)
+        answer = self._answer(do, timeout_s, on_event)
+        if answer.get("ok") and starved(self._said()):
+            raise self._starved(do)
+        return answer
 
     def _answer(self, do: str, timeout_s: float, on_event: Callable[[Event], None] | None) -> dict[str, Any]:
         deadline = time.monotonic() + timeout_s
+        watchdog = Watchdog(stall_s=self._stall_s, now=time.monotonic())
         while True:
-            message = json.loads(self._line(do, timeout_s, deadline))
+            message = json.loads(self._line(do, timeout_s, deadline, watchdog))
+            watchdog.heard(time.monotonic())
             if message["id"] != self._number:
                 continue  # The end of a call that its caller left by an exception.
             if "event" not in message:
@@ -267,41 +195,63 @@ class WarmBlender:
             if on_event is not None:
                 on_event({key: value for key, value in message.items() if key != "id"})
 
-    def _line(self, do: str, timeout_s: float, deadline: float) -> bytes:
+    def _line(self, do: str, timeout_s: float, deadline: float, watchdog: Watchdog) -> bytes:
         """The next line of the answer pipe."""
         assert self._process is not None
         while b"\n" not in self._unread:
-            data = self._process.read(deadline - time.monotonic())
+            data = self._process.read(min(deadline - time.monotonic(), LOOK_INTERVAL_S))
             if data is None:
-                raise self._timeout(do, timeout_s)
+                self._look_after(do, timeout_s, deadline, watchdog)
+                continue
             if not data:
                 raise self._crash(do)
             self._unread += data
         line, self._unread = self._unread.split(b"\n", 1)
         return line
 
-    def _timeout(self, do: str, timeout_s: float) -> BlenderTimeout:
+    def _look_after(self, do: str, timeout_s: float, deadline: float, watchdog: Watchdog) -> None:
+        """Blender says nothing: see how it is. Raises BlenderTimeout when that has to end."""
+        assert self._process is not None
+        pid = self._process.pid
+        now, vitals = time.monotonic(), read_vitals(pid)
+        if vitals is not None:
+            self._peak_memory_bytes = vitals.peak_memory_bytes
+            if watchdog.stuck(now, vitals.cpu_s, lambda: children_cpu_s(pid)):
+                raise self._timeout(f"said nothing and used no processor time for {self._stall_s:g} s during {do!r}")
+        if now >= deadline:
+            raise self._timeout(f"did not answer {do!r} within {timeout_s:g} s")
+
+    def _timeout(self, what: str) -> BlenderTimeout:
         log = self._tail()
         self._drop(0.0)
-        return BlenderTimeout(
-            f"Blender {self.build.version} did not answer {do!r} within {timeout_s:g} s and was ended", log=log
-        )
+        return BlenderTimeout(f"Blender {self.build.version} {what} and was ended", log=log)
+
+    def _starved(self, do: str) -> BlenderError:
+        log = self._tail()
+        self._drop(0.0)
+        message = f"Blender {self.build.version} got no memory during {do!r} and went on: what it made may be wrong"
+        return BlenderError(message, kind="memory", log=log)
 
     def _crash(self, do: str) -> BlenderCrashed:
         assert self._process is not None
         process = self._process
         process.ended.wait(CLOSE_TIMEOUT_S)
         message = crash_message(self.build, do, process.returncode)
-        log = self._tail() + _crash_reports(process.scratch)
+        kind = crash_kind(
+            process.returncode, self._said(), killed_by_us=process.killed, oom_kills=oom_kills() - self._oom_kills
+        )
+        log = self._tail() + crash_reports(process.scratch)
         self._drop(0.0)
         last = log.strip().splitlines()
-        return BlenderCrashed(f"{message}; its last words: {last[-1][:300]}" if last else message, log=log)
+        return BlenderCrashed(f"{message}; its last words: {last[-1][:300]}" if last else message, kind=kind, log=log)
 
     def _drop(self, timeout_s: float) -> None:
         process, self._process = self._process, None
         self.hello = {}
         if process is not None:
             process.close(timeout_s)
+            known = [peak for peak in (self._peak_memory_bytes, process.peak_memory_bytes) if peak is not None]
+            self._peak_memory_bytes = max(known, default=None)
 
     def _log_size(self) -> int:
         return self.log_path.stat().st_size if self.log_path.exists() else 0
@@ -315,6 +265,10 @@ class WarmBlender:
                 file.truncate()
             self._log_start = 0
 
+    def _said(self) -> str:
+        """What Blender printed during this call, the end of it."""
+        return _last_bytes(self.log_path, LOG_KEEP_BYTES, self._call_start).decode("utf-8", "replace")
+
     def _tail(self) -> str:
         """The last lines that this process printed."""
         lines = _last_bytes(self.log_path, TAIL_BYTES, self._log_start).decode("utf-8", "replace").splitlines()
@@ -327,9 +281,3 @@ def _last_bytes(path: Path, count: int, start: int) -> bytes:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(start, size - count))
         return file.read()
-
-
-def _crash_reports(scratch: Path) -> str:
-    """What Blender's own crash handler left in its temporary folder."""
-    texts = [path.read_text("utf-8", "replace")[-CRASH_FILE_BYTES:] for path in sorted(scratch.glob("*.crash.txt"))]
-    return "".join(f"\n--- Blender's crash report ---\n{text}" for text in texts)

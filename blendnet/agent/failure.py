@@ -44,13 +44,22 @@ def kind_of(error: Exception) -> str:
     return "crash"
 
 
-def failure_report(token: int, error: Exception) -> FailureReport:
-    """The report of an error, its text and Blender's last output cut to what a report may hold. PURE."""
+def failure_report(
+    token: int, error: Exception, *, peak_memory_bytes: int | None = None, progress: str = ""
+) -> FailureReport:
+    """The report of an error with its evidence, texts cut to what a report may hold. PURE."""
     text = str(error) if isinstance(error, BlendNetError) else f"{type(error).__name__}: {error}"
     log = getattr(error, "log", "")
-    return FailureReport(token=token, kind=kind_of(error), message=text[:MESSAGE_LIMIT], log=log[-LOG_LIMIT:])
+    return FailureReport(
+        token=token,
+        kind=kind_of(error),
+        message=text[:MESSAGE_LIMIT],
+        log=log[-LOG_LIMIT:],
+        peak_memory_bytes=peak_memory_bytes,
+        progress=progress,
+    )
 
 
-def interruption_report(token: int, reason: str) -> FailureReport:
+def interruption_report(token: int, reason: str, *, progress: str = "") -> FailureReport:
     """The report of work that is given back. PURE."""
-    return FailureReport(token=token, kind=INTERRUPTED, message=reason[:MESSAGE_LIMIT])
+    return FailureReport(token=token, kind=INTERRUPTED, message=reason[:MESSAGE_LIMIT], progress=progress)

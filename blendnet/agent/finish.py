@@ -80,7 +80,7 @@ class OutputAttempt(ABC):
                 return Outcome.DROPPED
             except Exception as error:  # whatever it is, the Manager has to know that the attempt failed
                 logger.exception("%s failed", self._id)
-                report = failure_report(self._token, error)
+                report = failure_report(self._token, error, peak_memory_bytes=self._slot.warm.peak_memory_bytes)
                 last_word(lambda: self._failed(report), slot=self._slot)
                 return Outcome.DROPPED
             finally:

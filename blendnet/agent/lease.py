@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.1
 """How soon the thread notices that the agent is to end."""
 BEATS_PER_LEASE = 3
+LONGEST_BEAT_S = 3.0
+"""However long the lease is: what people want of a job reaches the agent within this time and a grace (GRACE_S)."""
+REPEAT_S = 0.5
+"""A heartbeat that did not get through is sent again so soon."""
 
 
 class Halt(enum.Enum):
@@ -46,7 +50,7 @@ class Halt(enum.Enum):
         return 2 if self.drops_work else int(self is Halt.SHUTDOWN)
 
 
-GRACE_S = {Halt.PAUSE: math.inf, Halt.CANCEL: 2.0, Halt.LOST: 2.0}
+GRACE_S = {Halt.PAUSE: math.inf, Halt.CANCEL: 1.0, Halt.LOST: 1.0}
 """How long a render call that is almost done may still go on: that keeps Blender warm, or saves its samples.
 
 How long with SHUTDOWN, the Shutdown says.
@@ -74,7 +78,7 @@ class Lease:
         `shorten` is told at which sample the Manager wants the chunk to end; True: it should hear soon that it does.
         """
         self._beat = beat
-        self._beat_interval_s = lease_s / BEATS_PER_LEASE
+        self._beat_interval_s = min(lease_s / BEATS_PER_LEASE, LONGEST_BEAT_S)
         self._shutdown = shutdown
         self._end_call = end_call
         self._shorten = shorten
@@ -144,11 +148,12 @@ class Lease:
                 self.halted(Halt.SHUTDOWN)
             if self._beat_soon.is_set() or time.monotonic() >= next_beat:
                 self._beat_soon.clear()
-                self._send_beat()
-                next_beat = time.monotonic() + self._beat_interval_s
+                heard = self._send_beat()
+                next_beat = time.monotonic() + (self._beat_interval_s if heard else REPEAT_S)
             self._end_hopeless_call()
 
-    def _send_beat(self) -> None:
+    def _send_beat(self) -> bool:
+        """False when the Manager did not answer."""
         try:
             self.take(self._beat())
         except LeaseLost:
@@ -158,6 +163,8 @@ class Lease:
         except BlendNetError as error:
             # The Manager may be restarting: it gives agents time before it takes leases away.
             logger.warning("heartbeat failed: %s", error)
+            return False
+        return True
 
     def _end_hopeless_call(self) -> None:
         with self._lock:

@@ -17,7 +17,7 @@ from blendnet.agent.finish import finish_frame
 from blendnet.agent.lease import Halt, Lease
 from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
-from blendnet.errors import BlendNetError, LeaseLost, ManagerUnreachable
+from blendnet.errors import BlenderTimeout, BlendNetError, LeaseLost, ManagerUnreachable
 from blendnet.merge.exr import BLENDER_ATTRIBUTE
 from blendnet.messages import ChunkAnswer, ChunkClaim, ChunkReport, FailureReport, ranges
 
@@ -46,6 +46,7 @@ class ChunkAttempt:
         self._claim = claim
         self._scene = claim.scene
         self._extent = Extent(ranges(claim.left))
+        self._ends_at = time.monotonic() + slot.settings.chunk_timeout_s
         self._calls: list[tuple[int, float]] = []
         self._rendered = 0
         self._running = 0
@@ -76,7 +77,9 @@ class ChunkAttempt:
                 return Outcome.DROPPED
             except Exception as error:  # whatever it is, the Manager has to know that the attempt failed
                 logger.exception("chunk %s failed", self._chunk_id)
-                return self._fail(failure_report(self._claim.token, error))
+                return self._fail(self._failure(error))
+            finally:
+                self._slot.clear_scratch()
 
     def segment(self, offset: int, count: int, path: Path) -> None:
         """Commit a segment, however long the Manager is away. Raises LeaseLost."""
@@ -152,7 +155,13 @@ class ChunkAttempt:
             self._have_open()
 
     def _sub_pass(self, io_s: float) -> SubPass:
-        """Render the next samples; handling the files of the last ones took `io_s`."""
+        """Render the next samples; handling the files of the last ones took `io_s`.
+
+        Raises BlenderTimeout when the attempt has taken too long.
+        """
+        limit_s = self._ends_at - time.monotonic()
+        if limit_s <= 0:
+            raise BlenderTimeout(f"the attempt took longer than {self._slot.settings.chunk_timeout_s:g} s")
         samples, expected = self._extent.begin(lambda left: self._next_count(left, io_s)), self._sample_s()
         offset, count = samples.offset, samples.count
         started = time.monotonic()
@@ -165,6 +174,7 @@ class ChunkAttempt:
                 total=self._claim.samples,
                 output=self._slot.scratch / f"pass-{offset}.exr",
                 on_event=self._note_progress,
+                limit_s=limit_s,
             ),
             expected_s=None if expected is None else expected * count,
         )
@@ -221,7 +231,7 @@ class ChunkAttempt:
         if halt is not None and halt.drops_work:
             return Outcome.DROPPED
         if self._extent.left:
-            self._fail(interruption_report(self._claim.token, self._lease.reason))
+            self._fail(interruption_report(self._claim.token, self._lease.reason, progress=self._progress()))
             return Outcome.INTERRUPTED if halt is Halt.SHUTDOWN else Outcome.DROPPED
         report = self._report()
         patiently(lambda: self._slot.client.done(self._chunk_id, report), stop=self._lease.dropped)
@@ -235,6 +245,15 @@ class ChunkAttempt:
         return ChunkReport(
             token=self._claim.token, render_s=render_s, load_s=self._load_s + sync_s, samples=self._rendered
         )
+
+    def _failure(self, error: Exception) -> FailureReport:
+        peak = self._slot.warm.peak_memory_bytes
+        return failure_report(self._claim.token, error, peak_memory_bytes=peak, progress=self._progress())
+
+    def _progress(self) -> str:
+        """How far the chunk is, with the samples that the running call has told of."""
+        done = self._claim.done + self._rendered
+        return f"{done + self._running} of {done + self._extent.samples} samples"
 
     def _fail(self, report: FailureReport) -> Outcome:
         last_word(lambda: self._slot.client.failed(self._chunk_id, report), slot=self._slot)

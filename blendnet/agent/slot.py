@@ -51,6 +51,11 @@ class Slot:
     def close(self) -> None:
         self.warm.close()
 
+    def clear_scratch(self) -> None:
+        """Remove the files of a task that is over: a Blender that was ended leaves half of one."""
+        for entry in self.scratch.iterdir():
+            entry.unlink() if entry.is_file() else shutil.rmtree(entry, ignore_errors=True)
+
     def workspace(self, scene: SceneFiles) -> Workspace:
         """The tree of a job's files. Raises what Workspaces.get raises."""
         return self.workspaces.get(scene, lambda: self.client.files(scene.job), self.client.download)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -71,6 +72,11 @@ class WarmScene:
         """Process id of the running Blender."""
         return self._blender.pid if self._blender else None
 
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """Most memory that the running or last Blender held; None when nobody knows."""
+        return self._blender.peak_memory_bytes if self._blender else None
+
     def load(self, files: SceneFiles, workspace: Workspace) -> float:
         """Have the scene open; seconds that took, 0.0 when it was open already.
 
@@ -111,15 +117,24 @@ class WarmScene:
         self._mode = mode
 
     def render(
-        self, *, frame: int, offset: int, count: int, total: int, output: Path, on_event: OnEvent | None = None
+        self,
+        *,
+        frame: int,
+        offset: int,
+        count: int,
+        total: int,
+        output: Path,
+        on_event: OnEvent | None = None,
+        limit_s: float = math.inf,
     ) -> tuple[PassFile, ...]:
         """Render samples [offset, offset + count) of a frame into files named like `output`.
 
-        Raises BlenderError and its kinds.
+        Takes at most `limit_s`, or what the settings allow for a render call if that is less. Raises BlenderError and
+        its kinds.
         """
         answer = self._call(
             "render",
-            timeout_s=self._settings.blender_render_timeout_s,
+            timeout_s=min(limit_s, self._settings.blender_render_timeout_s),
             on_event=on_event,
             frame=frame,
             offset=offset,
@@ -159,6 +174,8 @@ class WarmScene:
             workdir=self._folder,
             threads=self._settings.blender_threads,
             start_timeout_s=self._settings.blender_start_timeout_s,
+            stall_s=self._settings.blender_stall_s,
+            memory_bytes=self._settings.blender_memory_bytes,
             log_path=self._log_path,
         )
         self._version = version

@@ -294,10 +294,7 @@ def print_job(view: JobView, frames: list[FrameView], *, reasons: str = "") -> N
             ("Samples", f"{view.samples_done} of {view.samples_total}"),
             ("Chunks", f"{view.chunks_completed} of {view.chunks_total}, {view.redelivered} given again"),
             ("Interrupted", output.plural(view.interrupted, "attempt") if view.interrupted else None),
-            (
-                "In vain",
-                f"attempts that ended with {reasons}: see `blendnet job attempts {view.id}`" if reasons else None,
-            ),
+            ("In vain", f"{reasons}: see `blendnet job attempts {view.id}`" if reasons else None),
             ("Agents", view.agents),
             ("Warnings", [f"- {text} ({output.plural(n, 'frame')})" for text, n in warnings_of(frames).items()]),
             ("Left", None if view.state.final else output.duration(view.remaining_s)),

@@ -44,6 +44,8 @@ def merge(parts: tuple[str, ...], target: Path, samples: int | None, adaptive: b
     output.say(f"{output.plural(report.samples, 'sample')} of {output.plural(report.segments, 'part')}, {size}.")
     for note in report.approximate:
         output.say(f"Only approximate: {note}")
+    for bad in report.bad:
+        output.say(f"NaN or infinite: {output.plural(bad.pixels, 'pixel')} of {bad.layer}.{bad.name}")
 
 
 def _check_folder(target: Path) -> None:

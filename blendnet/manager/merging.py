@@ -69,7 +69,8 @@ def _merge(farm: Farm, work: MergeWork) -> tuple[Blob, list[str]]:
         stored = farm.store.put_file(output)
     finally:
         output.unlink(missing_ok=True)
-    return Blob(sha256=stored.sha256, size_bytes=stored.size_bytes), merge_warnings(work, report)
+    warnings = [*merge_warnings(work, report), *bad_pixel_warnings(work, report)]
+    return Blob(sha256=stored.sha256, size_bytes=stored.size_bytes), warnings
 
 
 def merge_warnings(work: MergeWork, report: MergeReport) -> list[str]:
@@ -79,6 +80,15 @@ def merge_warnings(work: MergeWork, report: MergeReport) -> list[str]:
     return [
         f"pass {note.replace(': ', ' only comes close to the render of one machine: ', 1)}"
         for note in report.approximate
+    ]
+
+
+def bad_pixel_warnings(work: MergeWork, report: MergeReport) -> list[str]:
+    """A sentence for each pass in which pixels are no numbers. One machine would have rendered the same."""
+    return [
+        f"frame {work.number}: {bad.pixels} pixel{'s' if bad.pixels > 1 else ''} of pass {bad.name}"
+        f" in view layer {bad.layer!r} {'are' if bad.pixels > 1 else 'is'} NaN or infinite"
+        for bad in report.bad
     ]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from blendnet.errors import MergeError
 from blendnet.merge import exr, metadata
 from blendnet.merge.accumulate import Accumulator
+from blendnet.merge.bad_pixels import BadPass, BadPixels
 from blendnet.merge.layers import approximate_passes, layers_of, needed_channels
 from blendnet.merge.ranges import check_cover
 from blendnet.merge.sources import SegmentFile, Sources
@@ -38,6 +39,8 @@ class MergeReport:
     seconds: float
     approximate: tuple[str, ...] = ()
     """Passes of the result that only come close to the one-machine render, each with the reason."""
+    bad: tuple[BadPass, ...] = ()
+    """Passes of the result in which pixels are NaN or infinite."""
 
 
 def merge_segments(
@@ -79,12 +82,12 @@ def merge_segments(
             read = needed_channels(sources.channels, kept, adaptive=adaptive)
             header = metadata.merged(sources.header, layers or dict.fromkeys(layers_of(kept), samples))
             target = Path(folder) / "merged.exr"
-            _write_bands(sources, target, header, kept, read, adaptive=adaptive, threads=threads)
+            bad = _write_bands(sources, target, header, kept, read, adaptive=adaptive, threads=threads)
         exr.BandReader(target).close()  # A disk that was full at the very end shows only now.
         os.replace(target, output)
     seconds = time.monotonic() - started
     notes = approximate_passes(read, kept)
-    return MergeReport(samples, len(ordered), len(kept), header.width, header.height, seconds, notes)
+    return MergeReport(samples, len(ordered), len(kept), header.width, header.height, seconds, notes, bad)
 
 
 def _check_ranges(segments: Sequence[SegmentFile], total: int | None) -> int:
@@ -106,16 +109,19 @@ def _write_bands(
     *,
     adaptive: bool,
     threads: int,
-) -> None:
-    """Merge band after band from top to bottom."""
+) -> tuple[BadPass, ...]:
+    """Merge band after band from top to bottom; the passes with bad pixels."""
     if not kept:
         raise MergeError("nothing to merge: every channel is dropped")
-    rows = _band_rows(header, len(read), threads)
+    rows, bad = _band_rows(header, len(read), threads), BadPixels()
     with exr.BandWriter(target, header, kept) as writer:
         for start in range(0, header.height, rows):
             stop = min(start + rows, header.height)
             merged = _merge_band(sources, read, start, stop, adaptive=adaptive)
-            writer.write({name: merged.channels[name] for name in kept})
+            channels = {name: merged.channels[name] for name in kept}
+            bad.look(channels)
+            writer.write(channels)
+    return bad.found()
 
 
 def _merge_band(sources: Sources, read: tuple[str, ...], start: int, stop: int, *, adaptive: bool) -> exr.Image:

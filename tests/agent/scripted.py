@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from blendnet.agent.blender import environment
 from blendnet.agent.blenders import Build
+from blendnet.agent.process import environment
 
 PROLOGUE = """
 import json, os, sys

@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from blendnet.agent import blender as module
-from blendnet.agent.blender import WarmBlender, answer_fields, command_line, crash_message, environment
+from blendnet.agent.blender import WarmBlender, answer_fields, command_line
 from blendnet.agent.blenders import Build
+from blendnet.agent.process import environment
 from blendnet.errors import BlenderCrashed, BlenderError, BlenderTimeout
 from tests.agent.render_scenes import MAKE_SCENE
 from tests.agent.scripted import run_script
@@ -63,13 +64,6 @@ def test_answer_fields_raise_blenders_own_words() -> None:
     with pytest.raises(BlenderError, match="no camera") as caught:
         answer_fields("render", {"id": 1, "ok": False, "kind": "scene", "error": "no camera"})
     assert caught.value.kind == "scene"
-
-
-@pytest.mark.parametrize(
-    ("code", "words"), [(-11, "signal SIGSEGV"), (3, "exit status 3"), (None, "closed its pipes"), (-99, "signal 99")]
-)
-def test_crash_message_says_how_blender_ended(code: int | None, words: str) -> None:
-    assert words in crash_message(Build("4.5.15", "wheel", Path("x")), "render", code)
 
 
 def test_environment_holds_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -213,3 +207,55 @@ def test_blender_outlives_the_thread_that_made_the_first_call(warm: WarmBlender)
     pid = warm.pid
     assert pid is not None
     assert warm.call("hello", timeout_s=WAIT_S)["pid"] == pid
+
+
+def test_stopped_blender_is_ended_when_it_shows_no_sign_of_life(
+    any_build: Build, tmp_path: Path, endless: dict[str, object], warm: WarmBlender
+) -> None:
+    warm._stall_s = 2.0
+    pid = warm.pid
+    assert pid is not None
+    timer = threading.Timer(1.0, os.kill, (pid, signal.SIGSTOP))
+    timer.start()
+    with pytest.raises(BlenderTimeout, match="said nothing and used no processor time for 2 s during 'render'"):
+        warm.call("render", timeout_s=60, **endless)
+    timer.join()
+    assert not alive(pid)
+    assert (warm.peak_memory_bytes or 0) > 50 << 20
+
+
+def test_busy_blender_is_not_taken_for_stuck(warm: WarmBlender, endless: dict[str, object]) -> None:
+    warm._stall_s = 1.5
+    with pytest.raises(BlenderTimeout, match=r"did not answer 'render' within 5 s"):
+        warm.call("render", timeout_s=5, **endless)
+
+
+HUNGRY = """
+bpy.ops.wm.read_factory_settings(use_empty=True)
+scene = bpy.context.scene
+scene.render.engine = "CYCLES"
+scene.render.resolution_x = scene.render.resolution_y = 8
+bpy.ops.mesh.primitive_cube_add()
+modifier = bpy.context.object.modifiers.new("many", "SUBSURF")
+modifier.render_levels, modifier.subdivision_type = 11, "SIMPLE"
+scene.camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
+scene.collection.objects.link(scene.camera)
+bpy.ops.wm.save_as_mainfile(filepath=args["scene"])
+"""
+"""Saves a cube of 25 million faces: several gigabytes when it is rendered."""
+
+
+def test_blender_that_wants_more_memory_than_it_may_have_is_reported(any_build: Build, tmp_path: Path) -> None:
+    scene = tmp_path / "hungry.blend"
+    run_script(any_build, HUNGRY, tmp_path, scene=str(scene))
+    with WarmBlender(
+        any_build, workdir=tmp_path / "work", threads=1, memory_bytes=1 << 30, log_path=tmp_path / "log.txt"
+    ) as blender:
+        blender.call("open", timeout_s=WAIT_S, path=scene)
+        blender.call("prepare", timeout_s=WAIT_S, samples=1)
+        with pytest.raises(BlenderError) as caught:
+            blender.call("render", timeout_s=120, frame=1, offset=0, count=1, total=1, output=tmp_path / "x.exr")
+        peak = blender.peak_memory_bytes
+    assert caught.value.kind == "memory", f"{caught.value}: {caught.value.log}"
+    assert peak is not None
+    assert peak < 3 << 30

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from blendnet.agent.lease import Halt, Lease
+from blendnet.agent.lease import LONGEST_BEAT_S, Halt, Lease
 from blendnet.agent.shutdown import Shutdown
 from blendnet.errors import LeaseLost, ManagerUnreachable, NotFound
 from blendnet.messages import ChunkAnswer
@@ -65,6 +65,15 @@ def test_lease_survives_a_manager_that_does_not_answer() -> None:
     with _lease(beats) as lease:
         _until(lambda: beats.count >= 2)
     assert lease.halt is None
+
+
+def test_heartbeat_that_did_not_get_through_is_sent_again_soon() -> None:
+    beats = Beats(ManagerUnreachable("restarting"))
+    with Lease(beats, lease_s=9.0, shutdown=threading.Event(), end_call=Ended()):
+        _until(lambda: beats.count >= 1)
+        started = time.monotonic()
+        _until(lambda: beats.count >= 2)
+    assert time.monotonic() - started < LONGEST_BEAT_S / 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_chunk_sends_a_preview_after_its_first_sub_pass(
     manager.claims["c"] = _claim(files, [(0, SAMPLES)])
     render_chunk(slot, "c", task="task-1")
     assert manager.requests[-1].model_dump() == {"agent": "agent-1", "task": "task-1"}
-    assert manager.calls == ["preview", "commit", "done"]
+    assert [call for call in manager.calls if call != "heartbeat"] == ["preview", "commit", "done"]
     samples, path = manager.previews[0]
     assert samples == 1
     picture = exr.read(path)
@@ -270,7 +271,10 @@ def test_chunk_reports_a_crash_keeps_what_was_rendered_and_goes_on_with_a_fresh_
     assert render_chunk(slot, "c") is Outcome.DROPPED
     assert [failure.kind for failure in manager.failures] == ["crash"]
     assert "SIGKILL" in manager.failures[0].message
+    assert manager.failures[0].progress.endswith(f" of {LONG_SAMPLES} samples")
+    assert (manager.failures[0].peak_memory_bytes or 0) > 50 << 20
     assert manager.segments[0][0] == 0
+    assert list(slot.scratch.iterdir()) == []
     manager.claims["next"] = _claim(files, [(0, SAMPLES)])
     assert render_chunk(slot, "next") is Outcome.DONE
 
@@ -321,3 +325,50 @@ def test_chunk_fails_with_a_reason_when_a_file_is_gone(
     manager.claims["c"] = claim
     assert render_chunk(slot, "c") is Outcome.DROPPED
     assert manager.failures[0].kind == "files"
+
+
+def _limited(folder: Path, manager: RecordingManager, **limits: float) -> Slot:
+    return Slot(Settings(agent_name="agent-1", agent_dir=folder / "limited", **limits), manager)  # type: ignore[arg-type]
+
+
+def test_chunk_reports_its_last_progress_when_blender_stops_showing_signs_of_life(
+    manager: RecordingManager, long_files: SceneFiles, tmp_path: Path
+) -> None:
+    with _limited(tmp_path, manager, blender_stall_s=2.0) as slot:
+
+        def freeze(name: str) -> ChunkAnswer:
+            if name == "preview" and slot.warm.pid:
+                psutil.Process(slot.warm.pid).suspend()
+            return GO_ON
+
+        manager.on_call = freeze
+        manager.claims["c"] = _claim(long_files, [(5, 1000)], samples=LONG_SAMPLES, done=5, sub_pass_s=5.0)
+        assert render_chunk(slot, "c") is Outcome.DROPPED
+        assert slot.warm.pid is None
+    [failure] = manager.failures
+    assert failure.kind == "timeout"
+    assert "used no processor time for 2 s during 'render'" in failure.message
+    rendered = sum(count for _, count, _ in manager.segments)
+    assert rendered >= 1
+    assert int(failure.progress.split()[0]) >= 5 + rendered
+    assert failure.progress.endswith(" of 1005 samples")
+
+
+def test_chunk_ends_at_its_hard_limit_and_keeps_what_was_rendered(
+    manager: RecordingManager, long_files: SceneFiles, tmp_path: Path
+) -> None:
+    with _limited(tmp_path, manager, chunk_timeout_s=8.0) as slot:
+        manager.claims["c"] = _claim(long_files, [(0, LONG_SAMPLES)], samples=LONG_SAMPLES, sub_pass_s=0.5)
+        assert render_chunk(slot, "c") is Outcome.DROPPED
+    assert [failure.kind for failure in manager.failures] == ["timeout"]
+    assert manager.segments
+
+
+def test_agent_that_gets_no_work_takes_no_message_for_a_while(slot: Slot, manager: RecordingManager) -> None:
+    manager.claims["c"] = ChunkClaim(state="later", wait_s=0.3)
+    started = time.monotonic()
+    assert render_chunk(slot, "c") is Outcome.DROPPED
+    assert time.monotonic() - started >= 0.3
+    slot.shutdown.set()
+    manager.claims["c"] = ChunkClaim(state="later", wait_s=DEADLINE_S)
+    assert render_chunk(slot, "c") is Outcome.INTERRUPTED

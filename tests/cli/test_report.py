@@ -93,5 +93,5 @@ def test_attempts_say_so_when_there_are_none(capsys: pytest.CaptureFixture[str])
 def test_job_shows_why_attempts_ended_in_vain_and_how_many_were_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     print_job(job(interrupted=1), FRAMES, reasons=reasons_text([STARVED, CRASHED, VIDEO]))
     shown = capsys.readouterr().out
-    assert "attempts that ended with 2 crash, 1 memory: see `blendnet job attempts j1`" in shown
+    assert "2 crash, 1 memory: see `blendnet job attempts j1`" in shown
     assert "1 attempt" in shown

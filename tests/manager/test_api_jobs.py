@@ -12,7 +12,16 @@ import pytest
 
 from blendnet.client import LocalFile, ManagerClient, blob_of
 from blendnet.errors import Conflict, MissingFiles, NotFound, SceneError, UserError
-from blendnet.messages import MAX_FRAMES, ClaimRequest, FailureReport, FileEntry, JobSettings, JobSubmission, JobView
+from blendnet.messages import (
+    MAX_FRAMES,
+    AgentReport,
+    ClaimRequest,
+    FailureReport,
+    FileEntry,
+    JobSettings,
+    JobSubmission,
+    JobView,
+)
 from blendnet.models import State
 from tests.manager.farms import describe
 from tests.manager.served import Served, serve
@@ -231,6 +240,15 @@ def test_agents_are_added_shown_and_removed(client: ManagerClient) -> None:
         client.remove_agent(names[0])
     with pytest.raises(UserError):
         client.add_agents(0)
+
+
+def test_agent_that_was_set_aside_is_trusted_again(served: Served, client: ManagerClient) -> None:
+    served.farm.report("bad", AgentReport(pid=1), time.time())
+    with served.farm.ledger.write() as tx:
+        tx.agents.update(tx.agents.need("bad"), aside="it crashes", aside_until=time.time() + 900)
+    assert [(agent.state, agent.message) for agent in client.agents()] == [("aside", "it crashes")]
+    assert client.trust_agent("bad").state == "idle"
+    assert [agent.aside for agent in client.agents()] == [""]
 
 
 def test_attempts_that_ended_without_success_are_listed_page_by_page(

@@ -133,3 +133,11 @@ def test_pass_is_exact_when_a_single_call_rendered_the_frame(one_call: bool, seg
     )  # fmt: skip
     report = MergeReport(8, segments, 4, WIDTH, HEIGHT, 0.1, ("Vector: reason",))
     assert len(merging.merge_warnings(work, report)) == warned
+
+
+def test_bad_pixels_are_a_warning_of_their_frame_that_does_not_fail_it(kit: Kit) -> None:
+    job, frame_id = rendered(kit, segment(kit, 1.0), segment(kit, np.nan))
+    assert merge(kit, frame_id)
+    [frame] = kit.farm.frames(job.id)
+    assert frame.state is State.ACTIVE
+    assert frame.warnings == ["frame 1: 24 pixels of pass Combined in view layer 'ViewLayer' are NaN or infinite"]

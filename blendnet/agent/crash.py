@@ -1,0 +1,51 @@
+"""How a Blender ended, judged by its exit status and its last words."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from blendnet.agent.blenders import Build
+
+CRASH_FILE_BYTES = 6_000
+NULL_WORDS = ("malloc returns null", "calloc returns null", "mallocn returns null", "callocn returns null")
+"""Blender's own words when it got no memory; it goes on, for better or worse."""
+MEMORY_WORDS = (*NULL_WORDS, "out of memory", "bad_alloc", "memoryerror", "cannot allocate memory")
+
+
+def crash_message(build: Build, doing: str, returncode: int | None) -> str:
+    """One sentence about a Blender that is gone. PURE."""
+    if returncode is None:
+        how = "closed its pipes without ending"
+    elif returncode < 0:
+        how = f"was ended by signal {_signal_name(-returncode)}"
+    else:
+        how = f"ended with exit status {returncode}"
+    return f"Blender {build.version} {how} during {doing!r}"
+
+
+def crash_kind(returncode: int | None, said: str, *, killed_by_us: bool, oom_kills: int) -> str:
+    """'memory' when a Blender is gone for lack of it, else 'crash'. PURE.
+
+    `said`: what it printed during the call. `oom_kills`: processes that the kernel ended for memory meanwhile.
+    """
+    by_kernel = returncode == -signal.SIGKILL and not killed_by_us and oom_kills > 0
+    return "memory" if by_kernel or any(word in said.lower() for word in MEMORY_WORDS) else "crash"
+
+
+def starved(said: str) -> bool:
+    """True when Blender went on although it did not get memory it asked for: what it made may be wrong. PURE."""
+    return any(word in said.lower() for word in NULL_WORDS)
+
+
+def crash_reports(folder: Path) -> str:
+    """What Blender's own crash handler left in its temporary folder."""
+    texts = [path.read_text("utf-8", "replace")[-CRASH_FILE_BYTES:] for path in sorted(folder.glob("*.crash.txt"))]
+    return "".join(f"\n--- Blender's crash report ---\n{text}" for text in texts)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
