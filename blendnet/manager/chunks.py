@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserError
+from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
 from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
 from blendnet.manager.part import FarmPart
@@ -16,6 +17,8 @@ INTERRUPTED = "interrupted"
 """Kind of failure that is nobody's fault and never counted."""
 SCENE = "scene"
 """Kind of failure that every other attempt would meet as well."""
+FILES = "files"
+"""Kind of failure of who could not fetch what the work takes."""
 REFUSALS = ("device", "missing")
 """Kinds of failure that say something about the agent alone: it lacks the device or the Blender."""
 LOG_TAIL = 4000
@@ -222,8 +225,9 @@ class ChunkWork(FarmPart):
             return
         failures, failed_on = chunk.failures + 1, [*chunk.failed_on, chunk.agent or ""]
         chunk = _put_back(tx, chunk, failures=failures, failed_on=failed_on, message=text)
-        if report.kind == SCENE:
-            self._give_up(tx, job, chunk, text, now)
+        lost = lost_files(tx, self.store, job.id) if report.kind == FILES else ""
+        if report.kind == SCENE or lost:
+            self._give_up(tx, job, chunk, lost or text, now)
         elif given_up(failures, failed_on, agents=tx.agents.count(), max_attempts=self.settings.max_attempts):
             samples = f"samples {chunk.offset}-{chunk.offset + chunk.count}"
             self._give_up(tx, job, chunk, f"{samples} failed {failures} times, last: {text}", now)

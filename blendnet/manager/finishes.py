@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from blendnet.errors import BlendNetError, LeaseLost, UserError
-from blendnet.manager.chunks import INTERRUPTED, LOG_TAIL, SCENE
+from blendnet.manager.chunks import FILES, INTERRUPTED, LOG_TAIL, SCENE
+from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.lifecycle import complete_frame, end_job, fail_frame
 from blendnet.manager.merges import held_frame
@@ -91,8 +92,9 @@ class FinishWork(FarmPart):
             frame = tx.frames.update(
                 frame, failures=failures, due_at=due_at, lease_until=None, agent=None, message=text
             )
-            if report.kind == SCENE or failures >= self.settings.max_attempts:
-                fail_frame(tx, job, frame, _last_words(report, failures, text), now)
+            lost = lost_files(tx, self.store, job.id) if report.kind == FILES else ""
+            if report.kind == SCENE or lost or failures >= self.settings.max_attempts:
+                fail_frame(tx, job, frame, lost or _last_words(report, failures, text), now)
 
     def _finish_work(self, tx: Transaction, job: JobRow, frame: FrameRow) -> FinishClaim:
         assert frame.merged is not None
@@ -193,8 +195,9 @@ class EncodeWork(FinishWork):
             failures = job.failures + (report.kind != INTERRUPTED)
             due_at = now + failures * self.settings.reconcile_interval_s
             job = tx.jobs.update(job, failures=failures, due_at=due_at, lease_until=None, agent=None)
-            if report.kind == SCENE or failures >= self.settings.max_attempts:
-                end_job(tx, job, State.FAILED, _last_words(report, failures, text), now)
+            lost = lost_files(tx, self.store, job.id) if report.kind == FILES else ""
+            if report.kind == SCENE or lost or failures >= self.settings.max_attempts:
+                end_job(tx, job, State.FAILED, lost or _last_words(report, failures, text), now)
 
 
 def held_job(tx: Transaction, job_id: str, token: int) -> JobRow:

@@ -39,6 +39,10 @@ class Blobs:
         """Bytes of a noted blob; None when it is not noted."""
         return self._connection.execute(select(_c.size_bytes).where(_c.sha256 == sha256)).scalar()
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every noted blob, by hash."""
+        return dict(self._connection.execute(select(_c.sha256, _c.size_bytes)).all())
+
     def of_job(self, job_id: str) -> set[str]:
         """Hashes of all blobs a job refers to."""
         files, frames, segments = tables.job_files.c, tables.frames.c, tables.segments.c

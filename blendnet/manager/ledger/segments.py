@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import ColumnElement, bindparam, delete
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.blobs import BATCH
 from blendnet.manager.ledger.rows import SegmentRow
 from blendnet.models import SampleRange
 
@@ -31,6 +34,19 @@ class Segments(Access[SegmentRow]):
         """Segments of a frame that share samples with `samples`."""
         shares = (_c.offset < samples.end, _c.offset + _c.count > samples.offset)
         return self._all(self._select().where(_c.frame_id == frame_id, *shares).order_by(_c.offset))
+
+    def where(self, column: ColumnElement[str], values: Collection[str]) -> list[SegmentRow]:
+        """Segments with one of those values in a column."""
+        wanted = list(values)
+        batches = (wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH))
+        return [segment for batch in batches for segment in self._all(self._select().where(column.in_(batch)))]
+
+    def drop(self, segments: Iterable[SegmentRow]) -> None:
+        """Remove single segments."""
+        rows = [{"frame": segment.frame_id, "start": segment.offset} for segment in segments]
+        if rows:
+            one = (_c.frame_id == bindparam("frame"), _c.offset == bindparam("start"))
+            self._connection.execute(delete(tables.segments).where(*one), rows)
 
     def forget(self, frame_id: str) -> None:
         """Remove a frame's segments."""
