@@ -46,7 +46,7 @@ class ChunkWork(FarmPart):
                 return ChunkClaim(state="done")
             job = tx.jobs.need(chunk.job_id)
             if job.state is State.PAUSED:
-                _put_back(tx, chunk)
+                put_back(tx, chunk)
                 return ChunkClaim(state="later")
             if chunk.leased(now) and chunk.agent != request.agent:
                 return ChunkClaim(state="later")
@@ -100,7 +100,7 @@ class ChunkWork(FarmPart):
                 what = f"samples {chunk.offset}-{chunk.offset + chunk.count} rendered in {report.render_s:.1f} s"
                 self._log_chunk(tx, chunk, what, now=now, agent=chunk.agent)
             elif not chunk.state.final:
-                _put_back(tx, chunk)
+                put_back(tx, chunk)
         self.changes.note()
 
     def failed(self, chunk_id: str, report: FailureReport, now: float) -> None:
@@ -155,7 +155,7 @@ class ChunkWork(FarmPart):
         if nobody_can(chunk.refused_by, tx.agents.names()):
             self._give_up(tx, job, chunk, f"no agent can render it, last: {chunk.message}", now)
             return ChunkClaim(state="canceled")
-        _put_back(tx, chunk, message=chunk.message)
+        put_back(tx, chunk, message=chunk.message)
         return ChunkClaim(state="later")
 
     def _renew(self, tx: Transaction, chunk: ChunkRow, now: float, **values: int) -> ChunkRow:
@@ -216,15 +216,15 @@ class ChunkWork(FarmPart):
         log = f"\n{report.log[-LOG_TAIL:]}" if report.log else ""
         self._log_chunk(tx, chunk, text + log, now=now, agent=chunk.agent, level=level)
         if report.kind == INTERRUPTED:
-            _put_back(tx, chunk, lost=True, message=text)
+            put_back(tx, chunk, lost=True, message=text)
             return
         if report.kind in REFUSALS:
-            chunk = _put_back(tx, chunk, refused_by=[*chunk.refused_by, chunk.agent or ""], message=text)
+            chunk = put_back(tx, chunk, refused_by=[*chunk.refused_by, chunk.agent or ""], message=text)
             if nobody_can(chunk.refused_by, tx.agents.names()):
                 self._give_up(tx, job, chunk, text, now)
             return
         failures, failed_on = chunk.failures + 1, [*chunk.failed_on, chunk.agent or ""]
-        chunk = _put_back(tx, chunk, failures=failures, failed_on=failed_on, message=text)
+        chunk = put_back(tx, chunk, failures=failures, failed_on=failed_on, message=text)
         lost = lost_files(tx, self.store, job.id) if report.kind == FILES else ""
         if report.kind == SCENE or lost:
             self._give_up(tx, job, chunk, lost or text, now)
@@ -261,7 +261,7 @@ def release(tx: Transaction, chunk: ChunkRow, message: str) -> ChunkRow:
     return tx.chunks.update(chunk, state=State.CREATED, lease_until=None, lost=True, message=message)
 
 
-def _put_back(tx: Transaction, chunk: ChunkRow, **values: object) -> ChunkRow:
+def put_back(tx: Transaction, chunk: ChunkRow, **values: object) -> ChunkRow:
     """The chunk waits for its next attempt; the last one is over for good."""
     return tx.chunks.update(chunk, state=State.CREATED, lease_until=None, agent=None, rendered=chunk.done, **values)
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from blendnet.errors import NotFound
+from blendnet.errors import FarmError, NotFound
 from blendnet.manager.damage import Damage, Remedy, describe, remedy, reopened, trouble
 from blendnet.manager.findings import Finding, Trouble
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
@@ -52,6 +52,15 @@ class Healing(FarmPart):
         # After the ledger: what is noted was stored before.
         there = self.store.listing()
         return {sha for sha, size in known.items() if sha not in there or there[sha].size_bytes != size}
+
+    def heal_store(self, now: float) -> list[Finding]:
+        """Make up for everything that the store lacks. Raises FarmError when it lacks all: then its disk is missing."""
+        lost = self.lost_blobs()
+        if lost and not self.store.listing():
+            raise FarmError(
+                f"the store {self.store.root} is empty, {len(lost)} files are missing: is its disk mounted?"
+            )
+        return self.heal(lost, now)
 
     def diagnose(self, lost: Collection[str]) -> list[Finding]:
         """What is wrong when the store has lost those blobs; changes nothing."""

@@ -58,6 +58,11 @@ class Chunks(Access[ChunkRow]):
         found = self._select().where(_c.state == State.ACTIVE)
         return self._all(found if job_id is None else found.where(_c.job_id == job_id))
 
+    def held_although_paused(self) -> list[ChunkRow]:
+        """Chunks of paused jobs that an agent holds."""
+        found = self._select().join(tables.jobs, tables.jobs.c.id == _c.job_id)
+        return self._all(found.where(_c.state == State.ACTIVE, tables.jobs.c.state == State.PAUSED))
+
     def returned(self) -> list[ChunkRow]:
         """Chunks without a message although their frame is published and their job runs."""
         found = (
