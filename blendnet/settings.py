@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     """Failed attempts (not interruptions) after which a chunk, merge or finish is given up."""
     max_events_per_job: int = 20_000
 
+    store_limit_bytes: int = 0
+    """Above this size the store loses the oldest ended jobs' segments, then those jobs; 0: no limit."""
+    job_keep_s: float = 0.0
+    """Jobs that ended longer ago are removed; 0: never."""
+
     # Leases and cadence
     lease_s: float = 10.0
     """An attempt whose agent says nothing for so long loses its lease."""

@@ -24,6 +24,8 @@ COMMANDS = {
     "status": ("farm:status", "Show the farm: processes, agents, jobs."),
     "job": ("job:job", "Submit jobs to the farm, follow and steer them."),
     "agent": ("agent:agent", "List, add and remove agents; read their logs."),
+    "doctor": ("doctor", "Check the farm and repair what can be repaired."),
+    "gc": ("gc", "Delete what nothing needs, and old jobs when asked."),
     "blender": ("blender:blender", "List and install the Blender builds of this machine."),
     "deps": ("deps", "List the files a scene needs, and those that are missing."),
     "merge": ("merge", "Merge sample chunks of one frame into one EXR."),

@@ -53,6 +53,13 @@ class Healing(FarmPart):
         there = self.store.listing()
         return {sha for sha, size in known.items() if sha not in there or there[sha].size_bytes != size}
 
+    def unknown_blobs(self) -> dict[str, int]:
+        """Blobs in the store that the ledger does not know, with sizes: their writer died before it could say so."""
+        there = self.store.listing()
+        with self.ledger.read() as tx:
+            known = tx.blobs.sizes()
+        return {sha: stored.size_bytes for sha, stored in there.items() if sha not in known}
+
     def heal_store(self, now: float) -> list[Finding]:
         """Make up for everything that the store lacks. Raises FarmError when it lacks all: then its disk is missing."""
         lost = self.lost_blobs()
@@ -118,11 +125,19 @@ class Healing(FarmPart):
         for file in tx.references.files(gone):
             found.append(_file_finding(file))
         for finding in found:
-            level = "warning" if finding.trouble.repairable else "error"
-            assert finding.job is not None
-            self._log(tx, finding.text, now=now, job=finding.job, level=level, frame=finding.frame)
+            self._tell(tx, finding, now)
         tx.blobs.drop_unused(gone)
         return found
+
+    def _tell(self, tx: Transaction, finding: Finding, now: float) -> None:
+        """Write a finding into the log of its job; once when nothing comes of it."""
+        if not finding.trouble.repairable:
+            if finding.text in self._told:
+                return
+            self._told.add(finding.text)
+        level = "warning" if finding.trouble.repairable else "error"
+        assert finding.job is not None
+        self._log(tx, finding.text, now=now, job=finding.job, level=level, frame=finding.frame)
 
     def _frames(self, tx: Transaction, batch: Collection[str], lost: Collection[str]) -> Iterator[LostParts]:
         """Frames that refer to one of `batch`, each with all that it has among `lost`."""

@@ -50,6 +50,8 @@ class FarmPart:
         self.expected_agents = 0
         """Agents that are being started: frames are planned for them before they report."""
         self._scenes: dict[str, SceneFiles] = {}
+        self._told: set[str] = set()
+        """What nobody but people can mend and was said already."""
 
     def _slots(self, tx: Transaction) -> int:
         """Agent slots to plan for, at least 1."""

@@ -20,8 +20,6 @@ GRACE_LEASES = 2
 """After an outage of the Manager agents have so many lease times to be heard again."""
 STORE_INTERVAL_S = 3600.0
 """The store is looked through at the start and once in so long."""
-UNUSED_BLOB_S = 24 * 3600.0
-"""Blobs that nothing refers to are kept for so long."""
 
 
 class Reconciler:
@@ -77,7 +75,8 @@ class Reconciler:
         """Make again what the store has lost, and delete what nothing needs."""
         try:
             _say(self._farm.heal_store(now))
-            self._farm.sweep(now - UNUSED_BLOB_S)
+            for removal in self._farm.tidy(now):
+                log.info("deleted %s: %d bytes", removal.text, removal.size_bytes)
         except (OSError, BlendNetError):
             # Work that needs no damaged blob goes on.
             log.exception("while looking through the store")

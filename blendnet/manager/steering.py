@@ -105,16 +105,6 @@ class Steering(FarmPart):
         with self.ledger.write() as tx:
             tx.blobs.note(blobs, now)
 
-    def sweep(self, before: float) -> int:
-        """Delete blobs that were noted before `before` and that nothing refers to; how many. Also stale uploads."""
-        for path in self.store.stale_uploads(before):
-            path.unlink(missing_ok=True)
-        with self.ledger.write() as tx:
-            unused = tx.blobs.drop_stale(before)
-            for sha256 in unused:
-                self.store.delete(sha256)
-        return len(unused)
-
 
 def _start_over(tx: Transaction, job: JobRow, frames: list[FrameRow]) -> JobRow:
     """Drop the segments of frames that do not merge: all their samples are rendered again."""

@@ -62,10 +62,19 @@ class Blobs:
         """Forget blobs that nothing refers to and that were noted before `before`; their hashes."""
         return self._drop(_c.noted_at < before)
 
+    def unused(self, before: float) -> dict[str, int]:
+        """Blobs that nothing refers to and that were noted before `before`, with sizes."""
+        found = select(_c.sha256, _c.size_bytes).where(_c.noted_at < before, *_unused())
+        return dict(self._connection.execute(found).all())
+
     def _drop(self, which: ColumnElement[bool]) -> list[str]:
-        unused = [~exists().where(column == _c.sha256) for column in _REFERENCES]
-        statement = delete(tables.blobs).where(which, *unused).returning(_c.sha256)
+        statement = delete(tables.blobs).where(which, *_unused()).returning(_c.sha256)
         return list(self._connection.execute(statement).scalars())
+
+
+def _unused() -> list[ColumnElement[bool]]:
+    """Nothing refers to the blob."""
+    return [~exists().where(column == _c.sha256) for column in _REFERENCES]
 
 
 def _batches(items: list[str]) -> Iterable[list[str]]:

@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, literal, select
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.blobs import BATCH
 from blendnet.manager.ledger.rows import SegmentRow
 from blendnet.manager.ledger.segments import Segments
+from blendnet.models import State
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,16 @@ class FileReference:
     job_id: str
     path: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class JobReference:
+    """A job refers to a blob."""
+
+    job_id: str
+    sha256: str
+    replaced: bool
+    """It does so by a segment of a frame that is completed: the merged frame holds all that it held."""
 
 
 class References:
@@ -68,6 +79,27 @@ class References:
         """Files of jobs with that content."""
         c = tables.job_files.c
         return [FileReference(*row) for row in self._rows([c.job_id, c.path, c.sha256], c.sha256, blobs)]
+
+    def of_all_jobs(self) -> list[JobReference]:
+        """Every reference there is."""
+        files, frames, results, segments = (
+            tables.job_files.c,
+            tables.frames.c,
+            tables.results.c,
+            tables.segments.c,
+        )
+        done = (frames.state == State.COMPLETED).label("replaced")
+        queries = (
+            select(files.job_id, files.sha256, literal(value=False)),
+            select(results.job_id, results.sha256, literal(value=False)),
+            select(frames.job_id, frames.merged, literal(value=False)).where(frames.merged.is_not(None)),
+            select(frames.job_id, segments.sha256, done).join(tables.frames, frames.id == segments.frame_id),
+        )
+        return [
+            JobReference(job, sha256, bool(replaced))
+            for query in queries
+            for job, sha256, replaced in self._connection.execute(query)
+        ]
 
     def forget_results(self, ids: Collection[int]) -> None:
         """Remove result files from their jobs."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import ColumnElement, bindparam, delete
+from sqlalchemy import ColumnElement, bindparam, delete, select, update
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
 from blendnet.manager.ledger.blobs import BATCH
 from blendnet.manager.ledger.rows import SegmentRow
-from blendnet.models import SampleRange
+from blendnet.models import SampleRange, State
 
 _c = tables.segments.c
 
@@ -47,6 +47,15 @@ class Segments(Access[SegmentRow]):
         if rows:
             one = (_c.frame_id == bindparam("frame"), _c.offset == bindparam("start"))
             self._connection.execute(delete(tables.segments).where(*one), rows)
+
+    def forget_replaced(self, job_id: str) -> list[str]:
+        """Remove the segments of a job's completed frames; their hashes."""
+        frames = tables.frames.c
+        completed = select(frames.id).where(frames.job_id == job_id, frames.state == State.COMPLETED)
+        gone = delete(tables.segments).where(_c.frame_id.in_(completed)).returning(_c.sha256)
+        blobs = list(self._connection.execute(gone).scalars())
+        self._connection.execute(update(tables.frames).where(frames.id.in_(completed)).values(segments=0))
+        return blobs
 
     def forget(self, frame_id: str) -> None:
         """Remove a frame's segments."""
