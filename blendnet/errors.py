@@ -152,6 +152,12 @@ class DiskFull(Retryable):
     status = 507
 
 
+class ManagerFull(DiskFull):
+    """No space left on the Manager's disk: whoever has something for it keeps it and tries again."""
+
+    code = "manager_full"
+
+
 class BlenderError(BlendNetError):
     """Blender answered a command with an error, or could not answer."""
 

@@ -75,6 +75,11 @@ class Settings(BaseSettings):
     aside_s: float = 900.0
     """How long an agent that is set aside gets no work."""
 
+    store_limit_bytes: int = 0
+    """Above this size the store loses the oldest ended jobs' segments, then those jobs; 0: no limit."""
+    job_keep_s: float = 0.0
+    """Jobs that ended longer ago are removed; 0: never."""
+
     # Leases and cadence
     lease_s: float = 10.0
     """An attempt whose agent says nothing for so long loses its lease."""

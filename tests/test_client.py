@@ -20,7 +20,6 @@ from blendnet.errors import (
     BlendNetError,
     DiskFull,
     FarmError,
-    HashMismatch,
     ManagerUnreachable,
     MissingFiles,
     NotAllowed,
@@ -253,13 +252,29 @@ def test_failed_download_leaves_the_old_file_and_nothing_else(
     target.write_bytes(b"old")
     stored = served.store.path(file.blob.sha256)
     stored.chmod(0o600)
-    stored.write_bytes(b"rotten")
-    with pytest.raises(HashMismatch):
+    stored.write_bytes(os.urandom(1000))
+    with pytest.raises(NotFound):
         client.download(file.blob.sha256, target)
     with pytest.raises(NotFound):
         client.download("0" * 64, target)
     assert [(path.name, path.read_bytes()) for path in target.parent.iterdir()] == [("picture.png", b"old")]
-    served.store.delete(file.blob.sha256)
+
+
+def test_download_starts_over_when_what_came_before_a_cut_was_damaged(
+    served: Served, client: ManagerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = local(tmp_path, "big", os.urandom(4 * MIB))
+    client.upload([file])
+    stored = served.store.path(file.blob.sha256)
+    stored.chmod(0o600)
+    with stored.open("r+b") as damaged:
+        damaged.write(b"rotten")
+    told: list[int] = []
+    # While the client waits to go on, the farm makes the file again.
+    monkeypatch.setattr(transfers.time, "sleep", lambda _: client.upload([file]))
+    client.download(file.blob.sha256, tmp_path / "copy", progress=told.append)
+    assert (tmp_path / "copy").read_bytes() == file.path.read_bytes()
+    assert sum(told) == 4 * MIB
 
 
 def test_download_to_a_full_disk_says_so(

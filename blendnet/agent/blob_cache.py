@@ -13,6 +13,7 @@ from pathlib import Path
 
 from blendnet.errors import DiskFull, NotFound, Retryable
 from blendnet.messages import Blob
+from blendnet.storage.disk import hash_file
 from blendnet.storage.files import FileStore
 
 Download = Callable[[str, Path], None]
@@ -22,6 +23,8 @@ LOCK_STRIPES = 64
 """Downloads that may run at once on a machine; two agents never download the same blob twice."""
 LINK_ATTEMPTS = 5
 """Another agent may drop a blob between download and link: how often to start again."""
+REMEMBERED_FILES = 100_000
+"""Files whose content was found right, so that it is not read again before every frame."""
 
 
 class BlobCache:
@@ -32,6 +35,7 @@ class BlobCache:
         self._folder = folder
         self._limit_bytes = limit_bytes
         self._local_store = local_store
+        self._read: set[tuple[str, int, int, int]] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def place(self, blob: Blob, target: Path, download: Download, *, own_copy: bool = False) -> None:
@@ -62,20 +66,47 @@ class BlobCache:
 
     def _fetch(self, blob: Blob, download: Download) -> Path:
         path = self._folder / blob.sha256[:2] / blob.sha256
-        if not _touched(path, blob.size_bytes):
+        if not self._is_there(path, blob):
             path.parent.mkdir(exist_ok=True)
             with self._locked(f"fetch-{int(blob.sha256[:8], 16) % LOCK_STRIPES}"):
-                if not _touched(path, blob.size_bytes):
+                if not self._is_there(path, blob):
                     download(blob.sha256, path)
                     path.chmod(0o444)
         return path
+
+    def _is_there(self, path: Path, blob: Blob) -> bool:
+        """Mark a file as just used. False when it is not there or was damaged: then it is gone afterwards."""
+        try:
+            if not self._intact(path, blob):
+                path.unlink(missing_ok=True)
+                return False
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _intact(self, path: Path, blob: Blob) -> bool:
+        """True when a file holds the blob; read once while it does not change. Raises FileNotFoundError."""
+        stat = path.stat()
+        # Without its times: to use a file changes them.
+        version = (blob.sha256, stat.st_ino, stat.st_size, stat.st_dev)
+        if version in self._read:
+            return True
+        if stat.st_size != blob.size_bytes or hash_file(path)[0].hexdigest() != blob.sha256:
+            return False
+        if len(self._read) >= REMEMBERED_FILES:
+            self._read.clear()
+        self._read.add(version)
+        return True
 
     def _local_path(self, blob: Blob) -> Path | None:
         if self._local_store is None:
             return None
         try:
-            return self._local_store.path(blob.sha256)
-        except NotFound:
+            path = self._local_store.path(blob.sha256)
+            # A damaged one is fetched from the Manager, which finds out by that.
+            return path if self._intact(path, blob) else None
+        except (NotFound, FileNotFoundError):
             return None
 
     @contextlib.contextmanager
@@ -84,20 +115,6 @@ class BlobCache:
         with open(self._folder / f".{name}.lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def _touched(path: Path, size_bytes: int) -> bool:
-    """Mark a file as just used. False when it is not there or was damaged: then it is gone afterwards."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return False
-    if stat.st_size != size_bytes:
-        path.unlink(missing_ok=True)
-        return False
-    with contextlib.suppress(FileNotFoundError):
-        os.utime(path)
-    return True
 
 
 def _link_or_copy(source: Path, target: Path, *, own_copy: bool) -> bool:

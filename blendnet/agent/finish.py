@@ -16,8 +16,7 @@ from blendnet.agent.failure import failure_report, interruption_report
 from blendnet.agent.lease import Halt, Lease
 from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
-from blendnet.client import blob_of
-from blendnet.errors import HashMismatch, LeaseLost, ManagerUnreachable
+from blendnet.errors import LeaseLost, ManagerFull, ManagerUnreachable
 from blendnet.messages import (
     MAX_WARNING_LENGTH,
     MAX_WARNINGS,
@@ -78,10 +77,15 @@ class OutputAttempt(ABC):
             except (LeaseLost, ManagerUnreachable) as error:
                 logger.warning("%s is dropped: %s", self._id, error)
                 return Outcome.DROPPED
+            except ManagerFull as error:
+                logger.warning("%s is given back: %s", self._id, error)
+                report = interruption_report(self._token, str(error))
+                last_word(lambda: self._failed(report), slot=self._slot)
+                return Outcome.DROPPED
             except Exception as error:  # whatever it is, the Manager has to know that the attempt failed
                 logger.exception("%s failed", self._id)
-                report = failure_report(self._token, error, peak_memory_bytes=self._slot.warm.peak_memory_bytes)
-                last_word(lambda: self._failed(report), slot=self._slot)
+                failure = failure_report(self._token, error, peak_memory_bytes=self._slot.warm.peak_memory_bytes)
+                last_word(lambda: self._failed(failure), slot=self._slot)
                 return Outcome.DROPPED
             finally:
                 shutil.rmtree(self._folder, ignore_errors=True)
@@ -152,9 +156,6 @@ class FinishAttempt(OutputAttempt):
         assert self._claim.merged is not None
         self._slot.cache.place(self._claim.merged, self._merged, self._slot.client.download)
         self._slot.cache.trim()
-        # What is linked from a store on this machine was checked by nobody since it was written.
-        if blob_of(self._merged) != self._claim.merged:
-            raise HashMismatch(f"the merged frame {self._claim.merged.sha256} is damaged in the Manager's store")
 
     def _make(self) -> dict[str, Any]:
         answer = self._slot.warm.finish(

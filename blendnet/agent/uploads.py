@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import tenacity
 
-from blendnet.errors import DiskFull, Retryable
+from blendnet.errors import DiskFull, ManagerFull, Retryable
 
 PATIENCE_S = 600.0
-"""How long an agent keeps rendered samples for a Manager that does not answer."""
+"""How long an agent keeps rendered samples for a Manager that does not answer or has no space for them."""
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
 
@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 
 def _can_pass(error: BaseException) -> bool:
-    return isinstance(error, Retryable) and not isinstance(error, DiskFull)
+    """A full disk of this machine does not pass by waiting; the Manager's does, when somebody makes room."""
+    return isinstance(error, ManagerFull) or (isinstance(error, Retryable) and not isinstance(error, DiskFull))
 
 
 def patiently(call: Callable[[], T], *, stop: threading.Event, patience_s: float = PATIENCE_S) -> T:

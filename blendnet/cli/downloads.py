@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blendnet.cli.place import Place
 from blendnet.client import ManagerClient, blob_of
-from blendnet.errors import UserError
+from blendnet.errors import Conflict, NotFound, UserError
 from blendnet.messages import ResultView
 
 AT_ONCE = 3
@@ -40,9 +40,13 @@ class Downloads:
                 self._running[key] = self._pool.submit(self._fetch, result, path)
 
     def check(self) -> None:
-        """Raise the error of a download that failed already."""
-        for future in self._running.values():
-            if future.done():
+        """Raise the error of a download that failed already. What the farm has lost is made again and offered anew."""
+        for key, future in list(self._running.items()):
+            if not future.done():
+                continue
+            if isinstance(future.exception(), NotFound):
+                del self._running[key]
+            else:
                 future.result()
 
     def finish(self) -> list[Fetched]:
@@ -50,9 +54,15 @@ class Downloads:
 
         Raises:
             DiskFull, HashMismatch, ManagerUnreachable: a download failed.
+            Conflict: the farm has lost a file and is making it again.
             UserError: a file cannot be written.
         """
-        fetched = [future.result() for future in self._running.values()]
+        try:
+            fetched = [future.result() for future in self._running.values()]
+        except NotFound as error:
+            raise Conflict(
+                f"a result was damaged and is made again: wait for the job and download again ({error})"
+            ) from error
         return sorted(fetched, key=lambda item: (item.result.frame is None, item.result.frame or 0, item.path))
 
     def __enter__(self) -> Downloads:

@@ -6,19 +6,25 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from blendnet.client.connection import Connection, Http
+from blendnet.client.connection import Connection, Http, parse
 from blendnet.client.transfers import LocalFile, Progress, download_blob, upload_missing
 from blendnet.messages import (
     AgentView,
     AttemptView,
     ChunkView,
+    DoctorReport,
     EventView,
     FarmView,
     FrameView,
+    GarbageReport,
+    GarbageRequest,
     JobSubmission,
     JobView,
     ResultView,
 )
+
+PATIENT_S = 24 * 3600.0
+"""Limit of calls that read or delete everything the farm has."""
 
 
 def _nothing(_: int) -> None:
@@ -47,6 +53,22 @@ class ManagerClient:
     def farm(self) -> FarmView:
         """The whole farm at a glance."""
         return self._http.get(FarmView, "/v1/farm")
+
+    def doctor(self, *, deep: bool, repair: bool) -> DoctorReport:
+        """Let the Manager check everything; with `deep` that takes as long as reading its whole store."""
+        method, params = "POST" if repair else "GET", {"deep": deep}
+        return parse(DoctorReport, self._http.send(method, "/v1/farm/doctor", params=params, timeout=PATIENT_S))
+
+    def collect(self, request: GarbageRequest) -> GarbageReport:
+        """Let the Manager make room."""
+        answer = self._http.send(
+            "POST",
+            "/v1/farm/gc",
+            content=request.model_dump_json(),
+            headers={"Content-Type": "application/json"},
+            timeout=PATIENT_S,
+        )
+        return parse(GarbageReport, answer)
 
     def stop_farm(self) -> None:
         """Ask the farm to end. It answers first."""

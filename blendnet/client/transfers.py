@@ -182,7 +182,7 @@ def download_blob(http: Http, sha256: str, target: Path, *, progress: Progress =
 
 
 def _fetch(http: Http, sha256: str, file: int, progress: Progress) -> None:
-    digest, position, tries = hashlib.sha256(), 0, 0
+    digest, position, tries, cut = hashlib.sha256(), 0, 0, False
     while True:
         before = position
         try:
@@ -192,12 +192,17 @@ def _fetch(http: Http, sha256: str, file: int, progress: Progress) -> None:
                     digest.update(data)
                     position += len(data)
                     progress(len(data))
-            break
+            if digest.hexdigest() == sha256:
+                return
+            if not cut:
+                raise HashMismatch(f"the blob {sha256} arrived with other content: download it again")
+            # What came before the cut may be what made the Manager cut: it was damaged, and is remade by now.
+            progress(-position)
+            digest, position, cut = hashlib.sha256(), 0, False
         except ManagerUnreachable:
+            cut = True
             tries = 0 if position > before else tries
             if tries == len(RETRY_WAITS_S):
                 raise
             time.sleep(RETRY_WAITS_S[tries])
             tries += 1
-    if digest.hexdigest() != sha256:
-        raise HashMismatch(f"the blob {sha256} arrived with other content: download it again")

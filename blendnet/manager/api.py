@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from fastapi import FastAPI
 
@@ -31,6 +31,7 @@ def make_api(
     fleet: FleetControl,
     *,
     broker_url: str = "",
+    queued: Callable[[], Collection[str]] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
     """The API of one farm. Everything but GET /health wants a login; only POST, PUT and DELETE change anything."""
@@ -44,7 +45,7 @@ def make_api(
         responses={"4XX": {"model": ErrorBody, "description": "Refused"}},
     )
     previews = PreviewFolder(settings.data / PREVIEWS_FOLDER)
-    api.state.parts = Parts(farm, store, fleet, settings, previews, clock, broker_url)
+    api.state.parts = Parts(farm, store, fleet, settings, previews, clock, broker_url, queued)
     api_errors.install(api)
     for router in (
         api_farm.router,

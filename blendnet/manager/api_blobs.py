@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse
 
 from blendnet.errors import TooLarge, UserError
 from blendnet.manager import streams
 from blendnet.manager.api_errors import describe
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Parts, PartsHere, Sha
+from blendnet.manager.blob_answer import BlobAnswer
 from blendnet.messages import MAX_MANIFEST_FILES, Blob, Message, MissingBlob
 from blendnet.models import Role
 
@@ -50,17 +50,27 @@ async def missing(request: Request, parts: PartsHere) -> MissingBlobs:
 
 def _missing(body: bytes, parts: Parts) -> MissingBlobs:
     try:
-        wanted = dict.fromkeys(blob.sha256 for blob in WantedBlobs.model_validate_json(body).blobs)
+        wanted = {blob.sha256: blob.size_bytes for blob in WantedBlobs.model_validate_json(body).blobs}
     except ValidationError as error:
         raise describe(error) from error
     there, missing = [], []
-    for sha256 in wanted:
-        if parts.store.has(sha256):
-            there.append(Blob(sha256=sha256, size_bytes=parts.store.size(sha256)))
+    for sha256, size_bytes in wanted.items():
+        if _stored(parts, sha256, size_bytes):
+            there.append(Blob(sha256=sha256, size_bytes=size_bytes))
         else:
             missing.append(MissingBlob(sha256=sha256, received_bytes=parts.store.received_bytes(sha256)))
     parts.farm.note_blobs(there, parts.clock())
     return MissingBlobs(missing=missing)
+
+
+def _stored(parts: Parts, sha256: str, size_bytes: int) -> bool:
+    """True when the store has the file. One of another size is damaged: it is not asked for any more."""
+    if not parts.store.has(sha256):
+        return False
+    if parts.store.size(sha256) == size_bytes:
+        return True
+    parts.farm.blob_damaged(sha256, parts.clock())
+    return parts.store.has(sha256)
 
 
 @owner.put("/{sha256}", status_code=200, responses={201: {"model": UploadState, "description": "Complete"}})
@@ -99,8 +109,13 @@ def _check_size(parts: Parts, size: int, offset: int) -> None:
         raise UserError(f"offset {offset} is behind the end of the file at {size}")
 
 
-@everybody.get("/{sha256}", response_class=FileResponse)
-def download(parts: PartsHere, sha256: Sha) -> FileResponse:
-    """A file's content. Understands `Range`."""
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    return FileResponse(parts.store.path(sha256), media_type="application/octet-stream", headers=headers)
+@everybody.get("/{sha256}", response_class=BlobAnswer, responses={206: {}, 416: {}})
+def download(request: Request, parts: PartsHere, sha256: Sha) -> BlobAnswer:
+    """A file's content, read against its hash: an answer that is complete is right. Understands `Range`."""
+    return BlobAnswer(
+        parts.store.open(sha256),
+        sha256=sha256,
+        size_bytes=parts.store.size(sha256),
+        wanted=request.headers.get("range"),
+        damaged=lambda: parts.farm.blob_damaged(sha256, parts.clock()),
+    )

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from blendnet.errors import BlendNetError, NoLogin, NotFound, UserError
+from blendnet.errors import BlendNetError, DiskFull, ManagerFull, NoLogin, NotFound, UserError
 from blendnet.messages import ErrorBody
 
 MAX_PROBLEMS = 5
@@ -43,7 +43,8 @@ def install(api: FastAPI) -> None:
 
 async def _own(_: Request, error: Exception) -> Response:
     assert isinstance(error, BlendNetError)
-    return answer(error)
+    # Whose disk it is makes all the difference to an agent.
+    return answer(ManagerFull(str(error)) if isinstance(error, DiskFull) else error)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

@@ -8,7 +8,8 @@ from pydantic import Field
 from blendnet import __version__
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Done, Id, PartsHere
-from blendnet.messages import AgentView, FarmView, Message
+from blendnet.manager.doctor import Doctor
+from blendnet.messages import AgentView, DoctorReport, FarmView, GarbageReport, GarbageRequest, Message
 from blendnet.models import Role
 
 router = APIRouter(prefix="/v1", tags=["farm"], dependencies=[Depends(require(Role.OWNER))])
@@ -52,6 +53,24 @@ def farm(parts: PartsHere) -> FarmView:
         broker_url=parts.broker_url,
         cost_usd=sum(job.cost_usd for job in jobs),
     )
+
+
+@router.get("/farm/doctor")
+def diagnose(parts: PartsHere, deep: bool = False) -> DoctorReport:
+    """Check everything and change nothing. `deep`: read every file of the store against its hash."""
+    return Doctor(parts.farm, queued=parts.queued).examine(parts.clock(), deep=deep, repair=False)
+
+
+@router.post("/farm/doctor")
+def repair(parts: PartsHere, deep: bool = False) -> DoctorReport:
+    """Check everything and make up for what is lost."""
+    return Doctor(parts.farm, queued=parts.queued).examine(parts.clock(), deep=deep)
+
+
+@router.post("/farm/gc")
+def collect(parts: PartsHere, body: GarbageRequest) -> GarbageReport:
+    """Delete what nothing needs and what exceeds the limits given; a dry run only says what."""
+    return parts.farm.collect(body, parts.clock())
 
 
 @router.post("/farm/stop")

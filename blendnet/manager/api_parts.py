@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
@@ -53,6 +53,8 @@ class Parts:
     clock: Callable[[], float]
     """Seconds since the epoch: the Manager's time."""
     broker_url: str
+    queued: Callable[[], Collection[str]] | None
+    """Ids of the messages in the queues; None where nothing is published."""
 
 
 async def _parts(request: Request) -> Parts:

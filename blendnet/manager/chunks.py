@@ -7,6 +7,7 @@ from pathlib import Path
 
 from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserError
 from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, AttemptBook, attempt_at, reasons_of
+from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
 from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
 from blendnet.manager.tails import TailWork
@@ -16,6 +17,8 @@ from blendnet.models import Action, SampleRange, Stage, State
 
 SCENE = "scene"
 """Kind of failure that every other attempt would meet as well."""
+FILES = "files"
+"""Kind of failure of who could not fetch what the work takes."""
 REFUSALS = ("device", "missing")
 """Kinds of failure that say something about the agent alone: it lacks the device or the Blender."""
 
@@ -41,7 +44,7 @@ class ChunkWork(AttemptBook, TailWork):
                 return ChunkClaim(state="done")
             job = tx.jobs.need(chunk.job_id)
             if job.state is State.PAUSED:
-                _put_back(tx, chunk)
+                put_back(tx, chunk)
                 return ChunkClaim(state="later")
             if chunk.leased(now) and chunk.agent != request.agent:
                 return ChunkClaim(state="later")
@@ -120,7 +123,7 @@ class ChunkWork(AttemptBook, TailWork):
                 self._log_chunk(tx, chunk, what, now=now, agent=chunk.agent)
                 praise(tx, chunk.agent)
             elif not chunk.state.final:
-                _put_back(tx, chunk)
+                put_back(tx, chunk)
         self.changes.note()
 
     def failed(self, chunk_id: str, report: FailureReport, now: float) -> None:
@@ -178,7 +181,7 @@ class ChunkWork(AttemptBook, TailWork):
         if nobody_can(chunk.refused_by, tx.agents.names()):
             self._give_up(tx, job, chunk, f"no agent can render it, last: {chunk.message}", now)
             return ChunkClaim(state="canceled")
-        _put_back(tx, chunk, message=chunk.message)
+        put_back(tx, chunk, message=chunk.message)
         return ChunkClaim(state="later")
 
     def _may_render(self, tx: Transaction, chunk: ChunkRow, agent: str) -> bool:
@@ -260,17 +263,18 @@ class ChunkWork(AttemptBook, TailWork):
         self._log_chunk(tx, chunk, text + log, now=now, agent=chunk.agent, level=level)
         self._note_failed(tx, job, attempt_at(chunk), report, now)
         if report.kind == INTERRUPTED:
-            _put_back(tx, chunk, lost=job.state is not State.PAUSED, message=text)
+            put_back(tx, chunk, lost=job.state is not State.PAUSED, message=text)
             return
         if report.kind in REFUSALS:
-            chunk = _put_back(tx, chunk, refused_by=[*chunk.refused_by, chunk.agent or ""], message=text)
+            chunk = put_back(tx, chunk, refused_by=[*chunk.refused_by, chunk.agent or ""], message=text)
             if nobody_can(chunk.refused_by, tx.agents.names()):
                 self._give_up(tx, job, chunk, text, now)
             return
         failures, failed_on = chunk.failures + 1, [*chunk.failed_on, chunk.agent or ""]
-        chunk = _put_back(tx, chunk, failures=failures, failed_on=failed_on, message=text)
-        if report.kind == SCENE:
-            self._give_up(tx, job, chunk, text, now)
+        chunk = put_back(tx, chunk, failures=failures, failed_on=failed_on, message=text)
+        lost = lost_files(tx, self.store, job.id) if report.kind == FILES else ""
+        if report.kind == SCENE or lost:
+            self._give_up(tx, job, chunk, lost or text, now)
         elif given_up(failures, failed_on, agents=tx.agents.count(), max_attempts=self.settings.max_attempts):
             tried = tx.attempts.last(failures, leave_out=BLAMELESS, chunk_id=chunk.id)
             samples = f"samples {chunk.offset}-{chunk.offset + chunk.count}"
@@ -305,7 +309,7 @@ def release(tx: Transaction, chunk: ChunkRow, message: str) -> ChunkRow:
     return tx.chunks.update(chunk, state=State.CREATED, lease_until=None, lost=True, message=message)
 
 
-def _put_back(tx: Transaction, chunk: ChunkRow, **values: object) -> ChunkRow:
+def put_back(tx: Transaction, chunk: ChunkRow, **values: object) -> ChunkRow:
     """The chunk waits for its next attempt; the last one is over for good."""
     return tx.chunks.update(chunk, state=State.CREATED, lease_until=None, agent=None, rendered=chunk.done, **values)
 

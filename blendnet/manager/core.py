@@ -19,6 +19,7 @@ from blendnet.manager.dispatch import Dispatcher
 from blendnet.manager.fleet import KeptAgents, LocalFleet
 from blendnet.manager.folder import DataFolder, FarmFile
 from blendnet.manager.jobs import Farm, open_farm
+from blendnet.manager.publish import Publisher
 from blendnet.manager.reconcile import Reconciler
 from blendnet.manager.supervise import Supervisor
 from blendnet.manager.tails import TailPlanner
@@ -67,7 +68,9 @@ class Core:
         users = ensure_credentials(self._security)
         self.farm = open_farm(settings)
         self.fleet = LocalFleet(farm=self.farm, supervisor=supervisor, logs=folder.logs, clock=time.time, stop=stop)
-        api = make_api(self.farm, self.farm.store, users, settings, self.fleet, broker_url=broker_url)
+        app = make_app(broker_url, settings.visibility_timeout_s)
+        queued = Publisher(app).queued_ids
+        api = make_api(self.farm, self.farm.store, users, settings, self.fleet, broker_url=broker_url, queued=queued)
         self._server = ApiServer(
             api,
             self._certificate,
@@ -76,7 +79,6 @@ class Core:
             idle_timeout_s=settings.request_idle_timeout_s,
         )
         self.fleet.use(LocalProvider(KeptAgents(supervisor), self._agent_environment()))
-        app = make_app(broker_url, settings.visibility_timeout_s)
         self._loop = WorkLoop(self.farm, Dispatcher(self.farm, app, settings), Reconciler(self.farm, app, settings))
         self._api_thread = threading.Thread(target=self._server.run, name="api", daemon=True)
 

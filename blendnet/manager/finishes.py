@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from blendnet.errors import BlendNetError, LeaseLost, UserError
 from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, LOST, AttemptBook, attempt_at, reasons_of
-from blendnet.manager.chunks import SCENE
+from blendnet.manager.chunks import FILES, SCENE
+from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.lifecycle import complete_frame, end_job, fail_frame, given_up
 from blendnet.manager.merges import held_frame
@@ -102,8 +103,9 @@ class FinishWork(AttemptBook):
                 frame, failures=failures, due_at=due_at, lease_until=None, agent=None, message=text
             )
             tried = _tried_finishes(tx, frame)
-            if report.kind == SCENE:
-                fail_frame(tx, job, frame, text, now)
+            lost = lost_files(tx, self.store, job.id) if report.kind == FILES else ""
+            if report.kind == SCENE or lost:
+                fail_frame(tx, job, frame, lost or text, now)
             elif counted and self._given_up(tx, tried):
                 fail_frame(tx, job, frame, _gave_up("finish", tried), now)
 
@@ -225,8 +227,9 @@ class EncodeWork(FinishWork):
             due_at = now + failures * self.settings.reconcile_interval_s
             job = tx.jobs.update(job, failures=failures, due_at=due_at, lease_until=None, agent=None)
             tried = _tried_videos(tx, job)
-            if report.kind == SCENE:
-                end_job(tx, job, State.FAILED, text, now)
+            lost = lost_files(tx, self.store, job.id) if report.kind == FILES else ""
+            if report.kind == SCENE or lost:
+                end_job(tx, job, State.FAILED, lost or text, now)
             elif counted and self._given_up(tx, tried):
                 end_job(tx, job, State.FAILED, _gave_up("encode", tried), now)
 

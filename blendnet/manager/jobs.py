@@ -5,10 +5,10 @@ from __future__ import annotations
 from blendnet.manager.agents import AgentBook
 from blendnet.manager.chunks import ChunkWork, PreviewFile
 from blendnet.manager.finishes import EncodeWork
+from blendnet.manager.garbage import GarbageWork
 from blendnet.manager.ledger import Ledger
+from blendnet.manager.lookout import Lookout
 from blendnet.manager.merges import MergeWork, MergeWorkPart
-from blendnet.manager.schedule import Schedule
-from blendnet.manager.steering import Steering
 from blendnet.manager.views import Views
 from blendnet.messages import JobSubmission, JobView
 from blendnet.settings import Settings, resolve_ledger_url, store_folder
@@ -17,7 +17,7 @@ from blendnet.storage.files import FileStore
 __all__ = ["Farm", "MergeWork", "PreviewFile", "open_farm"]
 
 
-class Farm(AgentBook, ChunkWork, EncodeWork, MergeWorkPart, Schedule, Steering, Views):
+class Farm(AgentBook, ChunkWork, EncodeWork, GarbageWork, Lookout, MergeWorkPart, Views):
     """All parts together. Thread-safe; every call is one short transaction.
 
     Times (`now`) are seconds since the epoch on the Manager's clock. Calls raise NotFound for unknown ids, LeaseLost

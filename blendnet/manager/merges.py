@@ -21,6 +21,10 @@ MESSAGE_LIMIT = 4000
 """Characters of a merge's error that an attempt keeps."""
 
 
+WAIT_S = 10.0
+"""A merge that waits for space on the disk is tried again after so long."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A committed segment."""
@@ -98,20 +102,33 @@ class MergeWorkPart(AttemptBook):
             self._log(tx, f"merged from {frame.segments} segments", now=now, job=job.id, frame=frame.number)
             self._log_warnings(tx, warnings, now=now, job=job.id, frame=frame.number)
 
-    def failed_merge(self, frame_id: str, token: int, message: str, now: float, *, bad_segments: bool = False) -> None:
-        """The merge did not work. `bad_segments`: it never will; a retry renders the frame anew. Raises LeaseLost."""
+    def failed_merge(
+        self,
+        frame_id: str,
+        token: int,
+        message: str,
+        now: float,
+        *,
+        bad_segments: bool = False,
+        counted: bool = True,
+    ) -> None:
+        """The merge did not work. `bad_segments`: it never will; a retry renders the frame anew. Raises LeaseLost.
+
+        `counted`: False when nothing is wrong with it and it only has to wait, as for space on the disk.
+        """
         with self.ledger.write() as tx:
             frame = held_frame(tx, frame_id, token, Stage.MERGE)
             job = tx.jobs.need(frame.job_id)
-            failures = frame.failures + 1
+            failures = frame.failures + counted
             text = f"merge: {message}"
-            self._log(tx, text, now=now, job=job.id, level="error", frame=frame.number)
-            said = FailureReport(
-                token=token, kind="output" if bad_segments else "crash", message=message[:MESSAGE_LIMIT]
-            )
-            self._note_failed(tx, job, attempt_at(frame), said, now)
+            self._log(tx, text, now=now, job=job.id, level="error" if counted else "warning", frame=frame.number)
+            if counted:
+                said = FailureReport(
+                    token=token, kind="output" if bad_segments else "crash", message=message[:MESSAGE_LIMIT]
+                )
+                self._note_failed(tx, job, attempt_at(frame), said, now)
             # Each failure waits a little longer for its next try.
-            due_at = now + failures * self.settings.reconcile_interval_s
+            due_at = now + (failures * self.settings.reconcile_interval_s if counted else WAIT_S)
             values = {"failures": failures, "due_at": due_at, "start_over": bad_segments, "message": text}
             frame = tx.frames.update(frame, lease_until=None, agent=None, **values)
             if bad_segments or failures >= self.settings.max_attempts:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-from blendnet.errors import LeaseLost, MergeError, NotFound
+from blendnet.errors import DiskFull, LeaseLost, MergeError, NotFound
 from blendnet.manager.jobs import Farm, open_farm
 from blendnet.manager.merges import MergeWork
 from blendnet.merge.frame import MergeReport, SegmentFile, merge_segments
 from blendnet.messages import Blob
 from blendnet.settings import Settings, get_settings
+from blendnet.storage.disk import disk_errors
 
 log = logging.getLogger(__name__)
 
@@ -38,34 +39,55 @@ def merge_in(farm: Farm, frame_id: str, *, clock: Clock) -> bool:
         return False
     try:
         with _heartbeats(farm, work, clock):
+            if _healed(farm, work, clock):
+                return False
             blob, warnings = _merge(farm, work)
         farm.done_merge(frame_id, work.token, blob, clock(), warnings)
     except LeaseLost:
         log.info("frame %s was merged by somebody else or is not wanted any more", frame_id)
         return False
-    except (MergeError, NotFound) as error:
+    except MergeError as error:
         _report(farm, work, str(error), clock, bad_segments=True)
+        return False
+    except DiskFull as error:
+        log.warning("frame %s waits for its merge: %s", frame_id, error)
+        _report(farm, work, str(error), clock, full=True)
         return False
     except Exception as error:
         log.exception("merging frame %s", frame_id)
-        _report(farm, work, f"{type(error).__name__}: {error}", clock, bad_segments=False)
+        _report(farm, work, f"{type(error).__name__}: {error}", clock)
         return False
     return True
+
+
+def _healed(farm: Farm, work: MergeWork, clock: Clock) -> bool:
+    """Read every segment against its hash; True when one is lost or damaged: its samples are rendered again then."""
+    bad = [part.sha256 for part in work.parts if not _intact(farm, part.sha256)]
+    found = [finding for sha256 in bad for finding in farm.blob_damaged(sha256, clock())]
+    return bool(found)
+
+
+def _intact(farm: Farm, sha256: str) -> bool:
+    try:
+        return farm.store.intact(sha256)
+    except NotFound:
+        return False
 
 
 def _merge(farm: Farm, work: MergeWork) -> tuple[Blob, list[str]]:
     """The stored frame, and what in it is not as one machine would have rendered it."""
     output = farm.store.temporary_path()
     try:
-        report = merge_segments(
-            [SegmentFile(farm.store.path(part.sha256), part.offset, part.count) for part in work.parts],
-            output,
-            total=work.samples,
-            layers=work.layers,
-            drop=work.drop,
-            adaptive=work.adaptive,
-            threads=MERGE_THREADS,
-        )
+        with disk_errors(farm.store.root):
+            report = merge_segments(
+                [SegmentFile(farm.store.path(part.sha256), part.offset, part.count) for part in work.parts],
+                output,
+                total=work.samples,
+                layers=work.layers,
+                drop=work.drop,
+                adaptive=work.adaptive,
+                threads=MERGE_THREADS,
+            )
         stored = farm.store.put_file(output)
     finally:
         output.unlink(missing_ok=True)
@@ -92,9 +114,11 @@ def bad_pixel_warnings(work: MergeWork, report: MergeReport) -> list[str]:
     ]
 
 
-def _report(farm: Farm, work: MergeWork, message: str, clock: Clock, *, bad_segments: bool) -> None:
+def _report(
+    farm: Farm, work: MergeWork, message: str, clock: Clock, *, bad_segments: bool = False, full: bool = False
+) -> None:
     try:
-        farm.failed_merge(work.frame_id, work.token, message, clock(), bad_segments=bad_segments)
+        farm.failed_merge(work.frame_id, work.token, message, clock(), bad_segments=bad_segments, counted=not full)
     except LeaseLost:
         log.info("the failed merge of frame %s is not wanted any more", work.frame_id)
 

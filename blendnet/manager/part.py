@@ -53,6 +53,8 @@ class FarmPart:
         self.tails = TailBook()
         """How fast agents are, and which chunks are to end earlier."""
         self._scenes: dict[str, SceneFiles] = {}
+        self._told: set[str] = set()
+        """What nobody but people can mend and was said already."""
 
     def _slots(self, tx: Transaction) -> int:
         """Agent slots to plan for, at least 1."""

@@ -90,13 +90,6 @@ class Publisher:
         return self._app.backend.client
 
 
-def task_id(item: Waiting) -> str:
-    """Under which id a message is published, always."""
-    if isinstance(item, ChunkMessage):
-        return item.id
-    return {"merge": merge_id, "finish": finish_id, "encode": encode_id}[item.kind](item.id)
-
-
 def merge_id(frame_id: str) -> str:
     """Task id of a frame's merge."""
     return f"{frame_id}.merge"

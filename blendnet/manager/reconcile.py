@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Iterable
 
 from celery import Celery
 
+from blendnet.errors import BlendNetError
+from blendnet.manager.findings import Finding
 from blendnet.manager.jobs import Farm
-from blendnet.manager.publish import Publisher, task_id
-from blendnet.manager.schedule import Waiting
+from blendnet.manager.lookout import Observed, PauseWatch, lease_findings, message_findings
+from blendnet.manager.publish import Publisher
 from blendnet.settings import Settings
+
+log = logging.getLogger(__name__)
 
 GRACE_LEASES = 2
 """After an outage of the Manager agents have so many lease times to be heard again."""
-SWEEP_INTERVAL_S = 3600.0
-UNUSED_BLOB_S = 24 * 3600.0
-"""Blobs that nothing refers to are kept for so long."""
+STORE_INTERVAL_S = 3600.0
+"""The store is looked through at the start and once in so long."""
 
 
 class Reconciler:
@@ -28,7 +32,8 @@ class Reconciler:
         self._ticked_at: float | None = None
         self._seen = -1
         self._next_at = 0.0
-        self._sweep_at = 0.0
+        self._store_at = 0.0
+        self._pauses = PauseWatch()
 
     def tick(self, now: float) -> int:
         """Do what is due; how many messages were published. Cheap while nothing has changed.
@@ -49,12 +54,32 @@ class Reconciler:
         return published
 
     def _look_around(self, now: float) -> int:
+        self._mend_leases(now)
+        if now >= self._store_at:
+            self._store_at = now + STORE_INTERVAL_S
+            self._mend_store(now)
+        return self._publish_returned(now) + self._publish_lost(now)
+
+    def _mend_leases(self, now: float) -> None:
+        """Take away what agents hold and do not work on."""
+        seen = self._farm.observe(now, self._pauses)
+        found = lease_findings(seen)
+        if not found:
+            return
+        _say(found)
         self._farm.mark_silent_agents(now)
         self._farm.lapse(now)
-        if now >= self._sweep_at:
-            self._sweep_at = now + SWEEP_INTERVAL_S
-            self._farm.sweep(now - UNUSED_BLOB_S)
-        return self._publish_returned(now) + self._publish_lost(now)
+        self._farm.take_back(seen.stuck)
+
+    def _mend_store(self, now: float) -> None:
+        """Make again what the store has lost, and delete what nothing needs."""
+        try:
+            _say(self._farm.heal_store(now))
+            for removal in self._farm.tidy(now):
+                log.info("deleted %s: %d bytes", removal.text, removal.size_bytes)
+        except (OSError, BlendNetError):
+            # Work that needs no damaged blob goes on.
+            log.exception("while looking through the store")
 
     def _publish_returned(self, now: float) -> int:
         """Chunks given back by an agent or taken away from one."""
@@ -68,9 +93,16 @@ class Reconciler:
         waiting = self._farm.waiting(now)
         if not waiting:
             return 0
-        lost = missing(waiting, self._publisher.queued_ids())
+        found = message_findings(Observed(waiting=waiting, queued=self._publisher.queued_ids()))
         self._farm.looked_for(waiting, now)
-        return _each(lost, self._publisher.waiting)
+        lost = {finding.subject for finding in found}
+        for item in waiting:
+            if item.id in lost:
+                self._publisher.waiting(item)
+        if found:
+            _say(found)
+            self._farm.note_repairs(found, now)
+        return len(found)
 
 
 def was_away(ticked_at: float | None, now: float, *, lease_s: float) -> bool:
@@ -78,12 +110,6 @@ def was_away(ticked_at: float | None, now: float, *, lease_s: float) -> bool:
     return ticked_at is None or now - ticked_at > lease_s / 2
 
 
-def missing(waiting: list[Waiting], queued: set[str]) -> list[Waiting]:
-    """What waits for a message that is in no queue."""
-    return [item for item in waiting if task_id(item) not in queued]
-
-
-def _each(items: list[Waiting], publish: Callable[[Waiting], None]) -> int:
-    for item in items:
-        publish(item)
-    return len(items)
+def _say(found: Iterable[Finding]) -> None:
+    for finding in found:
+        log.info("%s: %s", finding.trouble.value, finding.text)

@@ -108,10 +108,10 @@ class Schedule(TailWork, Submitting):
     def lapse(self, now: float) -> int:
         """Take away every lease that has run out; how many."""
         with self.ledger.read() as tx:
-            if not (tx.chunks.lapsed(now) or tx.frames.lapsed(now) or _lapsed_videos(tx, now)):
+            if not (tx.chunks.lapsed(now) or tx.frames.lapsed(now) or lapsed_videos(tx, now)):
                 return 0
         with self.ledger.write() as tx:
-            chunks, frames, videos = tx.chunks.lapsed(now), tx.frames.lapsed(now), _lapsed_videos(tx, now)
+            chunks, frames, videos = tx.chunks.lapsed(now), tx.frames.lapsed(now), lapsed_videos(tx, now)
             for chunk in chunks:
                 release(tx, chunk, "lease lapsed")
                 self._log_lapse(tx, chunk.job_id, chunk.agent, now, chunk=chunk.id)
@@ -130,7 +130,7 @@ class Schedule(TailWork, Submitting):
                 tx.chunks.update(chunk, lease_until=until)
             for frame in tx.frames.lapsed(until):
                 tx.frames.update(frame, lease_until=until)
-            for job in _lapsed_videos(tx, until):
+            for job in lapsed_videos(tx, until):
                 tx.jobs.update(job, lease_until=until)
 
     def waiting(self, now: float) -> list[Waiting]:
@@ -189,7 +189,8 @@ def _messages(tx: Transaction, chunks: list[ChunkRow]) -> list[ChunkMessage]:
     ]
 
 
-def _lapsed_videos(tx: Transaction, now: float) -> list[JobRow]:
+def lapsed_videos(tx: Transaction, now: float) -> list[JobRow]:
+    """Jobs whose video lost its lease."""
     return [job for job in tx.jobs.encoding() if job.lease_until is not None and job.lease_until <= now]
 
 

@@ -85,26 +85,25 @@ class Steering(FarmPart):
                 raise Conflict(f"job {job_id} is {job.state.value}: cancel it before removing it")
             previews, blobs = tx.chunks.preview_paths(job_id), tx.blobs.of_job(job_id)
             tx.jobs.delete(job_id)
-            # While nobody else can write: a job submitted now must find its blobs, or find them missing.
-            for sha256 in tx.blobs.drop_unused(blobs):
-                self.store.delete(sha256)
+        # Apart from the rows: a Manager that dies here leaves blobs for the sweep, never a job without its blobs.
+        self.delete_unused(blobs)
         self._scenes.pop(job_id, None)
         for preview in previews:
             Path(preview).unlink(missing_ok=True)
+
+    def delete_unused(self, among: Iterable[str]) -> int:
+        """Delete those of some blobs that nothing refers to; how many bytes that frees."""
+        freed = 0
+        # While nobody else can write: a job submitted now must find its blobs, or find them missing.
+        with self.ledger.write() as tx:
+            for sha256 in tx.blobs.drop_unused(among):
+                freed += self.store.delete(sha256)
+        return freed
 
     def note_blobs(self, blobs: Iterable[Blob], now: float) -> None:
         """Keep stored blobs for a while although no job refers to them yet."""
         with self.ledger.write() as tx:
             tx.blobs.note(blobs, now)
-
-    def sweep(self, before: float) -> int:
-        """Delete blobs that were noted before `before` and that nothing refers to; how many. Also stale uploads."""
-        self.store.purge_uploads(before)
-        with self.ledger.write() as tx:
-            unused = tx.blobs.drop_stale(before)
-            for sha256 in unused:
-                self.store.delete(sha256)
-        return len(unused)
 
 
 def _start_over(tx: Transaction, job: JobRow, frames: list[FrameRow]) -> JobRow:

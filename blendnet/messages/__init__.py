@@ -13,6 +13,8 @@ from blendnet.messages.base import (
     TreePath,
     check_tree_path,
 )
+from blendnet.messages.garbage import Garbage, GarbageReport, GarbageRequest, Removal
+from blendnet.messages.health import Check, DoctorReport, Health
 from blendnet.messages.scenes import (
     MAX_FRAMES,
     MAX_MANIFEST_FILES,
@@ -62,11 +64,13 @@ __all__ = [
     "AgentView",
     "AttemptView",
     "Blob",
+    "Check",
     "ChunkAnswer",
     "ChunkClaim",
     "ChunkReport",
     "ChunkView",
     "ClaimRequest",
+    "DoctorReport",
     "EncodeClaim",
     "ErrorBody",
     "EventView",
@@ -76,6 +80,10 @@ __all__ = [
     "FinishClaim",
     "FinishReport",
     "FrameView",
+    "Garbage",
+    "GarbageReport",
+    "GarbageRequest",
+    "Health",
     "JobSettings",
     "JobSubmission",
     "JobView",
@@ -83,6 +91,7 @@ __all__ = [
     "Message",
     "MissingBlob",
     "ProcessView",
+    "Removal",
     "ResultView",
     "SceneDescription",
     "SceneFiles",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import re
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from blendnet.errors import UserError
 from blendnet.messages import Blob
@@ -18,6 +18,14 @@ def check_sha256(sha256: str) -> str:
     if not _SHA256.fullmatch(sha256):
         raise UserError(f"not a SHA-256 in lower-case hex: {sha256[:80]!r}")
     return sha256
+
+
+class Stored(NamedTuple):
+    """A blob as a listing of the store shows it."""
+
+    size_bytes: int
+    written_at: float
+    """Seconds since the epoch, by the clock of the store's file system."""
 
 
 class BlobWriter(abc.ABC):
@@ -70,8 +78,20 @@ class BlobStore(abc.ABC):
         """The blob's content for reading. Raises NotFound."""
 
     @abc.abstractmethod
-    def delete(self, sha256: str) -> None:
-        """Forget a blob; deleting what is not there is fine."""
+    def delete(self, sha256: str) -> int:
+        """Forget a blob; how many bytes that frees, 0 when it is not there."""
+
+    @abc.abstractmethod
+    def listing(self) -> dict[str, Stored]:
+        """Every blob, by hash. One pass over the store, nothing is read."""
+
+    @abc.abstractmethod
+    def intact(self, sha256: str) -> bool:
+        """True when the blob's content still hashes to its name: reads all of it. Raises NotFound."""
+
+    @abc.abstractmethod
+    def set_aside(self, sha256: str) -> None:
+        """Never serve a damaged blob again: from now on it is not stored. One that is not there is fine."""
 
     @abc.abstractmethod
     def put_file(self, path: Path) -> Blob:

@@ -26,6 +26,11 @@ def disk_errors(folder: Path) -> Iterator[None]:
         raise
 
 
+def is_damage(error: OSError) -> bool:
+    """True when the disk cannot read what was written to it, as opposed to a fault of this process."""
+    return error.errno == errno.EIO
+
+
 def hash_file(path: Path) -> tuple[hashlib._Hash, int]:
     """SHA-256 state and length of a file."""
     digest, length = hashlib.sha256(), 0

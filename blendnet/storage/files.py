@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from blendnet.errors import DiskFull, NotFound
 from blendnet.messages import Blob
-from blendnet.storage.base import BlobStore, BlobWriter, check_sha256
-from blendnet.storage.disk import disk_errors, hash_file
+from blendnet.storage.base import BlobStore, BlobWriter, Stored, check_sha256
+from blendnet.storage.disk import disk_errors, hash_file, is_damage
 from blendnet.storage.uploads import PartFile, ReceivedFile, ResumedUpload
 
 BLOB_MODE = 0o444
@@ -28,6 +28,7 @@ class FileStore(BlobStore):
         self.root = root
         self._blobs = root / "blobs"
         self._uploads = root / "uploads"
+        self._damaged = root / "damaged"
         self._parts: dict[str, PartFile] = {}
         self._lock = threading.Lock()
 
@@ -49,8 +50,39 @@ class FileStore(BlobStore):
         except FileNotFoundError as error:
             raise NotFound(f"no blob {sha256} in the store") from error
 
-    def delete(self, sha256: str) -> None:
-        self._place(sha256).unlink(missing_ok=True)
+    def delete(self, sha256: str) -> int:
+        place = self._place(sha256)
+        try:
+            size_bytes = place.stat().st_size
+            place.unlink()
+        except FileNotFoundError:
+            return 0
+        return size_bytes
+
+    def listing(self) -> dict[str, Stored]:
+        found: dict[str, Stored] = {}
+        for folder in self._blobs.glob("??"):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):  # Deleted meanwhile.
+                        stat = entry.stat()
+                        found[entry.name] = Stored(stat.st_size, stat.st_mtime)
+        return found
+
+    def intact(self, sha256: str) -> bool:
+        try:
+            return hash_file(self._place(sha256))[0].hexdigest() == sha256
+        except FileNotFoundError as error:
+            raise NotFound(f"no blob {sha256} in the store") from error
+        except OSError as error:
+            if is_damage(error):
+                return False
+            raise
+
+    def set_aside(self, sha256: str) -> None:
+        self._make_folder(self._damaged)
+        with contextlib.suppress(FileNotFoundError):
+            self._place(sha256).replace(self._damaged / f"{sha256}.{uuid.uuid4().hex[:8]}")
 
     def put_file(self, path: Path) -> Blob:
         digest, length = hash_file(path)
@@ -76,15 +108,23 @@ class FileStore(BlobStore):
         self._make_folder(self._uploads)
         return self._uploads / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
 
-    def purge_uploads(self, before: float) -> int:
-        """Remove what uploads that nobody went on with since `before` (seconds since the epoch) left; how many."""
-        removed = 0
+    def stale_uploads(self, before: float) -> dict[Path, int]:
+        """What uploads that nobody went on with since `before` (seconds since the epoch) left, with sizes."""
+        found = {}
         for path in self._uploads.glob("*"):
             with contextlib.suppress(FileNotFoundError):  # It may be finished meanwhile.
-                if path.stat().st_mtime < before:
-                    path.unlink()
-                    removed += 1
-        return removed
+                stat = path.stat()
+                if stat.st_mtime < before:
+                    found[path] = stat.st_size
+        return found
+
+    def damaged(self) -> dict[Path, int]:
+        """Blobs that were set aside, with sizes."""
+        return {path: path.stat().st_size for path in self._damaged.glob("*")}
+
+    def free_bytes(self) -> int:
+        """What still fits on the store's disk."""
+        return shutil.disk_usage(_existing_parent(self.root)).free
 
     def _place(self, sha256: str) -> Path:
         return self._blobs / check_sha256(sha256)[:2] / sha256
@@ -125,7 +165,7 @@ class FileStore(BlobStore):
         return copy
 
     def _check_space(self, wanted_bytes: int) -> None:
-        free = shutil.disk_usage(self._uploads).free
+        free = self.free_bytes()
         if wanted_bytes > free:
             raise DiskFull(f"{wanted_bytes} bytes do not fit into {self.root}: {free} are free")
 

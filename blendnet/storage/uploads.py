@@ -134,7 +134,8 @@ class ReceivedFile(BlobWriter):
         self._adopt = adopt
         self._digest = hashlib.sha256()
         self._received = 0
-        self._file = path.open("xb", buffering=0)
+        with disk_errors(path.parent):
+            self._file = path.open("xb", buffering=0)
 
     @property
     def received_bytes(self) -> int:

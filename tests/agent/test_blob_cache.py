@@ -125,3 +125,31 @@ def test_cache_downloads_once_when_many_ask_at_once(tmp_path: Path, source: Sour
         list(pool.map(place, range(len(caches))))
     assert source.downloads == [blob.sha256]
     assert all((tmp_path / str(n)).read_bytes() == b"scene" * 1000 for n in range(len(caches)))
+
+
+def change(path: Path) -> None:
+    """Another content of the same size."""
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def test_file_of_the_cache_that_was_damaged_is_fetched_again(tmp_path: Path, source: Source) -> None:
+    blob = source.add(b"scene")
+    BlobCache(tmp_path / "cache", limit_bytes=1000).place(blob, tmp_path / "one", source.download, own_copy=True)
+    change(tmp_path / "cache" / blob.sha256[:2] / blob.sha256)
+    BlobCache(tmp_path / "cache", limit_bytes=1000).place(blob, tmp_path / "two", source.download)
+    assert (tmp_path / "two").read_bytes() == b"scene"
+    assert source.downloads == [blob.sha256] * 2
+
+
+def test_damaged_file_of_a_store_on_this_machine_is_asked_of_the_manager(tmp_path: Path, source: Source) -> None:
+    blob = source.add(b"scene")
+    store = FileStore(tmp_path / "store")
+    (tmp_path / "file").write_bytes(b"scene")
+    store.put_file(tmp_path / "file")
+    change(store.path(blob.sha256))
+    BlobCache(tmp_path / "cache", limit_bytes=1000, local_store=store).place(blob, tmp_path / "one", source.download)
+    assert (tmp_path / "one").read_bytes() == b"scene"
+    assert source.downloads == [blob.sha256]

@@ -166,7 +166,7 @@ def test_finish_reports_a_merged_frame_that_is_gone(
     assert manager.finished == []
 
 
-def test_finish_refuses_a_merged_frame_that_is_damaged_in_a_store_on_this_machine(
+def test_finish_asks_the_manager_for_a_merged_frame_that_is_damaged_in_a_store_on_this_machine(
     slot: Slot, manager: RecordingManager, still: SceneFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FileStore(tmp_path / "store")
@@ -180,7 +180,7 @@ def test_finish_refuses_a_merged_frame_that_is_damaged_in_a_store_on_this_machin
     blob = Blob(sha256=stored.sha256, size_bytes=stored.size_bytes)
     manager.claims["f"] = FinishClaim(state="finish", token=3, frame=1, merged=blob, scene=still)
     assert finish_frame(slot, "f") is Outcome.DROPPED
-    assert [(failure.kind, "is damaged" in failure.message) for failure in manager.failures] == [("files", True)]
+    assert [(failure.kind, stored.sha256 in failure.message) for failure in manager.failures] == [("files", True)]
     assert manager.results == []
 
 

@@ -8,9 +8,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
+from blendnet.manager.blob_answer import ByteRange, byte_range
 from tests.manager.served import Served, serve, wait_until
 
 MIB = 1 << 20
@@ -191,3 +193,65 @@ def test_leftovers_stay_in_the_store_folder(served: Served, tmp_path: Path) -> N
     with served.http() as http:
         http.put(f"/v1/blobs/{SHA}?size={len(DATA)}", content=DATA)
     assert [p.name for p in served.store.root.rglob("*") if p.is_file()] == [SHA]
+
+
+def damage(served: Served, *, first: bool) -> None:
+    path = served.store.path(SHA)
+    content = bytearray(path.read_bytes())
+    content[0 if first else -1] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("asked", [None, "bytes=0-9", f"bytes={MIB}-"])
+@pytest.mark.parametrize("first", [True, False], ids=["first byte", "last byte"])
+def test_damaged_file_is_never_sent_whole_and_not_served_again(served: Served, asked: str | None, first: bool) -> None:
+    with served.http() as http:
+        http.put(f"/v1/blobs/{SHA}?size={len(DATA)}", content=DATA)
+        damage(served, first=first)
+        with pytest.raises(httpx.RemoteProtocolError):
+            http.get(f"/v1/blobs/{SHA}", headers={"Range": asked} if asked else {})
+        wait_until(lambda: http.get(f"/v1/blobs/{SHA}").status_code == 404, 10)
+        assert http.post("/v1/blobs/missing", json={"blobs": [{"sha256": SHA, "size_bytes": 1}]}).json()["missing"]
+
+
+def test_file_of_another_size_counts_as_missing(served: Served) -> None:
+    with served.http() as http:
+        http.put(f"/v1/blobs/{SHA}?size={len(DATA)}", content=DATA)
+        path = served.store.path(SHA)
+        path.chmod(0o644)
+        path.write_bytes(DATA[:-1])
+        asked = {"blobs": [{"sha256": SHA, "size_bytes": len(DATA)}]}
+        assert http.post("/v1/blobs/missing", json=asked).json()["missing"]
+        assert http.put(f"/v1/blobs/{SHA}?size={len(DATA)}", content=DATA).status_code == 201
+        assert http.get(f"/v1/blobs/{SHA}").content == DATA
+
+
+def test_empty_file_can_be_downloaded(served: Served) -> None:
+    empty = hashlib.sha256().hexdigest()
+    with served.http() as http:
+        assert http.put(f"/v1/blobs/{empty}?size=0", content=b"").status_code == 201
+        answer = http.get(f"/v1/blobs/{empty}")
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "0")
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, ByteRange(0, 10)),
+        ("bytes=2-4", ByteRange(2, 5)),
+        ("bytes=2-", ByteRange(2, 10)),
+        ("bytes=2-99", ByteRange(2, 10)),
+        ("bytes=-3", ByteRange(7, 10)),
+        ("bytes=-30", ByteRange(0, 10)),
+        ("bytes=10-", None),
+        ("bytes=-0", None),
+        ("bytes=4-2", ByteRange(0, 10)),
+        ("bytes=0-1,4-5", ByteRange(0, 10)),
+        ("lines=0-1", ByteRange(0, 10)),
+        ("bytes=-", ByteRange(0, 10)),
+        ("bytes=a-b", ByteRange(0, 10)),
+    ],
+)
+def test_range_is_read_as_the_standard_says(header: str | None, expected: ByteRange | None) -> None:
+    assert byte_range(header, 10) == expected

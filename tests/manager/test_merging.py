@@ -80,15 +80,35 @@ def test_frame_fails_with_the_reason_when_its_segments_do_not_fit(kit: Kit) -> N
     assert leftovers(kit) == []
 
 
-def test_frame_fails_when_the_store_has_lost_a_segment(kit: Kit) -> None:
-    lost = segment(kit, 0.25)
-    job, frame_id = rendered(kit, segment(kit, 0.5), lost)
-    kit.farm.store.delete(lost.sha256)
+@pytest.mark.parametrize("lost", ["deleted", "damaged"])
+def test_samples_of_a_segment_that_cannot_be_read_are_rendered_again(kit: Kit, lost: str) -> None:
+    bad = segment(kit, 0.25)
+    job, frame_id = rendered(kit, segment(kit, 0.5), bad)
+    if lost == "deleted":
+        kit.farm.store.delete(bad.sha256)
+    else:
+        damage(kit, bad)
     assert not merge(kit, frame_id)
-    assert lost.sha256 in kit.farm.job(job.id).message
+    [returned] = kit.farm.publish_returned(kit.now)
+    claim = kit.claim(returned.id)
+    assert claim.left == [(8, 8)]
+    kit.farm.commit(returned.id, claim.token, 8, 8, segment(kit, 0.75), kit.now)
+    assert merge(kit, frame_id)
+    [result] = kit.farm.results(job.id)
+    image = exr.read(kit.farm.store.path(result.sha256))
+    assert np.all(image.channels["ViewLayer.Combined.R"] == 0.625)
 
 
-def test_merge_is_tried_again_when_the_disk_is_full(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+def damage(kit: Kit, blob: Blob) -> None:
+    """Flip a bit in the middle of a stored file."""
+    path = kit.farm.store.path(blob.sha256)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def test_merge_waits_as_long_as_the_disk_is_full(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     job, frame_id = rendered(kit, segment(kit, 0.5))
 
     def no_space(*_: object, **__: object) -> None:
@@ -96,10 +116,13 @@ def test_merge_is_tried_again_when_the_disk_is_full(kit: Kit, monkeypatch: pytes
 
     with monkeypatch.context() as patch:
         patch.setattr(merging, "merge_segments", no_space)
-        assert not merge(kit, frame_id)
+        for _ in range(2 * kit.farm.settings.max_attempts):
+            assert not merge(kit, frame_id)
+            assert kit.farm.waiting(kit.now) == []
+            assert [item.id for item in kit.farm.waiting(kit.later(10))] == [frame_id]
     [frame] = kit.farm.frames(job.id)
     assert (frame.state, frame.stage) == (State.ACTIVE, Stage.MERGE)
-    assert "No space left" in frame.message
+    assert "no space left" in frame.message
     assert merge(kit, frame_id)
 
 

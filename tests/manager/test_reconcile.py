@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from blendnet.errors import LeaseLost
+from blendnet.manager.findings import Trouble
+from blendnet.manager.lookout import PAUSE_PATIENCE_S, Observed, PauseWatch, message_findings
 from blendnet.manager.publish import Publisher
-from blendnet.manager.reconcile import missing, was_away
+from blendnet.manager.reconcile import was_away
 from blendnet.manager.schedule import ChunkMessage, Followup
 from blendnet.messages import JobView
 from blendnet.models import State
@@ -20,11 +23,16 @@ def test_manager_was_away_when_agents_could_not_renew_their_leases(ticked_at: fl
     assert was_away(ticked_at, 100.0, lease_s=LEASE_S) is result
 
 
-def test_missing_is_what_lies_in_no_queue() -> None:
+def test_what_waits_and_lies_in_no_queue_is_lost() -> None:
     chunks = [ChunkMessage(f"j.f1.c{i}", "j.f1", 0, 1, i) for i in range(2)]
     followups = [Followup("merge", "j.f2"), Followup("finish", "j.f3"), Followup("encode", "j")]
     queued = {"j.f1.c0", "j.f2.merge", "j.f3.merge"}
-    assert missing([*chunks, *followups], queued) == [chunks[1], *followups[1:]]
+    found = message_findings(Observed(waiting=[*chunks, *followups], queued=queued))
+    assert [(finding.trouble, finding.subject) for finding in found] == [
+        (Trouble.MESSAGE_LOST, "j.f1.c1"),
+        (Trouble.FINISH_NOT_STARTED, "j.f3"),
+        (Trouble.VIDEO_NOT_STARTED, "j"),
+    ]
 
 
 def test_chunk_of_a_silent_agent_is_published_again(kit: Kit, broker: Broker) -> None:
@@ -197,3 +205,65 @@ def test_retried_frame_gets_a_chord_of_what_is_left(live_kit: Kit, broker: Broke
 
 def completed(kit: Kit, job: JobView) -> bool:
     return kit.farm.job(job.id).state is State.COMPLETED
+
+
+def test_agent_that_holds_on_to_a_paused_job_loses_its_chunk(kit: Kit, broker: Broker) -> None:
+    job = kit.submit()
+    dispatcher(kit, broker).tick(kit.now)
+    [chunk] = kit.chunk_ids(job)
+    token = kit.claim(chunk).token
+    kit.farm.pause(job.id, kit.now)
+    work = reconciler(kit, broker)
+    work.tick(kit.now)
+    started = kit.now
+    while kit.now - started < PAUSE_PATIENCE_S:
+        kit.farm.heartbeat(chunk, token, kit.later(1))
+        work.tick(kit.now)
+    with pytest.raises(LeaseLost):
+        kit.farm.heartbeat(chunk, token, kit.now)
+    assert kit.claim(chunk, "agent2").state == "later"
+    assert kit.farm.agents() == []
+
+
+def test_agent_that_renders_its_sub_pass_to_the_end_keeps_the_chunk_of_a_paused_job(kit: Kit) -> None:
+    job = kit.submit()
+    [chunk] = kit.chunk_ids(job)
+    token = kit.claim(chunk).token
+    kit.farm.pause(job.id, kit.now)
+    watch = PauseWatch()
+    for rendered in range(40):
+        kit.farm.heartbeat(chunk, token, kit.later(9), rendered)
+        assert kit.farm.observe(kit.now, watch).stuck == []
+
+
+def test_store_is_mended_at_the_start(kit: Kit, broker: Broker) -> None:
+    job = kit.submit()
+    kit.complete(job)
+    lost = next(result for result in kit.farm.results(job.id) if result.kind == "image")
+    kit.farm.store.delete(lost.sha256)
+    assert reconciler(kit, broker).tick(kit.now) == 1
+    assert broker.queued() == {"finish": 1}
+    assert "it is finished again" in kit.farm.events(job.id)[-2].text
+    kit.finish(kit.frame(job))
+    assert completed(kit, job)
+
+
+def test_nothing_is_rendered_again_when_the_disk_of_the_store_is_missing(kit: Kit, broker: Broker) -> None:
+    job = kit.submit()
+    kit.complete(job)
+    store = kit.farm.store.root
+    store.rename(store.with_name("elsewhere"))
+    assert reconciler(kit, broker).tick(kit.now) == 0
+    assert completed(kit, job)
+
+
+def test_repair_of_a_lost_message_is_in_the_log_of_its_job(kit: Kit, broker: Broker) -> None:
+    kit.farm.expected_agents = 2
+    job = kit.submit([1], samples=60, chunk_samples=20)
+    dispatcher(kit, broker).tick(kit.now)
+    work = reconciler(kit, broker)
+    work.tick(kit.now)
+    broker.lose_messages()
+    work.tick(kit.later(LOST_S + 1))
+    texts = [event.text for event in kit.farm.events(job.id)]
+    assert texts[-1].endswith("neither in a queue nor with an agent: it is published again (and 2 more)")

@@ -185,12 +185,11 @@ def test_upload_that_cannot_fit_is_refused_before_a_byte_is_sent(store: FileStor
         store.resume(SHA, size_bytes=1 << 60, offset=0)
 
 
-def test_purge_removes_only_stale_leftovers(store: FileStore) -> None:
+def test_stale_uploads_are_those_that_nobody_went_on_with(store: FileStore) -> None:
     store.resume(SHA, size_bytes=len(DATA), offset=0).append(DATA[:10])
     written = (store.root / "uploads" / f"{SHA}.part").stat().st_mtime
-    assert store.purge_uploads(written - 1) == 0
-    assert store.purge_uploads(written + 1) == 1
-    assert store.received_bytes(SHA) == 0
+    assert store.stale_uploads(written - 1) == {}
+    assert store.stale_uploads(written + 1) == {store.root / "uploads" / f"{SHA}.part": 10}
 
 
 def test_same_blob_put_by_several_threads_is_whole(store: FileStore, tmp_path: Path) -> None:
@@ -206,3 +205,28 @@ def test_same_blob_put_by_several_threads_is_whole(store: FileStore, tmp_path: P
         thread.join()
     assert files_of(store) == [f"blobs/{SHA[:2]}/{SHA}"]
     assert store.path(SHA).read_bytes() == DATA
+
+
+def test_listing_shows_every_blob_with_its_size(store: FileStore, tmp_path: Path) -> None:
+    assert store.listing() == {}
+    (tmp_path / "a").write_bytes(b"12345")
+    blob = store.put_file(tmp_path / "a")
+    assert {sha: stored.size_bytes for sha, stored in store.listing().items()} == {blob.sha256: 5}
+
+
+def test_damaged_blob_is_found_by_its_hash_and_not_served_once_it_is_set_aside(
+    store: FileStore, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    blob = store.put_file(tmp_path / "a")
+    assert store.intact(blob.sha256)
+    path = store.path(blob.sha256)
+    path.chmod(0o644)
+    path.write_bytes(b"12346")
+    assert not store.intact(blob.sha256)
+    store.set_aside(blob.sha256)
+    store.set_aside(blob.sha256)
+    assert not store.has(blob.sha256)
+    assert list(store.damaged().values()) == [5]
+    with pytest.raises(NotFound):
+        store.intact(blob.sha256)

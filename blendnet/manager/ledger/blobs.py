@@ -39,6 +39,10 @@ class Blobs:
         """Bytes of a noted blob; None when it is not noted."""
         return self._connection.execute(select(_c.size_bytes).where(_c.sha256 == sha256)).scalar()
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every noted blob, by hash."""
+        return dict(self._connection.execute(select(_c.sha256, _c.size_bytes)).all())
+
     def of_job(self, job_id: str) -> set[str]:
         """Hashes of all blobs a job refers to."""
         files, frames, segments = tables.job_files.c, tables.frames.c, tables.segments.c
@@ -58,10 +62,19 @@ class Blobs:
         """Forget blobs that nothing refers to and that were noted before `before`; their hashes."""
         return self._drop(_c.noted_at < before)
 
+    def unused(self, before: float) -> dict[str, int]:
+        """Blobs that nothing refers to and that were noted before `before`, with sizes."""
+        found = select(_c.sha256, _c.size_bytes).where(_c.noted_at < before, *_unused())
+        return dict(self._connection.execute(found).all())
+
     def _drop(self, which: ColumnElement[bool]) -> list[str]:
-        unused = [~exists().where(column == _c.sha256) for column in _REFERENCES]
-        statement = delete(tables.blobs).where(which, *unused).returning(_c.sha256)
+        statement = delete(tables.blobs).where(which, *_unused()).returning(_c.sha256)
         return list(self._connection.execute(statement).scalars())
+
+
+def _unused() -> list[ColumnElement[bool]]:
+    """Nothing refers to the blob."""
+    return [~exists().where(column == _c.sha256) for column in _REFERENCES]
 
 
 def _batches(items: list[str]) -> Iterable[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import Select, bindparam, delete, func, select, update
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
@@ -71,6 +71,11 @@ class Chunks(Access[ChunkRow]):
         found = self._select().where(_c.state == State.ACTIVE)
         return self._all(found if job_id is None else found.where(_c.job_id == job_id))
 
+    def held_although_paused(self) -> list[ChunkRow]:
+        """Chunks of paused jobs that an agent holds."""
+        found = self._select().join(tables.jobs, tables.jobs.c.id == _c.job_id)
+        return self._all(found.where(_c.state == State.ACTIVE, tables.jobs.c.state == State.PAUSED))
+
     def returned(self) -> list[ChunkRow]:
         """Chunks without a message although their frame is published and their job runs."""
         found = (
@@ -119,6 +124,19 @@ class Chunks(Access[ChunkRow]):
         found = select(_c.preview_path).where(_c.job_id == job_id, _c.preview_path.is_not(None))
         return list(self._connection.execute(found).scalars())
 
+    def previews_of_ended(self) -> list[str]:
+        """Files of previews of jobs that have ended."""
+        found = select(_c.preview_path).where(_c.job_id.in_(_ended()), _c.preview_path.is_not(None))
+        return list(self._connection.execute(found).scalars())
+
+    def forget_previews_of_ended(self) -> None:
+        """Jobs that have ended have no previews."""
+        none = update(tables.chunks).where(_c.job_id.in_(_ended()), _c.preview_path.is_not(None))
+        self._connection.execute(none.values(preview_path=None, preview_samples=0))
+        frames = tables.frames.c
+        shown = (frames.job_id.in_(_ended()), frames.preview_samples > 0)
+        self._connection.execute(update(tables.frames).where(*shown).values(preview_samples=0))
+
     def outstanding(self) -> dict[str, int]:
         """Job id -> chunks that are published or being rendered."""
         found = select(_c.job_id, func.count()).where(_c.state.in_((State.QUEUED, State.ACTIVE))).group_by(_c.job_id)
@@ -134,3 +152,8 @@ class Chunks(Access[ChunkRow]):
         scope = [_c[column] == value for column, value in where.items()]
         statement = update(tables.chunks).where(*scope, _c.state.in_(old)).values(state=new, **values)
         return self._connection.execute(statement).rowcount
+
+
+def _ended() -> Select:
+    """Ids of jobs in a final state."""
+    return select(tables.jobs.c.id).where(tables.jobs.c.state.in_([state for state in State if state.final]))

@@ -12,12 +12,14 @@ from sqlalchemy import Connection
 from blendnet.manager.ledger import migrate
 from blendnet.manager.ledger.agents import Agents
 from blendnet.manager.ledger.attempts import Attempts
+from blendnet.manager.ledger.audit import Audit
 from blendnet.manager.ledger.blobs import Blobs
 from blendnet.manager.ledger.chunks import Chunks
 from blendnet.manager.ledger.engine import make_engine, reading_options, take_turn
 from blendnet.manager.ledger.events import Events
 from blendnet.manager.ledger.frames import Frames
 from blendnet.manager.ledger.jobs import Jobs
+from blendnet.manager.ledger.references import References
 from blendnet.manager.ledger.results import Results
 from blendnet.manager.ledger.segments import Segments
 
@@ -49,6 +51,10 @@ class Transaction:
         return Blobs(self._connection)
 
     @cached_property
+    def references(self) -> References:
+        return References(self._connection)
+
+    @cached_property
     def results(self) -> Results:
         return Results(self._connection)
 
@@ -59,6 +65,10 @@ class Transaction:
     @cached_property
     def attempts(self) -> Attempts:
         return Attempts(self._connection)
+
+    @cached_property
+    def audit(self) -> Audit:
+        return Audit(self._connection)
 
     @cached_property
     def agents(self) -> Agents:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import ColumnElement, bindparam, delete, select, update
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.blobs import BATCH
 from blendnet.manager.ledger.rows import SegmentRow
-from blendnet.models import SampleRange
+from blendnet.models import SampleRange, State
 
 _c = tables.segments.c
 
@@ -40,6 +43,28 @@ class Segments(Access[SegmentRow]):
             .where(tables.frames.c.job_id == job_id, _c.agent != agent, _c.created_at > since)
         )
         return self._connection.execute(found.limit(1)).first() is not None
+
+    def where(self, column: ColumnElement[str], values: Collection[str]) -> list[SegmentRow]:
+        """Segments with one of those values in a column."""
+        wanted = list(values)
+        batches = (wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH))
+        return [segment for batch in batches for segment in self._all(self._select().where(column.in_(batch)))]
+
+    def drop(self, segments: Iterable[SegmentRow]) -> None:
+        """Remove single segments."""
+        rows = [{"frame": segment.frame_id, "start": segment.offset} for segment in segments]
+        if rows:
+            one = (_c.frame_id == bindparam("frame"), _c.offset == bindparam("start"))
+            self._connection.execute(delete(tables.segments).where(*one), rows)
+
+    def forget_replaced(self, job_id: str) -> list[str]:
+        """Remove the segments of a job's completed frames; their hashes."""
+        frames = tables.frames.c
+        completed = select(frames.id).where(frames.job_id == job_id, frames.state == State.COMPLETED)
+        gone = delete(tables.segments).where(_c.frame_id.in_(completed)).returning(_c.sha256)
+        blobs = list(self._connection.execute(gone).scalars())
+        self._connection.execute(update(tables.frames).where(frames.id.in_(completed)).values(segments=0))
+        return blobs
 
     def forget(self, frame_id: str) -> None:
         """Remove a frame's segments."""
