@@ -188,12 +188,14 @@ class WarmBlender:
         while True:
             message = json.loads(self._line(do, timeout_s, deadline, watchdog))
             watchdog.heard(time.monotonic())
-            if message["id"] != self._number:
-                continue  # The end of a call that its caller left by an exception.
-            if "event" not in message:
+            # Another number: the end of a call that its caller left by an exception.
+            ours = message["id"] == self._number
+            if ours and "event" not in message:
                 return message
-            if on_event is not None:
+            if ours and on_event is not None:
                 on_event({key: value for key, value in message.items() if key != "id"})
+            if time.monotonic() >= deadline:
+                raise self._overdue(do, timeout_s)
 
     def _line(self, do: str, timeout_s: float, deadline: float, watchdog: Watchdog) -> bytes:
         """The next line of the answer pipe."""
@@ -219,7 +221,10 @@ class WarmBlender:
             if watchdog.stuck(now, vitals.cpu_s, lambda: children_cpu_s(pid)):
                 raise self._timeout(f"said nothing and used no processor time for {self._stall_s:g} s during {do!r}")
         if now >= deadline:
-            raise self._timeout(f"did not answer {do!r} within {timeout_s:g} s")
+            raise self._overdue(do, timeout_s)
+
+    def _overdue(self, do: str, timeout_s: float) -> BlenderTimeout:
+        return self._timeout(f"did not answer {do!r} within {timeout_s:g} s")
 
     def _timeout(self, what: str) -> BlenderTimeout:
         log = self._tail()

@@ -109,7 +109,7 @@ def test_blender_that_is_killed_between_calls_is_reported_before_a_fresh_one_sta
     assert warm.call("hello", timeout_s=WAIT_S)["pid"] != pid
 
 
-def test_blender_that_segfaults_reports_its_last_words(warm: WarmBlender) -> None:
+def test_blender_that_segfaults_reports_its_last_words(warm: WarmBlender, any_build: Build) -> None:
     pid = warm.call("hello", timeout_s=WAIT_S)["pid"]
     with warm.log_path.open("a") as log:
         log.write("Fra:1 Mem:9000.00M | Building BVH\n")
@@ -117,6 +117,7 @@ def test_blender_that_segfaults_reports_its_last_words(warm: WarmBlender) -> Non
     with pytest.raises(BlenderCrashed) as caught:
         warm.call("hello", timeout_s=WAIT_S)
     assert "Building BVH" in caught.value.log
+    assert ("Blender's crash report" in caught.value.log) is (any_build.kind == "binary")
     assert caught.value.kind == "crash"
 
 
@@ -222,6 +223,34 @@ def test_stopped_blender_is_ended_when_it_shows_no_sign_of_life(
     timer.join()
     assert not alive(pid)
     assert (warm.peak_memory_bytes or 0) > 50 << 20
+
+
+CHATTY = """
+import json, os, sys, time
+commands, answers = open(int(sys.argv[1])), int(sys.argv[2])
+os.write(answers, b'{"id": 0, "ok": true}\\n')
+number = json.loads(commands.readline())["id"]
+while True:
+    os.write(answers, (json.dumps({"id": number, "event": "samples", "done": 1, "total": 2}) + "\\n").encode())
+    time.sleep(0.05)
+"""
+
+
+class Chatty(Build):
+    """Says how far it is, again and again, and never answers."""
+
+    def command(self, inside: Path, in_fd: int, out_fd: int, *, threads: int = 0) -> list[str]:
+        return [sys.executable, "-c", CHATTY, str(in_fd), str(out_fd)]
+
+
+def test_call_ends_at_its_limit_although_blender_keeps_talking(tmp_path: Path) -> None:
+    build = Chatty("4.5.15", "wheel", Path(sys.executable))
+    heard: list[dict[str, object]] = []
+    with WarmBlender(build, workdir=tmp_path / "work", log_path=tmp_path / "log.txt") as blender:
+        with pytest.raises(BlenderTimeout, match=r"did not answer 'render' within 1 s"):
+            blender.call("render", timeout_s=1, on_event=heard.append)
+        assert not blender.running
+    assert heard
 
 
 def test_busy_blender_is_not_taken_for_stuck(warm: WarmBlender, endless: dict[str, object]) -> None:

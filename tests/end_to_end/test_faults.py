@@ -37,9 +37,10 @@ def reference(heavy: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def quick_segments(tmp_path: Path) -> Iterator[Path]:
-    """Data folder of a farm of 2 agents that commits a segment every 2 seconds."""
+    """Data folder of a farm of 2 agents that commits a segment every 2 seconds and soon takes a Blender for stuck."""
     data = tmp_path / "data"
-    up = farms.blendnet("up", "--agents", "2", "--data", data, BLENDNET_SEGMENT_INTERVAL_S="2", BLENDNET_SUB_PASS_S="1")
+    quick = {"BLENDNET_SEGMENT_INTERVAL_S": "2", "BLENDNET_SUB_PASS_S": "1", "BLENDNET_BLENDER_STALL_S": "10"}
+    up = farms.blendnet("up", "--agents", "2", "--data", data, **quick)
     assert up.code == 0, up.err
     yield data
     farms.blendnet("down", "--data", data)
@@ -86,6 +87,7 @@ def test_frame_is_the_same_when_an_agent_is_killed(
     agent.kill()
     shown = completed(quick_segments, job, tmp_path / "out")
     assert shown["redelivered"] >= 1
+    assert shown["interrupted"] >= 1
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in orphans)
     assert_same(tmp_path / "out", reference)
 
@@ -107,7 +109,66 @@ def test_frame_is_the_same_when_blender_crashes(
 ) -> None:
     job = submitted(quick_segments, heavy)
     os.kill(process_of(quick_segments, "blender").pid, signal.SIGSEGV)
-    completed(quick_segments, job, tmp_path / "out")
+    shown = completed(quick_segments, job, tmp_path / "out")
+    assert shown["interrupted"] == 0
+    [crash] = attempts(quick_segments, job)
+    assert (crash["reason"], crash["frame"]) == ("crash", 1)
+    assert "SIGSEGV" in crash["message"]
+    assert crash["log"]
+    assert_same(tmp_path / "out", reference)
+
+
+def attempts(data: Path, job: str) -> list[dict]:
+    return farms.blendnet("job", "attempts", job, "--data", data, "--json").json
+
+
+def attempt(data: Path, job: str, reason: str) -> dict:
+    """The first attempt that ended for that reason, once there is one."""
+    found = lambda: [one for one in attempts(data, job) if one["reason"] == reason]  # noqa: E731
+    return farms.wait_until(found, f"an attempt ends with {reason}", 200)[0]
+
+
+def test_frame_is_the_same_when_a_frozen_blender_is_ended(
+    quick_segments: Path, heavy: Path, reference: Path, tmp_path: Path
+) -> None:
+    job = submitted(quick_segments, heavy)
+    blender = process_of(quick_segments, "blender")
+    blender.suspend()
+    ended = attempt(quick_segments, job, "timeout")
+    assert "said nothing and used no processor time for 10 s during 'render'" in ended["message"]
+    assert ended["progress"].endswith(f"of {CHUNK_SAMPLES} samples")
+    assert ended["peak_memory_bytes"] > 50 << 20
+    assert not blender.is_running()
+    shown = completed(quick_segments, job, tmp_path / "out")
+    assert shown["interrupted"] == 0
+    assert_same(tmp_path / "out", reference)
+
+
+def test_frame_is_the_same_when_a_pool_child_is_killed(
+    quick_segments: Path, heavy: Path, reference: Path, tmp_path: Path
+) -> None:
+    job = submitted(quick_segments, heavy)
+    blender = process_of(quick_segments, "blender")
+    psutil.Process(blender.ppid()).kill()
+    farms.wait_until(lambda: not blender.is_running(), "its Blender goes with it", 10)
+    shown = completed(quick_segments, job, tmp_path / "out")
+    assert shown["interrupted"] >= 1
+    assert [one["reason"] for one in attempts(quick_segments, job)] == ["lost"]
+    assert_same(tmp_path / "out", reference)
+
+
+def test_frame_is_the_same_when_a_pool_child_is_frozen_for_longer_than_its_lease_and_woken(
+    quick_segments: Path, heavy: Path, reference: Path, tmp_path: Path
+) -> None:
+    job = submitted(quick_segments, heavy)
+    child = psutil.Process(process_of(quick_segments, "blender").ppid())
+    child.suspend()
+    try:
+        attempt(quick_segments, job, "lost")  # Another agent has begun what it left.
+    finally:
+        child.resume()
+    shown = completed(quick_segments, job, tmp_path / "out")
+    assert shown["interrupted"] >= 1
     assert_same(tmp_path / "out", reference)
 
 

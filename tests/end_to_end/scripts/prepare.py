@@ -41,6 +41,15 @@ if change.get("fog"):
     tree = scene.world.node_tree
     world = next(node for node in tree.nodes if node.type == "OUTPUT_WORLD")
     tree.links.new(tree.nodes.new("ShaderNodeVolumeScatter").outputs[0], world.inputs["Volume"])
+if "hungry_frame" in change:
+    # 25 million faces, several gigabytes, in this frame alone.
+    bpy.ops.mesh.primitive_cube_add(size=0.5)
+    hungry = bpy.context.object
+    many = hungry.modifiers.new("many", "SUBSURF")
+    many.levels, many.render_levels, many.subdivision_type = 0, 11, "SIMPLE"
+    for frame, hidden in ((0, True), (change["hungry_frame"], False), (change["hungry_frame"] + 1, True)):
+        hungry.hide_render = hidden
+        hungry.keyframe_insert("hide_render", frame=frame)
 settings = render.image_settings
 if hasattr(settings, "media_type"):
     settings.media_type = "MULTI_LAYER_IMAGE" if "MULTILAYER" in change.get("format", "") else "IMAGE"
