@@ -32,7 +32,11 @@ logger = logging.getLogger(__name__)
 STOP_LIMIT_S = 15.0
 """A worker that is told to end is gone after so long, whatever its task does."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+LEAST_LIMIT_S = 5.0
+"""...but not sooner, however short a notice is: as long as the machine is there it can save samples."""
 NOTICE_SIGNAL = signal.SIGUSR1
+WATCHERS_SIGNAL = signal.SIGUSR2
+"""By which a watcher's thread calls the main thread."""
 
 
 class Worker:
@@ -82,6 +86,7 @@ class Worker:
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_stop_signal)
         signal.signal(NOTICE_SIGNAL, self._on_notice_signal)
+        signal.signal(WATCHERS_SIGNAL, self._on_watchers_signal)
         self._reporter = Reporter(self._settings)
         self._reporter.start()
         for watcher in self._watchers:
@@ -90,15 +95,18 @@ class Worker:
     def _announce(self, notice: Notice) -> None:
         """In a watcher's thread: have the main thread act, between two things that Celery does."""
         self._notices.put(notice)
-        os.kill(os.getpid(), NOTICE_SIGNAL)
+        os.kill(os.getpid(), WATCHERS_SIGNAL)
+
+    def _on_watchers_signal(self, _number: int, _: FrameType | None) -> None:
+        # Two signals at once may arrive as one.
+        while not self._notices.empty():
+            self._interrupt(self._notices.get())
 
     def _on_notice_signal(self, _number: int, _: FrameType | None) -> None:
-        """A notice of a watcher, or, without one, of whoever sent the signal."""
-        try:
-            notice = self._notices.get_nowait()
-        except queue.Empty:
-            left_s = self._settings.notice_s
-            notice = Notice(left_s, f"told by a signal to give this machine back in {left_s:g} s")
+        left_s = self._settings.notice_s
+        self._interrupt(Notice(left_s, f"told by a signal to give this machine back in {left_s:g} s"))
+
+    def _interrupt(self, notice: Notice) -> None:
         self._after = INTERRUPTED
         self._leave(notice)
 
@@ -117,7 +125,7 @@ class Worker:
         idle = not self._why and not state.reserved_requests
         self._why = notice.why
         if notice.deadline_s is not None:
-            _exit_after(notice.deadline_s)
+            _exit_after(max(LEAST_LIMIT_S, notice.deadline_s))
             self._lifeline.end_within(render_grace_s(notice.deadline_s), notice.why)
         logger.warning("this agent ends: %s", notice.why)
         state.should_stop = 0

@@ -50,9 +50,10 @@ class AgentBook(FarmPart):
         """The agent is known to be gone: take every lease of it away at once. Returns how many."""
         with self.ledger.write() as tx:
             agent = tx.agents.get(name)
-            if agent is not None and agent.state not in ENDED:
-                tx.agents.update(agent, state=state_after(agent.state))
-            released = self._release_all(tx, name, "agent lost", now)
+            state = LOST if agent is None else state_after(agent.state)
+            if agent is not None:
+                tx.agents.update(agent, state=state)
+            released = self._release_all(tx, name, f"agent {state}", now)
         self.changes.note()
         return released
 
@@ -87,7 +88,9 @@ class AgentBook(FarmPart):
 
 
 def state_after(state: str) -> str:
-    """The state of an agent that fell silent in `state`: one that was about to end could not say good-bye in time."""
+    """The state of an agent that is gone and was in `state`: one about to end could not say good-bye in time."""
+    if state in ENDED:
+        return state
     return INTERRUPTED if state == DRAINING else LOST
 
 

@@ -134,7 +134,7 @@ def test_shutdown_of_a_preempted_machine_is_no_second_request(
 def test_worker_ends_its_chunk_and_takes_no_other_when_aws_recommends_to_rebalance(
     rig: Rig, fake: Fake, long_scene: Path, bpy_build: Build
 ) -> None:
-    samples = 2000
+    samples = 200
     worker = rig.start(BLENDNET_NOTICE="aws", BLENDNET_NOTICE_URL=fake.url, BLENDNET_NOTICE_POLL_S="0.1")
     frame, _ = rig.submit(long_scene, bpy_build, samples=samples)
     second, _ = rig.submit(long_scene, bpy_build)
