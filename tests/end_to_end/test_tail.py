@@ -13,7 +13,7 @@ from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
 
 pytestmark = pytest.mark.end_to_end
-SAMPLES = 1200
+SAMPLES = 300
 QUICK = {
     "BLENDNET_LEASE_S": "3",
     "BLENDNET_SUB_PASS_S": "0.5",
@@ -41,7 +41,7 @@ def test_frame_is_the_same_when_a_slow_agent_gives_samples_away(
 ) -> None:
     scene = farms.prepare(
         bpy_build, scenes_dir / "clevr_base_scene.blend", tmp_path / "tail.blend",
-        size=(160, 120), samples=SAMPLES, passes=farms.ALL_PASSES,
+        size=(64, 48), samples=SAMPLES, passes=farms.ALL_PASSES,
     )  # fmt: skip
     farms.plain_render(bpy_build, scene, tmp_path / "plain", [1])
     result = farms.blendnet(

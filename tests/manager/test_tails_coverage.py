@@ -109,7 +109,7 @@ STEP = st.one_of(
 
 
 @given(steps=st.lists(STEP, min_size=20, max_size=80))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_samples_are_covered_exactly_once_however_chunks_are_divided(steps: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory(prefix="tails-") as folder:
         world = _world(Path(folder))
