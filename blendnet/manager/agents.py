@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blendnet.manager.chunks import release
 from blendnet.manager.ledger import AgentRow, Transaction
+from blendnet.manager.ledger.agents import AWAY
 from blendnet.manager.part import FarmPart
 from blendnet.messages import AgentReport, AgentView
 
@@ -19,10 +20,12 @@ class AgentBook(FarmPart):
     def report(self, name: str, report: AgentReport, now: float) -> None:
         """Write down what an agent says of itself; one that says it stopped gives back all it holds."""
         with self.ledger.write() as tx:
-            tx.agents.put(name, **report.model_dump(), seen_at=now, message="")
+            before = tx.agents.put(name, **report.model_dump(), seen_at=now, message="")
             if report.state == STOPPED:
                 self._release_all(tx, name, "agent stopped", now)
-        self.changes.note()
+        # Hundreds of agents report every second: only those that come or go give the dispatcher something to do.
+        if before is None or (before.state in AWAY) != (report.state in AWAY):
+            self.changes.note()
 
     def agents(self) -> list[AgentView]:
         """All agents by name. Who holds a lease is busy, whatever it said last."""

@@ -12,7 +12,9 @@ from blendnet.manager.ledger.rows import AgentRow
 
 GONE = ("lost", "stopped")
 _c = tables.agents.c
-_WORKING = _c.state.not_in((*GONE, "draining"))
+AWAY = (*GONE, "draining")
+"""States of agents that take no work."""
+_WORKING = _c.state.not_in(AWAY)
 
 
 class Agents(Access[AgentRow]):
@@ -22,13 +24,17 @@ class Agents(Access[AgentRow]):
     row = AgentRow
     kind = "agent"
 
-    def put(self, name: str, **values: Any) -> None:
-        """Write what an agent says of itself."""
+    def put(self, name: str, **values: Any) -> AgentRow | None:
+        """Write what an agent says of itself; what was known of it before."""
         known = self.get(name)
         if known is None:
             self.insert([{"name": name, **values}])
         else:
-            self.update(known, **values)
+            # Most reports say nothing new but that the agent is there.
+            new = {field: value for field, value in values.items() if getattr(known, field) != value}
+            if new:
+                self.update(known, **new)
+        return known
 
     def all(self) -> list[AgentRow]:
         """Every agent that ever reported, by name."""
