@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blendnet.manager.chunks import release
 from blendnet.manager.ledger import AgentRow, Transaction
+from blendnet.manager.ledger.agents import AWAY
 from blendnet.manager.part import FarmPart
 from blendnet.manager.trust import readmit
 from blendnet.messages import AgentReport, AgentView
@@ -28,9 +29,12 @@ class AgentBook(FarmPart):
             known = tx.agents.put(name, **report.model_dump(), seen_at=now)
             if known is not None and known.aside and (known.state in ENDED or now >= (known.aside_until or 0)):
                 readmit(tx, known, forgiven=known.state in ENDED)
+                self.changes.note()
             if report.state in ENDED:
                 self._release_all(tx, name, f"agent {report.state}", now)
-        self.changes.note()
+        # Hundreds of agents report every second: only those that come or go give the dispatcher something to do.
+        if known is None or (known.state in AWAY) != (report.state in AWAY):
+            self.changes.note()
 
     def agents(self) -> list[AgentView]:
         """All agents by name. Who holds a lease is busy, whatever it said last."""

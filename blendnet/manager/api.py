@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from blendnet import __version__
 from blendnet.manager import api_agents, api_blobs, api_docs, api_errors, api_farm, api_jobs
+from blendnet.manager.api_hot import HotCalls
 from blendnet.manager.api_login import HEALTH_PATH, Login
 from blendnet.manager.api_parts import FleetControl, Parts
 from blendnet.manager.jobs import Farm
@@ -45,7 +46,7 @@ def make_api(
         responses={"4XX": {"model": ErrorBody, "description": "Refused"}},
     )
     previews = PreviewFolder(settings.data / PREVIEWS_FOLDER)
-    api.state.parts = Parts(farm, store, fleet, settings, previews, clock, broker_url, queued)
+    parts = api.state.parts = Parts(farm, store, fleet, settings, previews, clock, broker_url, queued)
     api_errors.install(api)
     for router in (
         api_farm.router,
@@ -57,6 +58,7 @@ def make_api(
     ):
         api.include_router(router)
     api.add_api_route(HEALTH_PATH, health, methods=["GET"], tags=["farm"])
+    api.add_middleware(HotCalls, parts=parts)
     api.add_middleware(Limits, max_json_bytes=settings.max_json_bytes, idle_timeout_s=settings.request_idle_timeout_s)
     api.add_middleware(Login, users=users)
     api.add_middleware(Unread)

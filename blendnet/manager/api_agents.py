@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from blendnet.manager import streams
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Done, HeartbeatBody, Id, Parts, PartsHere, ShaToCheck, Token, TokenBody
+from blendnet.manager.limits import content_length
 from blendnet.manager.previews import MAX_PREVIEW_BYTES
 from blendnet.messages import (
     MAX_SAMPLES,
@@ -33,6 +34,9 @@ router = APIRouter(prefix="/v1", tags=["agents' calls"], dependencies=[Depends(r
 
 Samples = Annotated[int, Query(ge=1, le=MAX_SAMPLES)]
 Kind = Annotated[Literal["image", "file", "video"], Query()]
+T = TypeVar("T")
+SMALL_BODY_BYTES = 256 << 10
+"""A file up to this size is stored in one go."""
 ResultPath = Annotated[TreePath, Query()]
 
 
@@ -74,8 +78,13 @@ async def commit(
     sha256: ShaToCheck = None,
 ) -> ChunkAnswer:
     """Store the body, an EXR, as samples [offset, offset + count) of the frame."""
-    blob = await _store_body(request, parts, sha256, lambda: parts.farm.heartbeat(chunk_id, token, parts.clock()))
-    return await run_in_threadpool(parts.farm.commit, chunk_id, token, offset, count, blob, parts.clock())
+    return await _stored(
+        request,
+        parts,
+        sha256,
+        check=lambda: parts.farm.check_attempt(chunk_id, token),
+        note=lambda blob: parts.farm.commit(chunk_id, token, offset, count, blob, parts.clock()),
+    )
 
 
 @router.put("/chunks/{chunk_id}/preview")
@@ -129,10 +138,13 @@ async def add_result(
     sha256: ShaToCheck = None,
 ) -> Done:
     """Store the body as the frame's result `path`."""
-    blob = await _store_body(
-        request, parts, sha256, lambda: parts.farm.heartbeat_finish(frame_id, token, parts.clock())
+    await _stored(
+        request,
+        parts,
+        sha256,
+        check=lambda: parts.farm.heartbeat_finish(frame_id, token, parts.clock()),
+        note=lambda blob: parts.farm.add_result(frame_id, token, kind, path, blob, parts.clock()),
     )
-    await run_in_threadpool(parts.farm.add_result, frame_id, token, kind, path, blob, parts.clock())
     return Done()
 
 
@@ -173,8 +185,13 @@ async def add_encode_result(
     sha256: ShaToCheck = None,
 ) -> Done:
     """Store the body as the job's result `path`."""
-    blob = await _store_body(request, parts, sha256, lambda: parts.farm.heartbeat_encode(job_id, token, parts.clock()))
-    await run_in_threadpool(parts.farm.add_encode_result, job_id, token, kind, path, blob, parts.clock())
+    await _stored(
+        request,
+        parts,
+        sha256,
+        check=lambda: parts.farm.heartbeat_encode(job_id, token, parts.clock()),
+        note=lambda blob: parts.farm.add_encode_result(job_id, token, kind, path, blob, parts.clock()),
+    )
     return Done()
 
 
@@ -192,17 +209,32 @@ def failed_encode(parts: PartsHere, job_id: Id, body: FailureReport) -> Done:
     return Done()
 
 
-async def _store_body(
-    request: Request, parts: Parts, sha256: str | None, check_lease: Callable[[], ChunkAnswer]
-) -> Blob:
-    """Take the body into the store.
+async def _stored(
+    request: Request, parts: Parts, sha256: str | None, *, check: Callable[[], object], note: Callable[[Blob], T]
+) -> T:
+    """Take the body into the store and return what `note` makes of the blob.
 
-    The lease is checked before a byte is read and again before it becomes a blob: late work leaves nothing behind.
+    The lease is checked before a large body is read, and before any becomes a blob: late work leaves nothing behind.
     """
     limit = parts.settings.max_segment_bytes
     streams.check_announced(request, limit)
-    await run_in_threadpool(check_lease)
+    if 0 < content_length(request.scope) <= SMALL_BODY_BYTES:
+        data = await streams.read_body(request, SMALL_BODY_BYTES)
+        return await run_in_threadpool(_store_whole, data, parts, sha256, check, note)
+    await run_in_threadpool(check)
     with await run_in_threadpool(lambda: parts.store.receive(limit_bytes=limit, expected_sha256=sha256)) as writer:
         await streams.save_body(request, writer)
-        await run_in_threadpool(check_lease)
-        return await streams.finish(writer)
+        await run_in_threadpool(check)
+        blob = await streams.finish(writer)
+    return await run_in_threadpool(note, blob)
+
+
+def _store_whole(
+    data: bytes, parts: Parts, sha256: str | None, check: Callable[[], object], note: Callable[[Blob], T]
+) -> T:
+    """The same for a small body, in one go."""
+    check()
+    with parts.store.receive(limit_bytes=parts.settings.max_segment_bytes, expected_sha256=sha256) as writer:
+        writer.append(data)
+        blob = writer.finish()
+    return note(blob)

@@ -58,6 +58,11 @@ class ChunkWork(AttemptBook, TailWork):
                 return ChunkClaim(state="later")
             return self._lease(tx, job, chunk, request.agent, now)
 
+    def check_attempt(self, chunk_id: str, token: int) -> None:
+        """Raise LeaseLost unless `token` is the chunk's newest attempt. Changes nothing and waits for nobody."""
+        with self.ledger.read() as tx:
+            _held(tx, chunk_id, token)
+
     def heartbeat(
         self,
         chunk_id: str,
@@ -327,12 +332,18 @@ def _idle(chunk: ChunkRow) -> bool:
 
 def _attempt(tx: Transaction, chunk_id: str, token: int) -> tuple[JobRow, ChunkRow]:
     """The job and chunk of an attempt. Raises LeaseLost unless it is the newest one and was not given back."""
+    chunk = _held(tx, chunk_id, token)
+    return tx.jobs.need(chunk.job_id), chunk
+
+
+def _held(tx: Transaction, chunk_id: str, token: int) -> ChunkRow:
+    """The chunk of an attempt. Raises LeaseLost as `_attempt`."""
     chunk = tx.chunks.get(chunk_id)
     if chunk is None:
         raise LeaseLost(f"chunk {chunk_id} is gone")
     if chunk.token != token or not (chunk.state.final or chunk.agent is not None):
         raise LeaseLost(f"attempt {token} of chunk {chunk_id} is over")
-    return tx.jobs.need(chunk.job_id), chunk
+    return chunk
 
 
 def _is_known(tx: Transaction, chunk: ChunkRow, samples: SampleRange) -> bool:

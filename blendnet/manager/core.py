@@ -35,6 +35,9 @@ SECURITY_FOLDER = "security"
 API_START_TIMEOUT_S = 20.0
 TICK_S = 0.2
 """Longest time between two ticks; a change in the ledger starts one at once."""
+REST_FACTOR = 2
+"""After a tick the loop rests so many times as long as it took: where something changes all the time, requests get
+the processor, too."""
 TROUBLE_PAUSE_S = 1.0
 """Pause after a tick that failed, so that a lasting fault does not fill the log."""
 
@@ -162,8 +165,9 @@ class WorkLoop:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            seen = self._changes.count
+            seen, started = self._changes.count, time.monotonic()
             if self._tick():
+                self._stopping.wait(min(TICK_S, REST_FACTOR * (time.monotonic() - started)))
                 self._changes.wait(seen, TICK_S)
             else:
                 self._stopping.wait(TROUBLE_PAUSE_S)

@@ -12,7 +12,7 @@ import pytest
 from blendnet.manager.api_login import MAX_WAITING_LOGINS
 from tests.manager.served import Served, serve
 
-AGENT_CALLS = ("/v1/chunks/", "/v1/frames/", "/report", "/encode/", "/files")
+AGENT_CALLS = ("/v1/jobs/{job_id}/files", "/v1/chunks/", "/v1/frames/", "/report", "/encode/")
 BOTH = ("/v1/blobs/{sha256}", "/v1/docs", "/v1/openapi.json")
 
 

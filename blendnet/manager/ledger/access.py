@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import Connection, Select, Table, bindparam, select, update
+from sqlalchemy import Connection, Insert, Select, Table, Update, bindparam, select, update
 
 from blendnet.errors import NotFound
 from blendnet.models import State, check_transition
 
 Row = TypeVar("Row")
+_NEW = "new_"
+"""Parameters that hold new values are named after their columns, behind this."""
 
 
 class Access(Generic[Row]):
@@ -25,10 +27,14 @@ class Access(Generic[Row]):
 
     _everything: ClassVar[Select]
     _by_key: ClassVar[Select]
+    _insert: ClassVar[Insert]
+    _updates: ClassVar[dict[tuple[str, ...], Update]]
+    """Names of changed columns -> statement."""
 
     def __init_subclass__(cls) -> None:
-        # Made once: putting all those columns together takes longer than most queries.
-        cls._everything = select(*(cls.table.c[field.name] for field in dataclasses.fields(cls.row)))
+        # Made once: putting a statement together takes longer than running it.
+        cls._insert, cls._updates = cls.table.insert(), {}
+        cls._everything = select_rows(cls.row, cls.table)
         cls._by_key = cls._everything.where(_key(cls.table) == bindparam("key"))
 
     def __init__(self, connection: Connection) -> None:
@@ -58,19 +64,28 @@ class Access(Generic[Row]):
             state = new
         if states:
             values["state"] = state
-        self._connection.execute(
-            update(self.table).where(_key(self.table) == row_key(self.table, row)).values(**values)
-        )
+        parameters = {_NEW + name: value for name, value in values.items()}
+        self._connection.execute(self._update_of(tuple(values)), {"key": row_key(self.table, row), **parameters})
         return dataclasses.replace(row, **values)  # type: ignore[type-var]
 
     def insert(self, values: Sequence[dict[str, Any]]) -> None:
         """Add many rows at once."""
         if values:
-            self._connection.execute(self.table.insert(), list(values))
+            self._connection.execute(self._insert, list(values))
 
     def sources(self, new: State) -> list[State]:
         """States that may become `new`."""
         return [state for state, allowed in self.transitions.items() if new in allowed]
+
+    @classmethod
+    def _update_of(cls, names: tuple[str, ...]) -> Update:
+        """The statement that changes those columns of one row."""
+        statement = cls._updates.get(names)
+        if statement is None:
+            new: dict[str, Any] = {name: bindparam(_NEW + name) for name in names}
+            statement = update(cls.table).where(_key(cls.table) == bindparam("key")).values(new)
+            cls._updates[names] = statement
+        return statement
 
     def _select(self) -> Select:
         """Whole rows."""
@@ -80,8 +95,13 @@ class Access(Generic[Row]):
         found = self._connection.execute(statement, parameters).first()
         return None if found is None else self.row(*found)
 
-    def _all(self, statement: Select) -> list[Row]:
-        return [self.row(*found) for found in self._connection.execute(statement)]
+    def _all(self, statement: Select, **parameters: Any) -> list[Row]:
+        return [self.row(*found) for found in self._connection.execute(statement, parameters)]
+
+
+def select_rows(row: type, table: Table) -> Select:
+    """Whole rows of a table, as `row` wants them. Statements that every request needs are made once, of this."""
+    return select(*(table.c[field.name] for field in dataclasses.fields(row)))
 
 
 def _key(table: Table) -> Any:

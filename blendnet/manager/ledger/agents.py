@@ -12,7 +12,9 @@ from blendnet.manager.ledger.rows import AgentRow
 
 GONE = ("lost", "stopped", "interrupted")
 _c = tables.agents.c
-_WORKING = _c.state.not_in((*GONE, "draining"))
+AWAY = (*GONE, "draining")
+"""States of agents that take no work."""
+_WORKING = _c.state.not_in(AWAY)
 _TRUSTED = _c.aside == ""
 
 
@@ -29,7 +31,10 @@ class Agents(Access[AgentRow]):
         if known is None:
             self.insert([{"name": name, **values}])
         else:
-            self.update(known, **values)
+            # Most reports say nothing new but that the agent is there.
+            new = {field: value for field, value in values.items() if getattr(known, field) != value}
+            if new:
+                self.update(known, **new)
         return known
 
     def all(self) -> list[AgentRow]:

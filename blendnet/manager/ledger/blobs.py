@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, Insert, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from blendnet.manager.ledger import tables
@@ -21,19 +22,12 @@ class Blobs:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert
 
     def note(self, blobs: Iterable[Blob], now: float) -> None:
         """Remember blobs that the store holds; known ones count as new again."""
         rows = [{"sha256": b.sha256, "size_bytes": b.size_bytes, "noted_at": now} for b in blobs]
-        statement = self._insert(tables.blobs)
         if rows:
-            self._connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[_c.sha256], set_={"noted_at": statement.excluded.noted_at}
-                ),
-                rows,
-            )
+            self._connection.execute(_note(self._connection.dialect.name), rows)
 
     def size(self, sha256: str) -> int | None:
         """Bytes of a noted blob; None when it is not noted."""
@@ -75,6 +69,13 @@ class Blobs:
 def _unused() -> list[ColumnElement[bool]]:
     """Nothing refers to the blob."""
     return [~exists().where(column == _c.sha256) for column in _REFERENCES]
+
+
+@lru_cache
+def _note(dialect: str) -> Insert:
+    """Insert a blob; one that is there counts as new again."""
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(tables.blobs)
+    return statement.on_conflict_do_update(index_elements=[_c.sha256], set_={"noted_at": statement.excluded.noted_at})
 
 
 def _batches(items: list[str]) -> Iterable[list[str]]:

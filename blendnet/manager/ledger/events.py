@@ -8,6 +8,7 @@ from blendnet.manager.ledger import tables
 from blendnet.messages import EventView
 
 _c = tables.events.c
+_INSERT = tables.events.insert().returning(_c.id)
 PRUNE_EVERY = 256
 """Old events are looked for once in so many new ones."""
 
@@ -32,8 +33,7 @@ class Events:
     ) -> None:
         """Append a line to a job's log, of which about `keep` newest lines stay."""
         values = {"job_id": job, "frame": frame, "chunk": chunk, "agent": agent}
-        insert = tables.events.insert().values(time=time, level=level, text=text, **values)
-        number = self._connection.execute(insert.returning(_c.id)).scalar_one()
+        number = self._connection.execute(_INSERT, {"time": time, "level": level, "text": text, **values}).scalar_one()
         if job is not None and number % PRUNE_EVERY == 0:
             self._prune(job, keep)
 

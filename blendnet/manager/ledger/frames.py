@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import bindparam, exists, or_, select, update
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
@@ -24,6 +24,14 @@ class Frames(Access[FrameRow]):
     row = FrameRow
     kind = "frame"
     transitions = FRAME_TRANSITIONS
+
+    _finish_due = (
+        select(_c.id)
+        .where(_c.state == State.ACTIVE, _c.stage == Stage.FINISH, _c.job_id == bindparam("job"))
+        .where(_c.lease_until.is_(None), _c.due_at <= bindparam("now"))
+        .order_by(_c.due_at)
+        .limit(1)
+    )
 
     def page(self, job_id: str, *, after: int, limit: int) -> list[FrameRow]:
         """Frames of a job by position, those beyond position `after`."""
@@ -63,9 +71,7 @@ class Frames(Access[FrameRow]):
 
     def finish_due(self, job_id: str, now: float) -> str | None:
         """Id of a frame of a job that is merged and that nobody finishes although it is time; the oldest."""
-        found = select(_c.id).where(_c.state == State.ACTIVE, _c.stage == Stage.FINISH, _c.job_id == job_id)
-        waiting = found.where(_c.lease_until.is_(None), _c.due_at <= now)
-        return self._connection.execute(waiting.order_by(_c.due_at).limit(1)).scalar()
+        return self._connection.execute(self._finish_due, {"job": job_id, "now": now}).scalar()
 
     def lapsed(self, now: float) -> list[FrameRow]:
         """Frames whose merge or finish lost its lease."""

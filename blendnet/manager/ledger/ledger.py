@@ -80,7 +80,8 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self._engine = make_engine(url)
-        self._reading = reading_options(self._engine)
+        self._reader = self._engine.execution_options(**reading_options(self._engine))
+        self._writer = self._engine.execution_options(write=True)
         # Waiting here is fair and immediate; SQLite's own waiting sleeps and retries.
         self._turn = threading.Lock()
         migrate.upgrade(self._engine)
@@ -88,14 +89,14 @@ class Ledger:
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """A transaction that is alone in writing; rolled back when the block raises."""
-        with self._turn, self._engine.connect().execution_options(write=True) as connection, connection.begin():
+        with self._turn, self._writer.begin() as connection:
             take_turn(connection)
             yield Transaction(connection)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A transaction that sees one state of everything and waits for nobody."""
-        with self._engine.connect().execution_options(**self._reading) as connection, connection.begin():
+        with self._reader.begin() as connection:
             yield Transaction(connection)
 
     def close(self) -> None:

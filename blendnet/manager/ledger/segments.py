@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import ColumnElement, bindparam, delete, select, update
 
 from blendnet.manager.ledger import tables
-from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.access import Access, select_rows
 from blendnet.manager.ledger.blobs import BATCH
 from blendnet.manager.ledger.rows import SegmentRow
 from blendnet.models import SampleRange, State
@@ -22,18 +22,25 @@ class Segments(Access[SegmentRow]):
     row = SegmentRow
     kind = "segment"
 
+    _of_chunk = select_rows(SegmentRow, tables.segments).where(_c.chunk_id == bindparam("chunk")).order_by(_c.offset)
+    _overlapping = (
+        select_rows(SegmentRow, tables.segments)
+        .where(_c.frame_id == bindparam("frame"))
+        .where(_c.offset < bindparam("end"), _c.offset + _c.count > bindparam("start"))
+        .order_by(_c.offset)
+    )
+
     def of_frame(self, frame_id: str) -> list[SegmentRow]:
         """A frame's segments by offset."""
         return self._all(self._select().where(_c.frame_id == frame_id).order_by(_c.offset))
 
     def of_chunk(self, chunk_id: str) -> list[SegmentRow]:
         """A chunk's segments by offset."""
-        return self._all(self._select().where(_c.chunk_id == chunk_id).order_by(_c.offset))
+        return self._all(self._of_chunk, chunk=chunk_id)
 
     def overlapping(self, frame_id: str, samples: SampleRange) -> list[SegmentRow]:
         """Segments of a frame that share samples with `samples`."""
-        shares = (_c.offset < samples.end, _c.offset + _c.count > samples.offset)
-        return self._all(self._select().where(_c.frame_id == frame_id, *shares).order_by(_c.offset))
+        return self._all(self._overlapping, frame=frame_id, end=samples.end, start=samples.offset)
 
     def by_others(self, job_id: str, agent: str, since: float) -> bool:
         """True when another agent than `agent` committed a segment of the job after `since`."""
