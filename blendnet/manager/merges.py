@@ -94,6 +94,13 @@ class MergeWorkPart(FarmPart):
             self._log(tx, f"merged from {frame.segments} segments", now=now, job=job.id, frame=frame.number)
             self._log_warnings(tx, warnings, now=now, job=job.id, frame=frame.number)
 
+    def postpone_merge(self, frame_id: str, token: int, now: float) -> None:
+        """Nothing is wrong with the merge, it cannot be done now (a full disk): try later. Nothing is counted."""
+        with self.ledger.write() as tx:
+            frame = tx.frames.get(frame_id)
+            if frame is not None and frame.token == token and frame.stage is Stage.MERGE:
+                tx.frames.update(frame, lease_until=None, agent=None, due_at=now + self.settings.lost_message_s)
+
     def failed_merge(self, frame_id: str, token: int, message: str, now: float, *, bad_segments: bool = False) -> None:
         """The merge did not work. `bad_segments`: it never will; a retry renders the frame anew. Raises LeaseLost."""
         with self.ledger.write() as tx:

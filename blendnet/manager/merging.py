@@ -6,15 +6,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 
-from blendnet.errors import LeaseLost, MergeError, NotFound
+from blendnet.errors import LeaseLost, MergeError, NotFound, Retryable
 from blendnet.manager.jobs import Farm, open_farm
 from blendnet.manager.merges import MergeWork
 from blendnet.merge.frame import MergeReport, SegmentFile, merge_segments
 from blendnet.messages import Blob
 from blendnet.settings import Settings, get_settings
+from blendnet.storage.disk import disk_errors
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,16 @@ def merge_in(farm: Farm, frame_id: str, *, clock: Clock) -> bool:
     if work is None:
         return False
     try:
-        with _heartbeats(farm, work, clock):
+        with _heartbeats(farm, work, clock), disk_errors(farm.store.root):
             blob, warnings = _merge(farm, work)
         farm.done_merge(frame_id, work.token, blob, clock(), warnings)
     except LeaseLost:
         log.info("frame %s was merged by somebody else or is not wanted any more", frame_id)
+        return False
+    except Retryable as error:
+        log.warning("frame %s waits to be merged: %s", frame_id, error)
+        with suppress(Retryable):  # Not even that can be written: the lease lapses.
+            farm.postpone_merge(frame_id, work.token, clock())
         return False
     except (MergeError, NotFound) as error:
         _report(farm, work, str(error), clock, bad_segments=True)

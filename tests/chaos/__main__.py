@@ -57,7 +57,7 @@ def main() -> int:
 
 def write(text: str, file: TextIO | None = None) -> None:
     """A line for whoever watches."""
-    print(text, file=file or sys.stdout, flush=True)  # noqa: T201
+    print(text, file=file or sys.stdout, flush=True)
 
 
 if __name__ == "__main__":

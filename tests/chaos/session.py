@@ -92,9 +92,8 @@ def left_behind(farm: ChaosFarm) -> list[str]:
     found = [f"process {process.pid} is left: {' '.join(process.cmdline())[:200]}" for process in there]
     found += [f"{name} had to be killed at the end" for name in farm.unclean]
     found += [f"folder {runtime} is left" for runtime in farm.runtimes if runtime.exists()]
-    # Not the agents' folders of temporary files: those of killed processes go with the machine.
-    folders = [farm.work / "tmp", *farm.work.glob("*/agents/*/blender"), *farm.work.glob("*/agents/*/scratch")]
-    found += [f"{path} is left" for folder in folders for path in folder.iterdir()]
+    # Not the agents' own folders: an agent empties its own before its next task.
+    found += [f"{path} is left" for path in (farm.work / "tmp").iterdir()]
     if farm.folder.farm_file.exists():
         found.append("farm.json is left")
     for process in there:

@@ -26,8 +26,8 @@ FAULTS_FOR_S = 150.0
 """No new faults in a batch that takes longer: it has to end some day."""
 PATIENCE_S = 240.0
 """A batch that is not done so long after its last fault never will be."""
-SAMPLES = 700
-CHUNK_SAMPLES = 350
+SAMPLES = 320
+CHUNK_SAMPLES = 160
 FRAMES = ("1-3", "4-6")
 """Of the two jobs of a batch; the second one comes later and is more urgent."""
 FRAME_COUNT = 6

@@ -88,7 +88,9 @@ def test_frame_fails_when_the_store_has_lost_a_segment(kit: Kit) -> None:
     assert lost.sha256 in kit.farm.job(job.id).message
 
 
-def test_merge_is_tried_again_when_the_disk_is_full(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merge_waits_for_space_as_long_as_it_takes_when_the_disk_is_full(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, frame_id = rendered(kit, segment(kit, 0.5))
 
     def no_space(*_: object, **__: object) -> None:
@@ -96,10 +98,12 @@ def test_merge_is_tried_again_when_the_disk_is_full(kit: Kit, monkeypatch: pytes
 
     with monkeypatch.context() as patch:
         patch.setattr(merging, "merge_segments", no_space)
-        assert not merge(kit, frame_id)
+        for _ in range(2 * kit.farm.settings.max_attempts):
+            assert not merge(kit, frame_id)
     [frame] = kit.farm.frames(job.id)
     assert (frame.state, frame.stage) == (State.ACTIVE, Stage.MERGE)
-    assert "No space left" in frame.message
+    kit.later(kit.farm.settings.lost_message_s)
+    assert [item.id for item in kit.farm.waiting(kit.now)] == [frame_id]
     assert merge(kit, frame_id)
 
 

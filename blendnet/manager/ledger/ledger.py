@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -13,7 +14,7 @@ from blendnet.manager.ledger import migrate
 from blendnet.manager.ledger.agents import Agents
 from blendnet.manager.ledger.blobs import Blobs
 from blendnet.manager.ledger.chunks import Chunks
-from blendnet.manager.ledger.engine import make_engine, reading_options, take_turn
+from blendnet.manager.ledger.engine import make_engine, passing_trouble, reading_options, take_turn
 from blendnet.manager.ledger.events import Events
 from blendnet.manager.ledger.frames import Frames
 from blendnet.manager.ledger.jobs import Jobs
@@ -72,17 +73,24 @@ class Ledger:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction that is alone in writing; rolled back when the block raises."""
-        with self._turn, self._engine.connect().execution_options(write=True) as connection, connection.begin():
+        """A transaction that is alone in writing; rolled back when the block raises.
+
+        Raises:
+            DiskFull, Retryable: nothing is wrong with the request, the database cannot take it now.
+        """
+        with passing_trouble(), self._turn, self._connected(write=True) as connection, connection.begin():
             take_turn(connection)
             yield Transaction(connection)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A transaction that sees one state of everything and waits for nobody."""
-        with self._engine.connect().execution_options(**self._reading) as connection, connection.begin():
+        """A transaction that sees one state of everything and waits for nobody. Raises Retryable as `write`."""
+        with passing_trouble(), self._connected(**self._reading) as connection, connection.begin():
             yield Transaction(connection)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def _connected(self, **options: Any) -> Connection:
+        return self._engine.connect().execution_options(**options)
