@@ -38,11 +38,13 @@ def test_task_does_not_count_for_its_chord_when_its_work_is_not_done() -> None:
         tasks._result(Outcome.DROPPED, {"chunk": "c1"})
 
 
-def test_worker_that_lost_redis_never_waits_long_for_its_next_try(tmp_path: Path) -> None:
+def test_worker_that_lost_redis_never_waits_long_for_its_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waits: list[float] = []
     connection = make_app(f"redis+socket://{tmp_path / 'none.sock'}", 3600).connection_for_read()
-    with connection, pytest.raises(OperationalError), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kombu.utils.functional.sleep", lambda seconds: None)
+    monkeypatch.setattr("kombu.utils.functional.sleep", lambda seconds: None)
+    with connection, pytest.raises(OperationalError):
         connection.ensure_connection(lambda error, wait: waits.append(wait), 20)
     assert waits[0] == RECONNECT_FIRST_S
     assert max(waits) <= RECONNECT_MAX_S

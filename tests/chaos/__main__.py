@@ -16,8 +16,6 @@ from blendnet.settings import get_settings
 from tests.chaos.report import plan_of, table, to_json
 from tests.chaos.session import Session
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "example.blend"
-
 
 def main() -> int:
     """Run; the exit status is 1 when anything was found."""
@@ -27,7 +25,9 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=5.0, help="seconds between faults on average")
     parser.add_argument("--kinds", default="", help="words of kinds of faults, separated by commas; none: all")
     parser.add_argument("--alone", action="store_true", help="never several faults at the same moment")
-    parser.add_argument("--scene", type=Path, default=EXAMPLE, help="a .blend with a Cycles scene")
+    parser.add_argument(
+        "--scene", default="", help="a .blend of which a small copy is rendered; none: Blender's start-up scene"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the Manager")
     parser.add_argument("--json", type=Path, help="write every fault and number to this file")
     options = parser.parse_args()
@@ -39,14 +39,13 @@ def main() -> int:
         wanted=[word for word in options.kinds.split(",") if word],
         combine=not options.alone,
         settings=dict(setting.split("=", 1) for setting in options.set),
+        after_batch=lambda batches: options.json and options.json.write_text(json.dumps(to_json(batches), indent=1)),
         say=lambda line: write(line, sys.stderr),
     )
     try:
         session.run(seconds=60 * options.minutes)
     finally:
         write(table(session.batches, session.left_out))
-        if options.json:
-            options.json.write_text(json.dumps(to_json(session.batches), indent=1))
     if not session.findings:
         return 0
     for batch in session.batches[-1:]:

@@ -25,14 +25,15 @@ class Session:
     """What was asked for, and what came of it."""
 
     build: Build
-    source: Path
-    """The .blend whose small copy is rendered."""
+    source: Path | str
+    """The .blend whose small copy is rendered; '': Blender's start-up scene."""
     seed: str
     rate_s: float
     wanted: Sequence[str] = ()
     combine: bool = True
     settings: dict[str, object] = field(default_factory=dict)
     say: Callable[[str], None] = lambda line: None
+    after_batch: Callable[[list[Batch]], object] = lambda batches: None
     batches: list[Batch] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     left_behind: list[str] = field(default_factory=list)
@@ -70,6 +71,7 @@ class Session:
             self.say(f"batch {seed}")
             batch = trial.batch(seed)
             self.batches.append(batch)
+            self.after_batch(self.batches)
             self.say(f"batch {seed}: {batch.seconds:.0f} s, {len(batch.faults)} faults, waste {batch.waste:.1%},"
                      f" findings {batch.findings}")  # fmt: skip
             if batch.findings or time.monotonic() > deadline - BATCH_LIKELY_S:
