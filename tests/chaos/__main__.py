@@ -25,9 +25,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=5.0, help="seconds between faults on average")
     parser.add_argument("--kinds", default="", help="words of kinds of faults, separated by commas; none: all")
     parser.add_argument("--alone", action="store_true", help="never several faults at the same moment")
-    parser.add_argument(
-        "--scene", default="", help="a .blend of which a small copy is rendered; none: Blender's start-up scene"
-    )
+    parser.add_argument("--scene", default="", help="a .blend to render small; none: Blender's own start-up scene")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the Manager")
     parser.add_argument("--json", type=Path, help="write every fault and number to this file")
     options = parser.parse_args()

@@ -43,9 +43,11 @@ SETTINGS = {
     "SUB_PASS_S": 0.3,
     "SEGMENT_INTERVAL_S": 1.5,
     "PREVIEW_INTERVAL_S": 1.0,
-    "MAX_ATTEMPTS": 25,  # Blenders are killed on purpose here: that must not be taken for a scene that crashes them.
+    "MAX_ATTEMPTS": 25,
+    "ASIDE_AFTER_FAILURES": 1000,
 }
-"""Everything happens often, so that faults fall between any two steps."""
+"""Everything happens often, so that faults fall between any two steps. Blenders are killed on purpose here: that must
+neither be taken for a scene that crashes them nor for an agent that cannot render."""
 
 
 @dataclass
@@ -169,6 +171,10 @@ class ChaosFarm:
         partial.write_text(f"{offset_s:+d}\n")
         partial.replace(target)
 
+    def notice_file(self, name: str) -> Path:
+        """Where an agent looks for the notice that its machine is taken back."""
+        return self.work / name / "notice"
+
     def tend(self) -> None:
         """Start again what has ended."""
         self.manager.tend()
@@ -290,7 +296,11 @@ class ChaosFarm:
             local_store_dir=machine,
         ).variables(name)
         del variables["BLENDNET_LOCAL_STORE_DIR"]  # The Manager's blobs are on another machine.
-        own = {"BLENDNET_BLENDER_THREADS": "1", SAMPLES_VARIABLE: str(self.work / f"{name}.samples")}
+        own = {
+            "BLENDNET_BLENDER_THREADS": "1",
+            "BLENDNET_NOTICE_FILE": str(self.notice_file(name)),
+            SAMPLES_VARIABLE: str(self.work / f"{name}.samples"),
+        }
         clock = self._clock_variables() if name == self.clock_agent else {}
         return Program(
             name=name,

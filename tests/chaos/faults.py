@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Sequence
@@ -12,8 +13,11 @@ import redis
 
 from blendnet.errors import BlendNetError
 from blendnet.models import State
+from blendnet.settings import Settings
+from blendnet.storage.files import FileStore
 from tests.chaos.farm import ChaosFarm, alive
 from tests.chaos.line import BOTH, TO_AGENT, TO_SERVICE, Line
+from tests.chaos.records import Records
 
 HOUR_S = 3600
 T = TypeVar("T")
@@ -29,6 +33,8 @@ class Fault:
     kind: ClassVar[str]
     lasts: ClassVar[bool] = False
     """It has to be undone."""
+    measured: ClassVar[bool] = True
+    """There is something whose recovery can be seen."""
 
     def __init__(self, farm: ChaosFarm, pick: float) -> None:
         """`pick` in [0, 1) chooses among victims and variants."""
@@ -93,6 +99,10 @@ class ProcessFault(Fault):
     def victims(self, busy: Sequence[str]) -> list[psutil.Process]:
         """Whom the signal is for. Raises NothingToHit."""
         raise NotImplementedError
+
+    def ended(self) -> bool:
+        """True once those that the signal ends have ended: before, they may still answer."""
+        return self.lasts or not any(alive(self._hit))
 
 
 class AgentFault(ProcessFault):
@@ -181,7 +191,7 @@ class ControlFault(ProcessFault):
         return processes[:1] if self.what == "main process" else processes[1:]
 
     def answers(self) -> bool:
-        return len(self.farm.children("blendnet.manager.control")) > 1
+        return self.ended() and len(self.farm.children("blendnet.manager.control")) > 1
 
 
 class ControlKilled(ControlFault):
@@ -199,7 +209,7 @@ class RedisFault(ProcessFault):
         return self.farm.children(str(self.farm.redis_socket()))[:1]
 
     def answers(self) -> bool:
-        return self.farm.redis_answers()
+        return self.ended() and self.farm.redis_answers()
 
 
 class RedisKilled(RedisFault):
@@ -223,6 +233,7 @@ class RedisLost(RedisFault):
 
 class RedisEmptied(Fault):
     kind = "Redis FLUSHALL"
+    measured = False
 
     def do(self, busy: Sequence[str]) -> None:
         try:
@@ -230,9 +241,6 @@ class RedisEmptied(Fault):
                 client.flushall()
         except redis.RedisError as error:
             raise NothingToHit from error
-
-    def answers(self) -> bool:
-        return self.farm.redis_answers()
 
 
 class ManagerFault(ProcessFault):
@@ -244,7 +252,7 @@ class ManagerFault(ProcessFault):
     def answers(self) -> bool:
         try:
             with self.farm.client() as client:
-                return client.healthy()
+                return self.ended() and client.healthy()
         except (BlendNetError, AssertionError):
             return False
 
@@ -379,8 +387,50 @@ class ClockWrong(Fault):
         self.farm.set_clock(0)
 
 
+class NoticeGiven(Fault):
+    """An agent is told that its machine is taken back in a few seconds."""
+
+    kind = "preemption notice"
+
+    @classmethod
+    def why_not(cls, farm: ChaosFarm) -> str:
+        return "" if "notice_file" in Settings.model_fields else "agents of this version take no notices"
+
+    def do(self, busy: Sequence[str]) -> None:
+        name = self.agent(busy)
+        seconds = self.variant((3, 10, 30))
+        self.what = f"{name}, {seconds} s"
+        self.farm.notice_file(name).write_text(str(seconds))
+
+
+class SegmentDamaged(Fault):
+    """A bit of a stored segment flips before its frame is merged."""
+
+    kind = "segment damaged"
+
+    @classmethod
+    def why_not(cls, farm: ChaosFarm) -> str:
+        return "" if hasattr(FileStore, "set_aside") else "the store of this version does not verify what it holds"
+
+    def do(self, busy: Sequence[str]) -> None:
+        query = (
+            "select s.sha256 from segments s join frames f on f.id = s.frame_id"
+            " where f.state = 'active' and f.stage = 'render' order by s.id"
+        )
+        rows = Records(self.farm.folder.root / "ledger.sqlite").rows(query)
+        path = FileStore(self.farm.folder.root / "store").path(self.choose(rows)["sha256"])
+        self.what = path.name
+        with path.open("r+b") as file:
+            file.seek(int(self.pick * path.stat().st_size))
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+
+
 class JobFault(Fault):
     """Somebody steers a job that is not done."""
+
+    measured = False
 
     def do(self, busy: Sequence[str]) -> None:
         try:
@@ -442,7 +492,7 @@ KINDS: dict[str, type[Fault]] = {
         BlenderKilled, BlenderCrashed, BlenderFrozen, ControlKilled, ControlFrozen,
         RedisKilled, RedisFrozen, RedisLost, RedisEmptied, ManagerKilled, ManagerToldToEnd, ManagerFrozen,
         ManagerLineCut, ManagerLineHeld, RedisLineCut, RedisLineHeld, DiskFull, ClockWrong,
-        JobPaused, JobCanceled, JobReordered,
+        NoticeGiven, SegmentDamaged, JobPaused, JobCanceled, JobReordered,
     )
 }  # fmt: skip
 

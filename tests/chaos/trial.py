@@ -75,6 +75,7 @@ class _Open:
     begun_at: float
     undo_at: float | None
     hit: dict[str, Attempt]
+    recovered: bool = False
 
 
 class Trial:
@@ -170,8 +171,9 @@ class Trial:
         for one in self._open:
             if one.undo_at is not None and now >= one.undo_at:
                 self._undo(one, now)
-            if one.record.recovery_s is None and self._recovered(one, attempts):
-                one.record.recovery_s = now - one.begun_at
+            if not one.recovered and self._recovered(one, attempts):
+                one.recovered = True
+                one.record.recovery_s = now - one.begun_at if one.fault.measured else None
         self._open = [one for one in self._open if one.undo_at is not None or not self._over(one, now)]
 
     def _recovered(self, one: _Open, attempts: dict[str, Attempt]) -> bool:
@@ -181,7 +183,7 @@ class Trial:
 
     def _over(self, one: _Open, now: float) -> bool:
         nobody_hit = bool(one.fault.agents) and not one.hit
-        return one.record.recovery_s is not None or nobody_hit or now - one.begun_at > PATIENCE_S
+        return one.recovered or nobody_hit or now - one.begun_at > PATIENCE_S
 
     def _undo(self, one: _Open, now: float) -> None:
         try:
