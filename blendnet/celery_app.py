@@ -66,6 +66,8 @@ def make_app(broker_url: str, visibility_timeout_s: int) -> Celery:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # Without it a Redis that refuses to write, as on a full disk, ends the worker and the task it runs.
+        broker_channel_error_retry=True,
         broker_transport_options={
             "visibility_timeout": visibility_timeout_s,
             "queue_order_strategy": "round_robin",

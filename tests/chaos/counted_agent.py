@@ -11,6 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+if "LD_PRELOAD" in os.environ:
+    # libfaketime 0.9.10 fakes the deadline of sleeps on the monotonic clock although told not to. Before others import
+    # what is replaced.
+    time.sleep = lambda seconds: select.select((), (), (), seconds) and None
+
 from blendnet.agent import worker
 from blendnet.agent.warm import WarmScene
 
@@ -54,8 +59,5 @@ def samples_in(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    if "LD_PRELOAD" in os.environ:
-        # libfaketime 0.9.10 fakes the deadline of sleeps on the monotonic clock although told not to.
-        time.sleep = lambda seconds: select.select((), (), (), seconds) and None
     WarmScene.render = counted_render  # type: ignore[method-assign]
     worker.main()

@@ -24,7 +24,7 @@ from tests.chaos.schedule import Planned, plan
 POLL_S = 0.1
 FAULTS_FOR_S = 150.0
 """No new faults in a batch that takes longer: it has to end some day."""
-PATIENCE_S = 240.0
+PATIENCE_S = 400.0
 """A batch that is not done so long after its last fault never will be."""
 SAMPLES = 320
 CHUNK_SAMPLES = 160
