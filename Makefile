@@ -5,12 +5,18 @@ BIN := $(VENV)/bin
 BLENDER ?= 4.5
 RENDERS ?= renders
 
+# Of `make chaos`: how long, which plan of faults, seconds between faults, more options (--help lists them).
+MINUTES ?= 10
+SEED ?= 1
+RATE ?= 5
+CHAOS ?=
+
 # What a bpy wheel needs on a bare machine, and what only the tests need.
 RUN_PACKAGES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libxext6 libgl1
-TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq
+TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq faketime
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types unit bench lock format clean distclean system-run system-test python-ok
+.PHONY: help run test check lint types unit bench chaos lock format clean distclean system-run system-test python-ok
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +42,9 @@ unit: $(VENV)/.ready-test
 
 bench: system-test $(VENV)/.ready-test blender ## Measure speed against plain Blender; prints ratios
 	@$(BIN)/python -m bench
+
+chaos: system-test $(VENV)/.ready-test blender ## Break a real farm at random; prints a table. make chaos MINUTES=60 SEED=1 RATE=5
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) --rate $(RATE) $(CHAOS)
 
 format: $(VENV)/.ready-test ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import Celery
-from kombu import Queue
+from celery.app.amqp import AMQP
+from kombu import Connection, Queue
 
 from blendnet.settings import get_settings, resolve_broker_url
 
@@ -14,6 +17,10 @@ FINISH_QUEUE = "finish"
 CONTROL_QUEUE = "control"
 """Merging: the Manager's control worker, where the segments are."""
 RESULT_EXPIRES_S = 7 * 86_400
+RECONNECT_FIRST_S = 0.5
+RECONNECT_STEP_S = 0.5
+RECONNECT_MAX_S = 3.0
+"""A worker that lost Redis tries again after so long at most: Celery's own half a minute is lost rendering time."""
 
 
 def render_queue(lane: int) -> str:
@@ -24,9 +31,27 @@ def render_queue(lane: int) -> str:
 AGENT_QUEUES = (*(render_queue(lane) for lane in range(RENDER_LANES)), FINISH_QUEUE)
 
 
+class _BrokerConnection(Connection):
+    """A connection that is tried again soon."""
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> Connection:
+        waits = {
+            "interval_start": RECONNECT_FIRST_S,
+            "interval_step": RECONNECT_STEP_S,
+            "interval_max": RECONNECT_MAX_S,
+        }
+        return super().ensure_connection(*args, **waits | kwargs)
+
+
+class _Amqp(AMQP):
+    Connection = _BrokerConnection
+
+
 def make_app(broker_url: str, visibility_timeout_s: int) -> Celery:
     """Celery configured for preemptible agents: messages are hints, the ledger decides (docs/how-it-works.md)."""
-    app = Celery("blendnet", broker=broker_url or None, backend=broker_url or None, include=["blendnet.tasks"])
+    app = Celery(
+        "blendnet", broker=broker_url or None, backend=broker_url or None, amqp=_Amqp, include=["blendnet.tasks"]
+    )
     app.conf.update(
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -41,6 +66,8 @@ def make_app(broker_url: str, visibility_timeout_s: int) -> Celery:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # Without it a Redis that refuses to write, as on a full disk, ends the worker and the task it runs.
+        broker_channel_error_retry=True,
         broker_transport_options={
             "visibility_timeout": visibility_timeout_s,
             "queue_order_strategy": "round_robin",

@@ -28,10 +28,11 @@ def _can_pass(error: BaseException) -> bool:
 def patiently(call: Callable[[], T], *, stop: threading.Event, patience_s: float = PATIENCE_S) -> T:
     """The result of `call`, repeated while the Manager cannot answer it, until `stop` is set or `patience_s` is over.
 
+    A full disk of the Manager is waited for, too: somebody will free it, and rendered samples are worth keeping.
     Raises what the last `call` raised.
     """
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_can_pass),
+        retry=tenacity.retry_if_exception_type(Retryable),
         wait=tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
         stop=tenacity.stop_any(tenacity.stop_when_event_set(stop), tenacity.stop_after_delay(patience_s)),
         sleep=tenacity.sleep_using_event(stop),

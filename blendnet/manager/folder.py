@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -19,6 +20,8 @@ from blendnet.settings import FARM_FILE
 LOCK_FILE = "lock"
 USERS_FILE = "users.lock"
 RUNTIME_PREFIX = "blendnet-"
+RUNTIME_FILE = "runtime"
+"""In the data folder: which folder the farm uses for its sockets, written down before it is made."""
 LOOK_S = 0.5
 
 
@@ -131,10 +134,17 @@ class DataFolder:
 
     def clear(self) -> None:
         """Remove what a farm that ended, or was killed, left behind. Only for the owner of the folder."""
-        left = self.read()
-        if left and Path(left.runtime).name.startswith(RUNTIME_PREFIX):
-            shutil.rmtree(left.runtime, ignore_errors=True)
+        note = self.root / RUNTIME_FILE
+        if note.exists():
+            left = Path(note.read_text("utf-8"))
+            if left.name.startswith(RUNTIME_PREFIX):
+                shutil.rmtree(left, ignore_errors=True)
+            note.unlink()
         self.farm_file.unlink(missing_ok=True)
+
+    def runtime(self) -> contextlib.AbstractContextManager[Path]:
+        """A runtime folder that is removed afterwards; after a kill, at whatever moment, by `clear`."""
+        return runtime_folder(note=self.root / RUNTIME_FILE)
 
     @contextlib.contextmanager
     def _open(self, name: str) -> Iterator[int]:
@@ -149,12 +159,18 @@ class DataFolder:
 
 
 @contextlib.contextmanager
-def runtime_folder() -> Iterator[Path]:
-    """A fresh folder for sockets, for this user alone, with a path short enough for one; removed afterwards."""
+def runtime_folder(*, note: Path | None = None) -> Iterator[Path]:
+    """A fresh folder for sockets, for this user alone, with a path short enough for one; removed afterwards.
+
+    Its path is written to the file `note` before it is made.
+    """
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     if not os.access(base, os.W_OK) or len(base) > 60:
         base = "/tmp"
-    path = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=base))
+    path = Path(base, RUNTIME_PREFIX + secrets.token_hex(4))
+    if note:
+        note.write_text(str(path), "utf-8")
+    path.mkdir(0o700)
     try:
         yield path
     finally:

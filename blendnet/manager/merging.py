@@ -6,10 +6,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 
-from blendnet.errors import DiskFull, LeaseLost, MergeError, NotFound
+from blendnet.errors import LeaseLost, MergeError, NotFound, Retryable
 from blendnet.manager.jobs import Farm, open_farm
 from blendnet.manager.merges import MergeWork
 from blendnet.merge.frame import MergeReport, SegmentFile, merge_segments
@@ -38,7 +38,7 @@ def merge_in(farm: Farm, frame_id: str, *, clock: Clock) -> bool:
     if work is None:
         return False
     try:
-        with _heartbeats(farm, work, clock):
+        with _heartbeats(farm, work, clock), disk_errors(farm.store.root):
             if _healed(farm, work, clock):
                 return False
             blob, warnings = _merge(farm, work)
@@ -46,12 +46,13 @@ def merge_in(farm: Farm, frame_id: str, *, clock: Clock) -> bool:
     except LeaseLost:
         log.info("frame %s was merged by somebody else or is not wanted any more", frame_id)
         return False
+    except Retryable as error:
+        log.warning("frame %s waits for its merge: %s", frame_id, error)
+        with suppress(Retryable):  # Not even that can be written: the lease lapses.
+            _report(farm, work, str(error), clock, full=True)
+        return False
     except MergeError as error:
         _report(farm, work, str(error), clock, bad_segments=True)
-        return False
-    except DiskFull as error:
-        log.warning("frame %s waits for its merge: %s", frame_id, error)
-        _report(farm, work, str(error), clock, full=True)
         return False
     except Exception as error:
         log.exception("merging frame %s", frame_id)
@@ -78,16 +79,15 @@ def _merge(farm: Farm, work: MergeWork) -> tuple[Blob, list[str]]:
     """The stored frame, and what in it is not as one machine would have rendered it."""
     output = farm.store.temporary_path()
     try:
-        with disk_errors(farm.store.root):
-            report = merge_segments(
-                [SegmentFile(farm.store.path(part.sha256), part.offset, part.count) for part in work.parts],
-                output,
-                total=work.samples,
-                layers=work.layers,
-                drop=work.drop,
-                adaptive=work.adaptive,
-                threads=MERGE_THREADS,
-            )
+        report = merge_segments(
+            [SegmentFile(farm.store.path(part.sha256), part.offset, part.count) for part in work.parts],
+            output,
+            total=work.samples,
+            layers=work.layers,
+            drop=work.drop,
+            adaptive=work.adaptive,
+            threads=MERGE_THREADS,
+        )
         stored = farm.store.put_file(output)
     finally:
         output.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from blendnet.errors import BlendNetError, Conflict, FarmError
 from blendnet.manager import broker
-from blendnet.manager.folder import DataFolder, runtime_folder
+from blendnet.manager.folder import DataFolder
 from blendnet.manager.supervise import Program, Supervisor, limit_log
 from blendnet.settings import Settings, get_settings
 
@@ -68,7 +68,7 @@ class Service:
             stack.enter_context(self._folder.owned())
             self._folder.clear()
             stack.callback(self._folder.clear)
-            runtime = stack.enter_context(runtime_folder())
+            runtime = stack.enter_context(self._folder.runtime())
             if self._private:
                 threading.Thread(target=self._watch_lifeline, name="lifeline", daemon=True).start()
             supervisor = stack.enter_context(Supervisor(on_exit=self._child_ended))

@@ -70,8 +70,8 @@ def in_blender(build: Build, script: str, *args: str | Path, timeout_s: float = 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
-def prepare(build: Build, source: Path, target: Path, **change: Any) -> Path:
-    """Save a small Cycles copy of `source`; `change` as in scripts/prepare.py."""
+def prepare(build: Build, source: Path | str, target: Path, **change: Any) -> Path:
+    """Save a small Cycles copy of `source` ('': of the start-up scene); `change` as in scripts/prepare.py."""
     in_blender(build, "prepare.py", source, target, json.dumps(change))
     return target
 

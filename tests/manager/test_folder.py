@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.errors import Conflict, FarmError
-from blendnet.manager.folder import DataFolder, FarmFile, runtime_folder
+from blendnet.manager.folder import RUNTIME_FILE, DataFolder, FarmFile, runtime_folder
 
 
 def farm_file(runtime: str = "/nowhere", pid: int | None = None) -> FarmFile:
@@ -77,17 +77,23 @@ def test_damaged_farm_file_is_no_farm(folder: DataFolder) -> None:
 
 
 def test_what_a_killed_farm_left_is_removed(folder: DataFolder) -> None:
-    with runtime_folder() as runtime:
+    with folder.runtime() as runtime:
         folder.write(farm_file(str(runtime)))
         folder.clear()
         assert not runtime.exists()
     assert folder.read() is None
 
 
+def test_runtime_folder_is_removed_when_the_farm_was_killed_before_it_was_up(folder: DataFolder) -> None:
+    with folder.runtime() as runtime:
+        folder.clear()
+        assert not runtime.exists()
+
+
 def test_folder_that_is_no_farms_own_is_never_removed(folder: DataFolder, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
-    folder.write(farm_file(str(precious)))
+    (folder.root / RUNTIME_FILE).write_text(str(precious))
     folder.clear()
     assert precious.exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from blendnet.errors import NotFound, TransitionError
-from blendnet.manager.ledger import Ledger, Transaction, migrate, tables
+from blendnet.errors import DiskFull, NotFound, Retryable, TransitionError
+from blendnet.manager.ledger import Ledger, Transaction, engine, migrate, tables
 from blendnet.manager.ledger.attempts import PRUNE_EVERY
 from blendnet.manager.ledger.engine import make_engine
 from blendnet.messages import Blob
@@ -234,3 +235,34 @@ def test_last_attempts_are_those_of_the_wanted_reasons(any_kit: Kit) -> None:
             note(tx, job.id, token=token, reason=reason)
         last = tx.attempts.last(2, leave_out=("interrupted", "lost"), job_id=job.id)
     assert [(attempt.token, attempt.reason) for attempt in last] == [(2, "memory"), (4, "crash")]
+
+
+def test_full_disk_is_told_as_one_and_passes(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    with ledger.write() as tx:
+        pages = tx.events._connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        tx.events._connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+    def write() -> None:
+        with ledger.write() as tx:
+            tx.events.add("x" * 100_000, time=0, keep=10)
+
+    with pytest.raises(DiskFull, match="no space left for the ledger"):
+        write()
+    with ledger.write() as tx:
+        tx.events._connection.exec_driver_sql(f"PRAGMA max_page_count={2 * pages + 100}")
+    write()
+    ledger.close()
+
+
+def test_ledger_that_another_process_holds_for_too_long_can_be_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 50)
+    ledger, other = (Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}") for _ in range(2))
+    with other.write(), pytest.raises(Retryable, match="locked"), ledger.write():
+        pass
+    with ledger.write():
+        pass
+    ledger.close()
+    other.close()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from blendnet.errors import DiskFull, Retryable
 
 BUSY_TIMEOUT_MS = 30_000
+FULL = "disk is full"
+"""SQLite's words."""
 WRITE_LOCK = 0x626C656E
 """Number of PostgreSQL's advisory lock that makes writers take turns, as SQLite's do."""
 
@@ -55,3 +62,14 @@ def take_turn(connection: Connection) -> None:
     """Wait until this transaction is the only writer. SQLite's BEGIN IMMEDIATE has done so already."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+
+
+@contextmanager
+def passing_trouble() -> Iterator[None]:
+    """Turn what is not the caller's fault and passes (a full disk, a lock, a database that restarts) into Retryable."""
+    try:
+        yield
+    except OperationalError as error:
+        if FULL in str(error.orig):
+            raise DiskFull("no space left for the ledger: free some and try again") from error
+        raise Retryable(f"the ledger cannot be used now: {error.orig}") from error

@@ -15,7 +15,7 @@ from blendnet.manager.ledger.attempts import Attempts
 from blendnet.manager.ledger.audit import Audit
 from blendnet.manager.ledger.blobs import Blobs
 from blendnet.manager.ledger.chunks import Chunks
-from blendnet.manager.ledger.engine import make_engine, reading_options, take_turn
+from blendnet.manager.ledger.engine import make_engine, passing_trouble, reading_options, take_turn
 from blendnet.manager.ledger.events import Events
 from blendnet.manager.ledger.frames import Frames
 from blendnet.manager.ledger.jobs import Jobs
@@ -88,15 +88,19 @@ class Ledger:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction that is alone in writing; rolled back when the block raises."""
-        with self._turn, self._writer.begin() as connection:
+        """A transaction that is alone in writing; rolled back when the block raises.
+
+        Raises:
+            DiskFull, Retryable: nothing is wrong with the request, the database cannot take it now.
+        """
+        with passing_trouble(), self._turn, self._writer.begin() as connection:
             take_turn(connection)
             yield Transaction(connection)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A transaction that sees one state of everything and waits for nobody."""
-        with self._reader.begin() as connection:
+        """A transaction that sees one state of everything and waits for nobody. Raises Retryable as `write`."""
+        with passing_trouble(), self._reader.begin() as connection:
             yield Transaction(connection)
 
     def close(self) -> None:
