@@ -32,7 +32,7 @@ def patiently(call: Callable[[], T], *, stop: threading.Event, patience_s: float
     Raises what the last `call` raised.
     """
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(Retryable),
+        retry=tenacity.retry_if_exception(_can_pass),
         wait=tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
         stop=tenacity.stop_any(tenacity.stop_when_event_set(stop), tenacity.stop_after_delay(patience_s)),
         sleep=tenacity.sleep_using_event(stop),
