@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blendnet.errors import Conflict
+from blendnet.manager.tail_book import Pace
 from blendnet.messages import AgentReport
 from blendnet.models import State
 from tests.manager.test_jobs_coverage import AGENTS, FRAMES, SAMPLES, STEERING, Attempt, World, step
@@ -20,6 +21,14 @@ CHUNK_SAMPLES = 8
 
 class DividedWorld(World):
     """Agents that promise to end earlier, perhaps unheard; chunks come and go."""
+
+    def begin(self) -> None:
+        """Everything is published, a frame is rendered, one agent is at the other: the tail begins."""
+        for _ in FRAMES:
+            self.dispatch()
+        for chunk in self.chunks[:2]:
+            self.kit.render(chunk, AGENTS[0])
+        self.deliver(2, AGENTS[1])
 
     def refresh(self) -> None:
         """Learn which chunks there are."""
@@ -47,14 +56,29 @@ class DividedWorld(World):
         rest_s = sample_s * sum(count for _, count in attempt.left)
         self._try(lambda: farm.heartbeat(attempt.chunk_id, attempt.token, now, 1, sample_s=sample_s, rest_s=rest_s))
 
-    def ask(self, which: int) -> None:
+    def ask(self, which: int, sample_s: float) -> None:
         """An agent does what its answer says, if it says anything, and answers at once."""
+        self.all_are_there()
+        self.pace(which, sample_s)
         self.kit.farm.plan_tails(self.kit.now)
         with self.kit.farm.ledger.read() as tx:
             chunk = tx.chunks.get(self._pick(which).chunk_id)
         cut = self.kit.farm.tails.wanted(chunk) if chunk else None
         if cut is not None and cut.token == self._pick(which).token:
             self.promise(which, cut.stop_at, True)
+
+    def give_back(self, which: int) -> None:
+        """An agent is interrupted while the others have nothing to do."""
+        self.all_are_there()
+        self.pace(which, 4.0)
+        self.fail(which, "interrupted")
+        self.kit.farm.publish_returned(self.kit.now)
+
+    def all_are_there(self) -> None:
+        """Every agent has opened the scene and knows how long a sample takes."""
+        for agent in AGENTS:
+            self.report(agent, "idle")
+            self.kit.farm.tails.note(agent, Pace("", self.job.id, 1.0, 0.0, self.kit.now))
 
     def report(self, agent: str, state: str) -> None:
         self.kit.farm.report(agent, AgentReport(pid=1, state=state), self.kit.now)
@@ -94,7 +118,8 @@ STEP = st.one_of(
     step("promise", ATTEMPT, st.integers(0, SAMPLES), st.booleans()),
     step("promise", ATTEMPT, st.integers(0, SAMPLES), st.just(True)),
     step("pace", ATTEMPT, st.sampled_from([0.5, 1.0, 4.0])),
-    step("ask", ATTEMPT),
+    *(step("ask", ATTEMPT, st.sampled_from([1.0, 4.0])) for _ in range(4)),
+    *(step("give_back", ATTEMPT) for _ in range(2)),
     step("report", st.sampled_from(AGENTS), st.sampled_from(["idle", "idle", "draining", "stopped"])),
     step("heartbeat", ATTEMPT),
     step("done", ATTEMPT),
@@ -103,17 +128,21 @@ STEP = st.one_of(
     step("lose", st.sampled_from(AGENTS)),
     step("dispatch"),
     step("dispatch"),
-    step("steer", st.sampled_from(STEERING)),
+    step("steer", st.sampled_from(["pause then resume", "cancel then retry", *STEERING])),
     step("merge", st.integers(0, len(FRAMES) - 1), st.sampled_from([None, False, True])),
 )
 
 
-@given(steps=st.lists(STEP, min_size=20, max_size=80))
+@given(steps=st.lists(STEP, min_size=15, max_size=60), in_the_tail=st.booleans())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_samples_are_covered_exactly_once_however_chunks_are_divided(steps: list[tuple[Any, ...]]) -> None:
+def test_samples_are_covered_exactly_once_however_chunks_are_divided(
+    steps: list[tuple[Any, ...]], in_the_tail: bool
+) -> None:
     with tempfile.TemporaryDirectory(prefix="tails-") as folder:
         world = _world(Path(folder))
         try:
+            if in_the_tail:
+                world.begin()
             for name, *arguments in steps:
                 world.refresh()
                 getattr(world, name)(*arguments)
