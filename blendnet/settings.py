@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """Failed attempts (not interruptions) after which a chunk, merge or finish is given up."""
     max_events_per_job: int = 20_000
 
+    store_reserve_bytes: int = 64 * MIB
+    """With less left on the store's disk no work is handed out: what is under way needs the rest."""
     store_limit_bytes: int = 0
     """Above this size the store loses the oldest ended jobs' segments, then those jobs; 0: no limit."""
     job_keep_s: float = 0.0

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from blendnet.errors import DiskFull
 
 BUSY_TIMEOUT_MS = 30_000
+FULL_CODES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+FULL_STATE = "53100"
+"""PostgreSQL's code for a full disk."""
 WRITE_LOCK = 0x626C656E
 """Number of PostgreSQL's advisory lock that makes writers take turns, as SQLite's do."""
 
@@ -49,6 +58,18 @@ def _begin_sqlite(connection: Connection) -> None:
 def reading_options(engine: Engine) -> dict[str, Any]:
     """Execution options of a transaction that sees one state throughout, as every one of SQLite does."""
     return {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Turn what the database says when its disk is full into DiskFull: the transaction may be tried again later."""
+    try:
+        yield
+    except OperationalError as error:
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        if code in FULL_CODES or getattr(error.orig, "sqlstate", None) == FULL_STATE:
+            raise DiskFull(f"no space left for the ledger: {error.orig}") from error
+        raise
 
 
 def take_turn(connection: Connection) -> None:

@@ -14,7 +14,7 @@ from blendnet.manager.ledger.agents import Agents
 from blendnet.manager.ledger.audit import Audit
 from blendnet.manager.ledger.blobs import Blobs
 from blendnet.manager.ledger.chunks import Chunks
-from blendnet.manager.ledger.engine import make_engine, reading_options, take_turn
+from blendnet.manager.ledger.engine import full_disk, make_engine, reading_options, take_turn
 from blendnet.manager.ledger.events import Events
 from blendnet.manager.ledger.frames import Frames
 from blendnet.manager.ledger.jobs import Jobs
@@ -82,10 +82,11 @@ class Ledger:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction that is alone in writing; rolled back when the block raises."""
-        with self._turn, self._engine.connect().execution_options(write=True) as connection, connection.begin():
-            take_turn(connection)
-            yield Transaction(connection)
+        """A transaction that is alone in writing; rolled back when the block raises. Raises DiskFull."""
+        with self._turn, full_disk(), self._engine.connect().execution_options(write=True) as connection:
+            with connection.begin():
+                take_turn(connection)
+                yield Transaction(connection)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
