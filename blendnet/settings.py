@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     aside_s: float = 900.0
     """How long an agent that is set aside gets no work."""
 
+    store_reserve_bytes: int = 64 * MIB
+    """With less left on the store's disk no work is handed out: what is under way needs the rest."""
     store_limit_bytes: int = 0
     """Above this size the store loses the oldest ended jobs' segments, then those jobs; 0: no limit."""
     job_keep_s: float = 0.0

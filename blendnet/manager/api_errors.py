@@ -19,6 +19,8 @@ CLIENT_CLOSED = 499
 
 def answer(error: BlendNetError, status: int | None = None) -> JSONResponse:
     """The answer that tells a client about `error`."""
+    if isinstance(error, DiskFull):  # Whose disk it is makes all the difference to an agent.
+        error = ManagerFull(str(error))
     body = ErrorBody(code=error.code, message=str(error), details=error.details)
     headers = {"WWW-Authenticate": 'Basic realm="BlendNet", charset="UTF-8"'} if isinstance(error, NoLogin) else None
     return JSONResponse(body.model_dump(), status or error.status, headers)
@@ -43,8 +45,7 @@ def install(api: FastAPI) -> None:
 
 async def _own(_: Request, error: Exception) -> Response:
     assert isinstance(error, BlendNetError)
-    # Whose disk it is makes all the difference to an agent.
-    return answer(ManagerFull(str(error)) if isinstance(error, DiskFull) else error)
+    return answer(error)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

@@ -46,7 +46,7 @@ class ChunkWork(AttemptBook, TailWork):
             if job.state is State.PAUSED:
                 put_back(tx, chunk)
                 return ChunkClaim(state="later")
-            if chunk.leased(now) and chunk.agent != request.agent:
+            if self.is_full() or (chunk.leased(now) and chunk.agent != request.agent):
                 return ChunkClaim(state="later")
             if request.agent in chunk.refused_by:
                 return self._turn_away(tx, job, chunk, now)

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from blendnet import __version__
 from blendnet.celery_app import make_app
-from blendnet.errors import FarmError
+from blendnet.errors import DiskFull, FarmError
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
 from blendnet.manager.dispatch import Dispatcher
@@ -180,6 +180,9 @@ class WorkLoop:
             self._tails.tick(time.time())
         except RedisError as error:
             log.warning("Redis is away, nothing is handed out: %s", error)
+            return False
+        except DiskFull as error:
+            log.warning("nothing is handed out: %s", error)
             return False
         except Exception:
             # Whatever it was, the farm has to go on handing out work.

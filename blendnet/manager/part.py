@@ -56,6 +56,10 @@ class FarmPart:
         self._told: set[str] = set()
         """What nobody but people can mend and was said already."""
 
+    def is_full(self) -> bool:
+        """True when the store's disk has no room for the results of more work."""
+        return self.store.free_bytes() < self.settings.store_reserve_bytes
+
     def _slots(self, tx: Transaction) -> int:
         """Agent slots to plan for, at least 1."""
         return max(tx.agents.count(), self.expected_agents, 1)

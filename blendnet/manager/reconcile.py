@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from celery import Celery
 
-from blendnet.errors import BlendNetError
+from blendnet.errors import BlendNetError, DiskFull
 from blendnet.manager.findings import Finding
 from blendnet.manager.jobs import Farm
 from blendnet.manager.lookout import Observed, PauseWatch, lease_findings, message_findings
@@ -34,6 +34,7 @@ class Reconciler:
         self._next_at = 0.0
         self._store_at = 0.0
         self._pauses = PauseWatch()
+        self._full = False
 
     def tick(self, now: float) -> int:
         """Do what is due; how many messages were published. Cheap while nothing has changed.
@@ -43,6 +44,14 @@ class Reconciler:
         if was_away(self._ticked_at, now, lease_s=self._settings.lease_s):
             self._farm.extend_leases(now + GRACE_LEASES * self._settings.lease_s)
         self._ticked_at = now
+        try:
+            return self._work(now)
+        except DiskFull:
+            # Nobody could renew a lease meanwhile.
+            self._ticked_at = None
+            raise
+
+    def _work(self, now: float) -> int:
         changes = self._farm.changes.count
         if changes == self._seen and now < self._next_at:
             return 0
@@ -91,7 +100,7 @@ class Reconciler:
     def _publish_lost(self, now: float) -> int:
         """What should be in a queue and is not: lost messages, merges whose chord did not fire, unfinished frames."""
         waiting = self._farm.waiting(now)
-        if not waiting:
+        if not waiting or self._waits_for_room():
             return 0
         found = message_findings(Observed(waiting=waiting, queued=self._publisher.queued_ids()))
         self._farm.looked_for(waiting, now)
@@ -103,6 +112,13 @@ class Reconciler:
             _say(found)
             self._farm.note_repairs(found, now)
         return len(found)
+
+    def _waits_for_room(self) -> bool:
+        full = self._farm.is_full()
+        if full and not self._full:
+            log.warning("the disk of %s is full: no work is handed out", self._farm.store.root)
+        self._full = full
+        return full
 
 
 def was_away(ticked_at: float | None, now: float, *, lease_s: float) -> bool:

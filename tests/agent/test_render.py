@@ -11,12 +11,13 @@ import numpy as np
 import psutil
 import pytest
 
+from blendnet.agent import uploads
 from blendnet.agent.attempt import Outcome
 from blendnet.agent.blenders import Build
 from blendnet.agent.render import render_chunk
 from blendnet.agent.shutdown import Shutdown
 from blendnet.agent.slot import Slot
-from blendnet.errors import LeaseLost, ManagerUnreachable
+from blendnet.errors import LeaseLost, ManagerFull, ManagerUnreachable
 from blendnet.merge import exr
 from blendnet.merge.ranges import layer_range
 from blendnet.messages import ChunkAnswer, ChunkClaim, LayerSamples, SceneFiles
@@ -244,18 +245,35 @@ def test_chunk_gives_back_what_it_has_when_the_agent_ends(
     assert len(manager.requests) == 1
 
 
-def test_chunk_is_committed_after_the_manager_was_away(
-    slot: Slot, manager: RecordingManager, files: SceneFiles
+@pytest.mark.parametrize("error", [ManagerUnreachable("restarting"), ManagerFull("no space left")], ids=repr)
+def test_chunk_is_committed_after_the_manager_could_not_take_it(
+    slot: Slot, manager: RecordingManager, files: SceneFiles, error: Exception
 ) -> None:
     def away_twice(name: str) -> ChunkAnswer:
         if name == "commit" and manager.calls.count("commit") <= 2:
-            raise ManagerUnreachable("restarting")
+            raise error
         return GO_ON
 
     manager.on_call = away_twice
     manager.claims["c"] = _claim(files, [(0, SAMPLES)])
     assert render_chunk(slot, "c") is Outcome.DONE
     assert [(offset, count) for offset, count, _ in manager.segments] == [(0, SAMPLES)]
+    assert manager.failures == []
+
+
+def test_chunk_is_given_back_when_the_disk_of_the_manager_stays_full(
+    slot: Slot, manager: RecordingManager, files: SceneFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(name: str) -> ChunkAnswer:
+        if name == "commit":
+            raise ManagerFull("no space left")
+        return GO_ON
+
+    monkeypatch.setattr(uploads.patiently, "__kwdefaults__", {"patience_s": 0.1})
+    manager.on_call = full
+    manager.claims["c"] = _claim(files, [(0, SAMPLES)])
+    assert render_chunk(slot, "c") is Outcome.DROPPED
+    assert [(failure.kind, failure.message) for failure in manager.failures] == [("interrupted", "no space left")]
 
 
 def test_chunk_reports_a_crash_keeps_what_was_rendered_and_goes_on_with_a_fresh_blender(

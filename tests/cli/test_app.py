@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from blendnet.cli import app
+from tests.manager.farms import make_kit
 
 BLENDNET = Path(sys.executable).with_name("blendnet")
 COMMANDS = [
-    "", "render", "up", "down", "status", "deps", "merge",
+    "", "render", "up", "down", "status", "deps", "merge", "doctor", "gc", "backup", "restore",
     "job", "job submit", "job list", "job show", "job wait", "job logs", "job download", "job pause", "job resume",
     "job cancel", "job retry", "job priority", "job remove",
     "agent", "agent list", "agent add", "agent remove", "agent interrupt", "agent logs",
@@ -90,6 +91,13 @@ def test_every_command_explains_itself(run: Callable[..., Done], command: str) -
         (["status", "--data", "{tmp}/none"], 1, "blendnet up"),
         (["job", "list", "--data", "{tmp}/none"], 1, "blendnet up"),
         (["agent", "add", "--data", "{tmp}/none"], 1, "blendnet up"),
+        (["doctor", "--data", "{tmp}/none"], 1, "blendnet up"),
+        (["gc", "--data", "{tmp}/none"], 1, "blendnet up"),
+        (["gc", "--max-size", "big"], 2, "is not a size such as 50GB"),
+        (["gc", "--older-than", "long"], 2, "is not a time such as 14d"),
+        (["backup", "{tmp}/file", "--data", "{tmp}/none"], 1, "there is no ledger"),
+        (["restore", "{tmp}/none", "--data", "{tmp}/farm"], 1, "there is no file"),
+        (["restore", "{tmp}/text.blend", "--data", "{tmp}/farm"], 1, "is no backup"),
         (["merge", "--output", "{tmp}/o.exr", "a.exr"], 1, "FILE:OFFSET:COUNT"),
         (["merge", "--output", "{tmp}/none/o.exr", "a.exr:0:1"], 1, "cannot write"),
     ],
@@ -130,3 +138,22 @@ def test_output_cut_off_by_its_reader_is_no_traceback() -> None:
     finally:
         os.close(writer)
     assert "Traceback" not in done.stderr
+
+
+def test_farm_that_is_down_is_checked_backed_up_and_cleaned(run: Callable[..., Done], tmp_path: Path) -> None:
+    kit = make_kit(tmp_path / "farm")
+    job = kit.submit()
+    kit.complete(job)
+    picture = next(result for result in kit.farm.results(job.id) if result.kind == "image")
+    kit.farm.ledger.close()
+    data = ("--data", tmp_path / "farm", "--json")
+    assert run("backup", tmp_path / "backup", *data).returncode == 0
+    kit.farm.store.delete(picture.sha256)
+    seen = run("doctor", "--deep", "--no-repair", *data)
+    assert (seen.returncode, json.loads(seen.stdout)["well"]) == (1, False)
+    assert run("doctor", *data).returncode == 0
+    assert run("doctor", "--data", tmp_path / "farm").returncode == 0
+    assert run("gc", "--dry-run", "--older-than", "1s", "--max-size", "1GB", *data).returncode == 0
+    restored = run("restore", tmp_path / "backup", *data)
+    assert (restored.returncode, Path(json.loads(restored.stdout)["aside"]).exists()) == (0, True)
+    assert run("doctor", "--no-repair", *data).returncode == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -106,6 +107,11 @@ def read_png16(path: Path) -> np.ndarray:
         .astype(np.int32)
         .reshape(height, width, info["planes"])
     )
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file: the name it has in the store."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,9 @@ from sqlalchemy.exc import OperationalError
 from blendnet.errors import DiskFull, Retryable
 
 BUSY_TIMEOUT_MS = 30_000
-FULL = "disk is full"
-"""SQLite's words."""
+FULL_CODES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+FULL_STATE = "53100"
+"""PostgreSQL's code for a full disk."""
 WRITE_LOCK = 0x626C656E
 """Number of PostgreSQL's advisory lock that makes writers take turns, as SQLite's do."""
 
@@ -70,6 +72,7 @@ def passing_trouble() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        if FULL in str(error.orig):
-            raise DiskFull("no space left for the ledger: free some and try again") from error
+        code, state = getattr(error.orig, "sqlite_errorcode", None), getattr(error.orig, "sqlstate", None)
+        if code in FULL_CODES or state == FULL_STATE:
+            raise DiskFull(f"no space left for the ledger: {error.orig}") from error
         raise Retryable(f"the ledger cannot be used now: {error.orig}") from error
