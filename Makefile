@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BLENDER ?= 4.5
 RENDERS ?= renders
+AGENTS ?= 1000
+CHUNKS ?= 100000
+MINUTES ?= 20
 
 # What a bpy wheel needs on a bare machine, and what only the tests need.
 RUN_PACKAGES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libxext6 libgl1
 TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types unit bench lock format clean distclean system-run system-test python-ok
+.PHONY: help run test check lint types unit bench simulate lock format clean distclean system-run system-test python-ok
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +36,9 @@ types: $(VENV)/.ready-test
 
 unit: $(VENV)/.ready-test
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not blender and not end_to_end"
+
+simulate: system-test $(VENV)/.ready-test ## Simulate a farm: AGENTS=1000 CHUNKS=100000 MINUTES=20 SIMULATE="more options"
+	@$(BIN)/python -m bench.simulator --agents $(AGENTS) --chunks $(CHUNKS) --minutes $(MINUTES) $(SIMULATE)
 
 bench: system-test $(VENV)/.ready-test blender ## Measure speed against plain Blender; prints ratios
 	@$(BIN)/python -m bench

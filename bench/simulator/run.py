@@ -23,7 +23,8 @@ from blendnet.settings import get_settings
 LOOK_S = 2.0
 STRIKE_AT = 0.4
 """The strike comes when so large a share of the chunks is completed."""
-ALMOST_ALL = 0.98
+SETTLE_S = 15.0
+"""After the last frame the agents have so long to acknowledge their last messages."""
 
 
 @dataclass
@@ -92,13 +93,19 @@ async def _watch(farm: Farm, agents: fleet.Fleet, outcome: Outcome) -> None:
         if not outcome.struck and options.strike_share and counts["completed"] >= STRIKE_AT * options.chunks_total:
             outcome.struck = agents.strike(options.strike_share)
         if await _is_done(farm, outcome):
-            return
+            return await _settle(farm)
         await asyncio.sleep(LOOK_S)
 
 
 async def _is_done(farm: Farm, outcome: Outcome) -> bool:
-    """True when all jobs have ended. Nobody asks before it is likely: that would be work for the Manager."""
-    completed = outcome.paced.counts["completed"] + outcome.loaded.counts["completed"]
-    if completed < ALMOST_ALL * outcome.options.chunks_total:
+    """True when all jobs have ended. Nobody asks while chunks are completed: it would cost the Manager."""
+    if len(outcome.loads) > 1 and outcome.loads[-1].completed != outcome.loads[-2].completed:
         return False
     return all(job.state.final for job in await asyncio.to_thread(farm.jobs))
+
+
+async def _settle(farm: Farm) -> None:
+    """Wait until no message is unacknowledged, or only those of the dead are."""
+    end = time.monotonic() + SETTLE_S
+    while time.monotonic() < end and (await farm.redis_left())["unacked entries"]:
+        await asyncio.sleep(0.5)
