@@ -23,6 +23,8 @@ from blendnet.settings import get_settings
 LOOK_S = 2.0
 STRIKE_AT = 0.4
 """The strike comes when so large a share of the chunks is completed."""
+HANG_UP_S = 0.5
+"""The event loop needs a few turns to close the connections that were cut."""
 SETTLE_S = 15.0
 """After the last frame the agents have so long to acknowledge their last messages."""
 
@@ -81,6 +83,8 @@ async def _measure(farm: Farm, outcome: Outcome) -> None:
     outcome.wall_s = time.monotonic() - started
     outcome.generator_cpu_s = time.process_time() - cpu_s
     outcome.redis_left = await farm.redis_left()
+    farm.hang_up()
+    await asyncio.sleep(HANG_UP_S)
 
 
 async def _watch(farm: Farm, agents: fleet.Fleet, outcome: Outcome) -> None:
