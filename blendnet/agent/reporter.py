@@ -17,6 +17,7 @@ from blendnet.settings import Settings
 logger = logging.getLogger(__name__)
 
 REPORT_INTERVAL_S = 2.0
+"""Until the Manager says otherwise."""
 PARENT_CHECK_S = 0.5
 """An agent does not outlive the process that started it, on any system."""
 CPU = "CPU"
@@ -32,6 +33,7 @@ class Reporter:
         self._blenders = [build.version for build in blenders.known(settings.blenders_dir)]
         self._client = AgentClient(connection_of(settings))
         self._draining = False
+        self._interval_s = REPORT_INTERVAL_S
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="report", daemon=True)
 
@@ -52,14 +54,15 @@ class Reporter:
     def _keep(self) -> None:
         while True:
             self._send("draining" if self._draining else None)
-            if self._closed.wait(REPORT_INTERVAL_S):
+            if self._closed.wait(self._interval_s):
                 return
 
     def _send(self, state: str | None) -> None:
         """Report, with the pool child's own state unless another is given."""
         status = read_status(self._folder)
         try:
-            self._client.report(self._name, agent_report(status, self._blenders, state or status.state))
+            answer = self._client.report(self._name, agent_report(status, self._blenders, state or status.state))
+            self._interval_s = answer.report_s
         except BlendNetError as error:
             logger.warning("the Manager did not take this agent's report: %s", error)
 
