@@ -17,6 +17,7 @@ from bench.simulator.options import Options
 from bench.simulator.pictures import Segments
 from bench.simulator.record import Record
 from blendnet.celery_app import make_app
+from blendnet.errors import ManagerUnreachable, Retryable
 from blendnet.security.credentials import AGENT, read_password
 from blendnet.settings import get_settings
 
@@ -105,7 +106,10 @@ async def _is_done(farm: Farm, outcome: Outcome) -> bool:
     """True when all jobs have ended. Nobody asks while chunks are completed: it would cost the Manager."""
     if len(outcome.loads) > 1 and outcome.loads[-1].completed != outcome.loads[-2].completed:
         return False
-    return all(job.state.final for job in await asyncio.to_thread(farm.jobs))
+    try:
+        return all(job.state.final for job in await asyncio.to_thread(farm.jobs))
+    except (ManagerUnreachable, Retryable):
+        return False  # It has too much to do just now: that is what is measured.
 
 
 async def _settle(farm: Farm) -> None:

@@ -98,9 +98,13 @@ class Steering(FarmPart):
             tx.blobs.note(blobs, now)
 
     def sweep(self, before: float) -> int:
-        """Delete blobs that were noted before `before` and that nothing refers to; how many. Also stale uploads."""
+        """Delete blobs that were noted before `before` and that nothing refers to; how many.
+
+        Also uploads that nobody went on with since, and agents that are gone since.
+        """
         self.store.purge_uploads(before)
         with self.ledger.write() as tx:
+            tx.agents.forget_gone(before)
             unused = tx.blobs.drop_stale(before)
             for sha256 in unused:
                 self.store.delete(sha256)

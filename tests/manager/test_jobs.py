@@ -294,3 +294,11 @@ def test_report_that_says_nothing_new_wakes_nobody(kit: Kit) -> None:
 @pytest.mark.parametrize(("agents", "interval_s"), [(1, 2.0), (200, 2.0), (500, 5.0), (5000, 10.0)])
 def test_agents_of_a_large_farm_report_less_often(agents: int, interval_s: float) -> None:
     assert report_interval_s(agents, lease_s=10.0) == interval_s
+
+
+def test_sweep_forgets_agents_that_are_gone_for_long(kit: Kit) -> None:
+    for name, state in (("old", "stopped"), ("idle", "idle")):
+        kit.farm.report(name, AgentReport(pid=1, state=state), kit.now)
+    kit.farm.report("new", AgentReport(pid=1, state="stopped"), kit.later(100))
+    kit.farm.sweep(kit.now)
+    assert [agent.name for agent in kit.farm.agents()] == ["idle", "new"]
