@@ -5,7 +5,12 @@ BIN := $(VENV)/bin
 BLENDER ?= 4.5
 RENDERS ?= renders
 
-# Of `make chaos`: how long, which plan of faults, seconds between faults, more options (--help lists them).
+# Of `make simulate`: how many agents and chunks, more options (--help lists them).
+AGENTS ?= 1000
+CHUNKS ?= 100000
+SIMULATE ?=
+
+# Of `make chaos`: how long, which plan of faults, seconds between faults, more options.
 MINUTES ?= 10
 SEED ?= 1
 RATE ?= 5
@@ -16,7 +21,7 @@ RUN_PACKAGES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libi
 TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq faketime
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types unit bench chaos lock format clean distclean system-run system-test python-ok
+.PHONY: help run test check lint types unit bench simulate chaos lock format clean distclean system-run system-test python-ok
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +44,9 @@ types: $(VENV)/.ready-test
 
 unit: $(VENV)/.ready-test
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not blender and not end_to_end"
+
+simulate: system-test $(VENV)/.ready-test ## Simulate a farm: AGENTS=1000 CHUNKS=100000 SIMULATE="more options"
+	@$(BIN)/python -m bench.simulator --agents $(AGENTS) --chunks $(CHUNKS) $(SIMULATE)
 
 bench: system-test $(VENV)/.ready-test blender ## Measure speed against plain Blender; prints ratios
 	@$(BIN)/python -m bench

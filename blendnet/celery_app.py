@@ -12,6 +12,9 @@ from blendnet.settings import get_settings, resolve_broker_url
 
 RENDER_LANES = 4
 """Render queues: active jobs are spread over them and workers take from them in turn, so jobs share agents fairly."""
+AGAIN_QUEUE = "render.again"
+"""Chunks that some agent had already, or whose message got lost: their frames wait for them, so they do not queue up
+behind everything that was published meanwhile."""
 FINISH_QUEUE = "finish"
 """Compositing, output files, videos: any agent."""
 CONTROL_QUEUE = "control"
@@ -28,7 +31,7 @@ def render_queue(lane: int) -> str:
     return f"render.{lane % RENDER_LANES}"
 
 
-AGENT_QUEUES = (*(render_queue(lane) for lane in range(RENDER_LANES)), FINISH_QUEUE)
+AGENT_QUEUES = (AGAIN_QUEUE, *(render_queue(lane) for lane in range(RENDER_LANES)), FINISH_QUEUE)
 
 
 class _BrokerConnection(Connection):

@@ -104,6 +104,10 @@ class Farm:
             ledger_mib=sum(path.stat().st_size for path in ledger if path.exists()) / MIB,
         )
 
+    def hang_up(self) -> None:
+        """Cut the connection to Redis that `load` and `redis_left` use."""
+        self._wire.cut()
+
     async def redis_left(self) -> dict[str, int]:
         """Beginning of the name -> number of Redis keys, and entries of the unacknowledged messages."""
         keys = await self._wire.call("KEYS", "*")

@@ -17,13 +17,17 @@ from bench.simulator.options import Options
 from bench.simulator.pictures import Segments
 from bench.simulator.record import Record
 from blendnet.celery_app import make_app
+from blendnet.errors import ManagerUnreachable, Retryable
 from blendnet.security.credentials import AGENT, read_password
 from blendnet.settings import get_settings
 
 LOOK_S = 2.0
 STRIKE_AT = 0.4
 """The strike comes when so large a share of the chunks is completed."""
-ALMOST_ALL = 0.98
+HANG_UP_S = 0.5
+"""The event loop needs a few turns to close the connections that were cut."""
+SETTLE_S = 15.0
+"""After the last frame the agents have so long to acknowledge their last messages."""
 
 
 @dataclass
@@ -80,6 +84,8 @@ async def _measure(farm: Farm, outcome: Outcome) -> None:
     outcome.wall_s = time.monotonic() - started
     outcome.generator_cpu_s = time.process_time() - cpu_s
     outcome.redis_left = await farm.redis_left()
+    farm.hang_up()
+    await asyncio.sleep(HANG_UP_S)
 
 
 async def _watch(farm: Farm, agents: fleet.Fleet, outcome: Outcome) -> None:
@@ -92,13 +98,22 @@ async def _watch(farm: Farm, agents: fleet.Fleet, outcome: Outcome) -> None:
         if not outcome.struck and options.strike_share and counts["completed"] >= STRIKE_AT * options.chunks_total:
             outcome.struck = agents.strike(options.strike_share)
         if await _is_done(farm, outcome):
-            return
+            return await _settle(farm)
         await asyncio.sleep(LOOK_S)
 
 
 async def _is_done(farm: Farm, outcome: Outcome) -> bool:
-    """True when all jobs have ended. Nobody asks before it is likely: that would be work for the Manager."""
-    completed = outcome.paced.counts["completed"] + outcome.loaded.counts["completed"]
-    if completed < ALMOST_ALL * outcome.options.chunks_total:
+    """True when all jobs have ended. Nobody asks while chunks are completed: it would cost the Manager."""
+    if len(outcome.loads) > 1 and outcome.loads[-1].completed != outcome.loads[-2].completed:
         return False
-    return all(job.state.final for job in await asyncio.to_thread(farm.jobs))
+    try:
+        return all(job.state.final for job in await asyncio.to_thread(farm.jobs))
+    except (ManagerUnreachable, Retryable):
+        return False  # It has too much to do just now: that is what is measured.
+
+
+async def _settle(farm: Farm) -> None:
+    """Wait until no message is unacknowledged, or only those of the dead are."""
+    end = time.monotonic() + SETTLE_S
+    while time.monotonic() < end and (await farm.redis_left())["unacked entries"]:
+        await asyncio.sleep(0.5)

@@ -19,6 +19,7 @@ from blendnet.settings import Settings
 logger = logging.getLogger(__name__)
 
 REPORT_INTERVAL_S = 2.0
+"""Until the Manager says otherwise."""
 PARENT_CHECK_S = 0.5
 """An agent does not outlive the process that started it, on any system."""
 CPU = "CPU"
@@ -38,6 +39,7 @@ class Reporter:
         self._client = AgentClient(connection_of(settings))
         self._leaving = ""
         self._why = ""
+        self._interval_s = REPORT_INTERVAL_S
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._keep, name="report", daemon=True)
@@ -65,14 +67,14 @@ class Reporter:
         while not self._closed:
             self._send(DRAINING if self._leaving else None)
             with contextlib.suppress(queue.Empty):
-                self._news.get(timeout=REPORT_INTERVAL_S)
+                self._news.get(timeout=self._interval_s)
 
     def _send(self, state: str | None) -> None:
         """Report, with the pool child's own state unless another is given."""
         status = read_status(self._folder)
         report = agent_report(status, self._blenders, state or status.state, message=self._why)
         try:
-            self._client.report(self._name, report)
+            self._interval_s = self._client.report(self._name, report).report_s
         except BlendNetError as error:
             logger.warning("the Manager did not take this agent's report: %s", error)
 

@@ -19,6 +19,7 @@ from blendnet.messages import (
     FileEntry,
     FinishClaim,
     FinishReport,
+    ReportAnswer,
 )
 
 
@@ -40,9 +41,9 @@ class AgentClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def report(self, name: str, report: AgentReport) -> None:
+    def report(self, name: str, report: AgentReport) -> ReportAnswer:
         """Say what this agent is and does."""
-        self._http.post(dict[str, Any], f"/v1/agents/{quote(name, safe='')}/report", report)
+        return self._http.post(ReportAnswer, f"/v1/agents/{quote(name, safe='')}/report", report)
 
     def download(self, sha256: str, target: Path) -> None:
         """Fetch a blob to a file. See transfers.download_blob."""

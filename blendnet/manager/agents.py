@@ -16,15 +16,30 @@ LOST = "lost"
 ASIDE = "aside"
 ENDED = (STOPPED, INTERRUPTED)
 """States of agents that said good-bye."""
+REPORT_INTERVAL_S = 2.0
+"""Agents of a small farm report so often."""
+REPORTS_PER_S = 100.0
+"""Reports that the Manager wants to hear from all agents together; never less often than one a lease time from each."""
 SILENCE_LEASES = 3
 """An agent that reports nothing for so many lease times counts as lost."""
+
+
+def report_interval_s(agents: int, *, lease_s: float) -> float:
+    """Seconds between two reports of one agent, so that all of them together do not keep the Manager busy."""
+    return min(lease_s, max(REPORT_INTERVAL_S, agents / REPORTS_PER_S))
 
 
 class AgentBook(FarmPart):
     """The part of the Farm that knows the agents."""
 
-    def report(self, name: str, report: AgentReport, now: float) -> None:
-        """Write down what an agent says of itself; one that says it has ended gives back all it holds."""
+    _working = 0
+    """Agents that take work, as of the last one that came or went."""
+
+    def report(self, name: str, report: AgentReport, now: float) -> float:
+        """Write down what an agent says of itself; one that says it has ended gives back all it holds.
+
+        Returns in how many seconds it is to report again.
+        """
         with self.ledger.write() as tx:
             known = tx.agents.put(name, **report.model_dump(), seen_at=now)
             if known is not None and known.aside and (known.state in ENDED or now >= (known.aside_until or 0)):
@@ -35,6 +50,12 @@ class AgentBook(FarmPart):
         # Hundreds of agents report every second: only those that come or go give the dispatcher something to do.
         if known is None or (known.state in AWAY) != (report.state in AWAY):
             self.changes.note()
+            self._working = self._count_working()
+        return report_interval_s(self._working, lease_s=self.settings.lease_s)
+
+    def _count_working(self) -> int:
+        with self.ledger.read() as tx:
+            return tx.agents.count()
 
     def agents(self) -> list[AgentView]:
         """All agents by name. Who holds a lease is busy, whatever it said last."""

@@ -26,6 +26,7 @@ from blendnet.messages import (
     FileEntry,
     FinishClaim,
     FinishReport,
+    ReportAnswer,
     TreePath,
 )
 from blendnet.models import Role
@@ -41,10 +42,9 @@ ResultPath = Annotated[TreePath, Query()]
 
 
 @router.post("/agents/{name}/report")
-def report(parts: PartsHere, name: Id, body: AgentReport) -> Done:
-    """What an agent is and does, every few seconds."""
-    parts.farm.report(name, body, parts.clock())
-    return Done()
+def report(parts: PartsHere, name: Id, body: AgentReport) -> ReportAnswer:
+    """What an agent is and does, every few seconds; the answer says when to report again."""
+    return ReportAnswer(report_s=parts.farm.report(name, body, parts.clock()))
 
 
 @router.get("/jobs/{job_id}/files")

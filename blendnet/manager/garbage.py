@@ -121,20 +121,22 @@ class GarbageWork(Healing, Steering):
         return GarbageReport(dry_run=request.dry_run, removals=removals, freed_bytes=freed, store_bytes=left)
 
     def tidy(self, now: float) -> list[Removal]:
-        """The same by itself, within the limits of the settings; without any, only what nothing refers to."""
-        limits = GarbageRequest(max_bytes=self.settings.store_limit_bytes, older_than_s=self.settings.job_keep_s)
-        if limits.max_bytes or limits.older_than_s:
-            return self.collect(limits, now).removals
+        """The same by itself: what nothing refers to, and what is beyond the limits of the settings."""
         self.sweep(now - UNUSED_BLOB_S)
-        return []
+        limits = GarbageRequest(max_bytes=self.settings.store_limit_bytes, older_than_s=self.settings.job_keep_s)
+        return self.collect(limits, now).removals if limits.max_bytes or limits.older_than_s else []
 
     def sweep(self, before: float) -> int:
-        """Delete blobs that nothing refers to, or the ledger does not know, since before a time; how many."""
+        """Delete blobs that nothing refers to, or the ledger does not know, since before a time; how many.
+
+        Also uploads that nobody went on with since, and agents that are gone since.
+        """
         for path in self.store.stale_uploads(before):
             path.unlink(missing_ok=True)
         unknown = self._unknown(before)
         with self.ledger.write() as tx:
             known = tx.blobs.sizes() if unknown else {}
+            tx.agents.forget_gone(before)
             unused = [*tx.blobs.drop_stale(before), *(sha256 for sha256 in unknown if sha256 not in known)]
             for sha256 in unused:
                 self.store.delete(sha256)

@@ -9,11 +9,11 @@ from typing import Any
 from celery import Celery, chord
 from celery.canvas import Signature
 
-from blendnet.celery_app import AGENT_QUEUES, CONTROL_QUEUE, FINISH_QUEUE, RENDER_LANES, render_queue
+from blendnet.celery_app import AGAIN_QUEUE, AGENT_QUEUES, CONTROL_QUEUE, FINISH_QUEUE, RENDER_LANES, render_queue
 from blendnet.manager.schedule import ChordFrame, ChunkMessage, Followup, Waiting
 
 QUEUES = (*AGENT_QUEUES, CONTROL_QUEUE)
-RENDER_QUEUES = tuple(render_queue(lane) for lane in range(RENDER_LANES))
+RENDER_QUEUES = (AGAIN_QUEUE, *(render_queue(lane) for lane in range(RENDER_LANES)))
 
 
 class Publisher:
@@ -31,12 +31,13 @@ class Publisher:
         chord(header, callback, app=self._app, task_id=group_id).apply_async(task_id=callback.id)
 
     def chunk(self, chunk: ChunkMessage) -> None:
-        """Publish a chunk again, as the same member of the same chord; one outside the chord asks for the merge itself.
+        """Publish a chunk again, ahead of others, as the same member of the same chord.
 
-        Whoever asks too early, the chord or the chunk, is told so, and the other one asks later.
+        One outside the chord asks for the merge itself. Whoever asks too early, the chord or the chunk, is told so, and
+        the other one asks later.
         """
         callback = self._merge(chunk.frame_id)
-        task = self._task("render_chunk", chunk.id, queue=render_queue(chunk.lane), task_id=chunk.id)
+        task = self._task("render_chunk", chunk.id, queue=AGAIN_QUEUE, task_id=chunk.id)
         if chunk.place < 0:
             task.apply_async(link=callback)
             return

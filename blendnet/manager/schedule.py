@@ -39,7 +39,6 @@ class ChunkMessage:
 
     id: str
     frame_id: str
-    lane: int
     epoch: int
     place: int
     """Negative: it belongs to none."""
@@ -181,12 +180,8 @@ _FOLLOWUPS: dict[Stage, Literal["merge", "finish"]] = {Stage.MERGE: "merge", Sta
 
 
 def _messages(tx: Transaction, chunks: list[ChunkRow]) -> list[ChunkMessage]:
-    jobs = {job_id: tx.jobs.need(job_id) for job_id in {chunk.job_id for chunk in chunks}}
     frames = {frame_id: tx.frames.need(frame_id) for frame_id in {chunk.frame_id for chunk in chunks}}
-    return [
-        ChunkMessage(chunk.id, chunk.frame_id, jobs[chunk.job_id].lane, frames[chunk.frame_id].epoch, chunk.place)
-        for chunk in chunks
-    ]
+    return [ChunkMessage(chunk.id, chunk.frame_id, frames[chunk.frame_id].epoch, chunk.place) for chunk in chunks]
 
 
 def lapsed_videos(tx: Transaction, now: float) -> list[JobRow]:

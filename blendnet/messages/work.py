@@ -30,6 +30,13 @@ class AgentReport(Message):
     """Why it ends, while it does and afterwards."""
 
 
+class ReportAnswer(Message):
+    """The Manager's answer to a report."""
+
+    report_s: float = 2.0
+    """When to report again: the more agents there are, the less often each does."""
+
+
 class ClaimRequest(Message):
     """An agent asks for the work behind a message."""
 

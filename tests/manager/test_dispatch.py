@@ -116,3 +116,4 @@ def test_chords_carry_frames_to_their_end_without_any_help(live_kit: Kit, broker
     expected = [*(f"render {chunk}" for chunk in chunks)]
     expected += [f"{what} {frame}" for what in ("merge", "finish") for frame in frames]
     assert sorted(runs(kit)) == sorted(expected)
+    assert broker.client.keys("celery-task-meta-*") == []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from blendnet.errors import Conflict, MissingFiles, NotFound, SceneError, TransitionError, UserError
+from blendnet.manager.agents import report_interval_s
 from blendnet.manager.submit import layer_samples
 from blendnet.messages import AgentReport, FileEntry, LayerSamples
 from blendnet.models import Exactness, Stage, State, Strategy
@@ -303,3 +304,25 @@ def test_job_says_before_it_renders_that_its_blender_cannot_denoise(kit: Kit) ->
     job = kit.farm.submit(kit.submission(scene=scene), kit.now)
     [warning] = [event.text for event in kit.farm.events(job.id) if event.level == "warning"]
     assert "has no denoiser" in warning
+
+
+def test_report_that_says_nothing_new_wakes_nobody(kit: Kit) -> None:
+    kit.farm.report("agent1", AgentReport(pid=1), kit.now)
+    woken = kit.farm.changes.count
+    kit.farm.report("agent1", AgentReport(pid=1, state="busy"), kit.later(1))
+    assert kit.farm.changes.count == woken
+    kit.farm.report("agent1", AgentReport(pid=1, state="draining"), kit.later(1))
+    assert kit.farm.changes.count == woken + 1
+
+
+@pytest.mark.parametrize(("agents", "interval_s"), [(1, 2.0), (200, 2.0), (500, 5.0), (5000, 10.0)])
+def test_agents_of_a_large_farm_report_less_often(agents: int, interval_s: float) -> None:
+    assert report_interval_s(agents, lease_s=10.0) == interval_s
+
+
+def test_sweep_forgets_agents_that_are_gone_for_long(kit: Kit) -> None:
+    for name, state in (("old", "stopped"), ("idle", "idle")):
+        kit.farm.report(name, AgentReport(pid=1, state=state), kit.now)
+    kit.farm.report("new", AgentReport(pid=1, state="stopped"), kit.later(100))
+    kit.farm.sweep(kit.now)
+    assert [agent.name for agent in kit.farm.agents()] == ["idle", "new"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from blendnet.celery_app import AGAIN_QUEUE
 from blendnet.errors import LeaseLost
 from blendnet.manager.findings import Trouble
 from blendnet.manager.lookout import PAUSE_PATIENCE_S, Observed, PauseWatch, message_findings
@@ -24,7 +25,7 @@ def test_manager_was_away_when_agents_could_not_renew_their_leases(ticked_at: fl
 
 
 def test_what_waits_and_lies_in_no_queue_is_lost() -> None:
-    chunks = [ChunkMessage(f"j.f1.c{i}", "j.f1", 0, 1, i) for i in range(2)]
+    chunks = [ChunkMessage(f"j.f1.c{i}", "j.f1", 1, i) for i in range(2)]
     followups = [Followup("merge", "j.f2"), Followup("finish", "j.f3"), Followup("encode", "j")]
     queued = {"j.f1.c0", "j.f2.merge", "j.f3.merge"}
     found = message_findings(Observed(waiting=[*chunks, *followups], queued=queued))
@@ -74,6 +75,16 @@ def test_leases_get_a_grace_when_the_manager_was_away(kit: Kit, broker: Broker) 
         assert work.tick(kit.now) == 0
         kit.later(1)
     assert kit.claim(kit.chunk_ids(job)[0], "agent2").token == token + 1
+
+
+def test_chunk_of_a_lost_agent_does_not_queue_up_behind_others(kit: Kit, broker: Broker) -> None:
+    job = kit.submit([1, 2], samples=60, chunk_samples=60)
+    dispatcher(kit, broker).tick(kit.now)
+    broker.lose_messages()
+    kit.claim(kit.chunk_ids(job)[0], "agent1")
+    kit.farm.agent_lost("agent1", kit.now)
+    assert reconciler(kit, broker).tick(kit.now) == 1
+    assert broker.queued() == {AGAIN_QUEUE: 1}
 
 
 def test_message_is_published_again_only_when_it_is_in_no_queue_for_a_while(kit: Kit, broker: Broker) -> None:
@@ -152,7 +163,7 @@ def test_chunk_published_twice_counts_once_in_its_chord(live_kit: Kit, broker: B
     with kit.farm.ledger.read() as tx:
         first, *_ = tx.chunks.of_frame(kit.frame(job))
     for _ in range(3):
-        Publisher(broker.app).chunk(ChunkMessage(first.id, first.frame_id, 0, 1, first.place))
+        Publisher(broker.app).chunk(ChunkMessage(first.id, first.frame_id, 1, first.place))
     with playing_worker(kit, broker.url):
         wait_for(lambda: runs(kit).count(f"render {first.id}") == 4 and not broker.queued(), kit)
         wait_for(lambda: completed(kit, job), kit)

@@ -49,6 +49,10 @@ class Agents(Access[AgentRow]):
         """Forget an agent."""
         self._connection.execute(delete(tables.agents).where(_c.name == name))
 
+    def forget_gone(self, before: float) -> None:
+        """Forget agents that ended and were last heard before `before`."""
+        self._connection.execute(delete(tables.agents).where(_c.state.in_(GONE), _c.seen_at < before))
+
     def count(self) -> int:
         """Agents that are there to take work and get some."""
         found = select(func.count()).select_from(tables.agents).where(_WORKING, _TRUSTED)
