@@ -109,7 +109,12 @@ def _check_size(parts: Parts, size: int, offset: int) -> None:
         raise UserError(f"offset {offset} is behind the end of the file at {size}")
 
 
-@everybody.get("/{sha256}", response_class=BlobAnswer, responses={206: {}, 416: {}})
+@everybody.get(
+    "/{sha256}",
+    status_code=200,
+    response_class=BlobAnswer,
+    responses={206: {"description": "The range asked for"}},
+)
 def download(request: Request, parts: PartsHere, sha256: Sha) -> BlobAnswer:
     """A file's content, read against its hash: an answer that is complete is right. Understands `Range`."""
     return BlobAnswer(
