@@ -42,6 +42,8 @@ class Injected:
     kind: str
     what: str
     lasted_s: float | None = None
+    noticed_s: float | None = None
+    """Until the Manager had taken away every lease that was hit: what follows is waiting for an agent."""
     recovery_s: float | None = None
     """Until the work that was hit went on, or the service answered again; None: nobody was hit, or it never did."""
 
@@ -171,10 +173,19 @@ class Trial:
         for one in self._open:
             if one.undo_at is not None and now >= one.undo_at:
                 self._undo(one, now)
+            if one.record.noticed_s is None and one.hit and self._noticed(one, attempts):
+                one.record.noticed_s = now - one.begun_at
             if not one.recovered and self._recovered(one, attempts):
                 one.recovered = True
                 one.record.recovery_s = now - one.begun_at if one.fault.measured else None
         self._open = [one for one in self._open if one.undo_at is not None or not self._over(one, now)]
+
+    def _noticed(self, one: _Open, attempts: dict[str, Attempt]) -> bool:
+        """True when none of the attempts that were hit goes on."""
+        return all(
+            key not in attempts or attempts[key].token > hit.token or attempts[key].state != "active"
+            for key, hit in one.hit.items()
+        )
 
     def _recovered(self, one: _Open, attempts: dict[str, Attempt]) -> bool:
         if one.fault.agents:
