@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blendnet.errors import Conflict, UserError
+from blendnet.manager.jobs import Farm
+from blendnet.manager.ledger import Ledger
 from blendnet.manager.merges import covers
 from blendnet.messages import Blob, ChunkClaim, ChunkReport, FailureReport
 from blendnet.models import Stage, State
@@ -94,6 +96,13 @@ class World:
 
     def lose(self, agent: str) -> None:
         self.kit.farm.agent_lost(agent, self.kit.now)
+
+    def restart(self) -> None:
+        """The Manager dies and starts again on the same ledger; it remembers nothing else."""
+        before = self.kit.farm
+        before.ledger.close()
+        self.kit.farm = Farm(Ledger(f"sqlite:///{self.kit.folder / 'ledger.sqlite'}"), before.store, before.settings)
+        self.kit.farm.extend_leases(self.kit.now + 2 * before.settings.lease_s)
 
     def dispatch(self) -> None:
         self.kit.farm.publish_next(self.job.id, self.kit.now)
@@ -207,6 +216,7 @@ STEP = st.one_of(
     step("time_passes", st.sampled_from([1, 5, 11])),
     step("lose", st.sampled_from(AGENTS)),
     step("dispatch"),
+    step("restart"),
     step("steer", st.sampled_from(STEERING)),
     step("merge", st.integers(0, len(FRAMES) - 1), st.sampled_from([None, False, True])),
 )
