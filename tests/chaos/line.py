@@ -110,11 +110,19 @@ def _connect(far: Address | None) -> socket.socket | None:
             return None
         if not isinstance(far, Path):
             return socket.create_connection(far, 10)
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.connect(str(far))
-        return connection
+        return _connect_unix(far)
     except OSError:
         return None
+
+
+def _connect_unix(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _end(end: socket.socket) -> None:

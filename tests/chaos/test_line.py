@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +74,11 @@ def test_held_line_delivers_late(line: Line) -> None:
         line.release()
         end.settimeout(5)
         assert end.recv(100) == b"hello"
+
+
+def test_line_refuses_and_leaks_nothing_while_its_service_is_away(tmp_path: Path) -> None:
+    line = Line(("127.0.0.1", 0), lambda: tmp_path / "none.sock")
+    with dial(line) as end:
+        assert end.recv(100) == b""
+    line.close()
+    gc.collect()
