@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from blendnet import __version__
 from blendnet.celery_app import make_app
-from blendnet.errors import DiskFull, FarmError
+from blendnet.errors import FarmError, Retryable
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
 from blendnet.manager.dispatch import Dispatcher
@@ -178,10 +179,10 @@ class WorkLoop:
             self._reconciler.tick(time.time())
             self._dispatcher.tick(time.time())
             self._tails.tick(time.time())
-        except RedisError as error:
+        except (RedisError, OperationalError) as error:
             log.warning("Redis is away, nothing is handed out: %s", error)
             return False
-        except DiskFull as error:
+        except Retryable as error:
             log.warning("nothing is handed out: %s", error)
             return False
         except Exception:

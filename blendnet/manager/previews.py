@@ -15,6 +15,7 @@ from PIL import Image
 from blendnet.errors import MergeError, NotFound
 from blendnet.manager.jobs import PreviewFile
 from blendnet.merge import exr
+from blendnet.storage.disk import disk_errors
 
 CHANNELS = ("R", "G", "B", "A")
 MAX_PREVIEW_BYTES = 16 << 20
@@ -37,11 +38,15 @@ class PreviewFolder:
 
     @contextmanager
     def replacing(self, chunk_id: str, data: bytes) -> Iterator[Path]:
-        """Put `data` in place of a chunk's preview when the block ends well; gives the path it will have."""
-        self._root.mkdir(0o700, parents=True, exist_ok=True)
+        """Put `data` in place of a chunk's preview when the block ends well; gives the path it will have.
+
+        Raises DiskFull.
+        """
         temporary = self._root / f".{secrets.token_hex(8)}"
         try:
-            temporary.write_bytes(data)
+            with disk_errors(self._root):
+                self._root.mkdir(0o700, parents=True, exist_ok=True)
+                temporary.write_bytes(data)
             yield self.path(chunk_id)
             temporary.replace(self.path(chunk_id))
         finally:

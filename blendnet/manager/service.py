@@ -22,6 +22,7 @@ from blendnet.manager import broker
 from blendnet.manager.folder import DataFolder
 from blendnet.manager.supervise import Program, Supervisor, limit_log
 from blendnet.settings import Settings, get_settings
+from blendnet.storage.disk import disk_errors
 
 if TYPE_CHECKING:
     from blendnet.manager.core import Core
@@ -62,9 +63,10 @@ class Service:
         Raises:
             Conflict: a farm runs on the folder already.
             FarmError: a part of the farm cannot be started.
+            DiskFull: there is no room to start in.
         """
-        self._folder.create()
-        with ExitStack() as stack:
+        with disk_errors(self._folder.root), ExitStack() as stack:
+            self._folder.create()
             stack.enter_context(self._folder.owned())
             self._folder.clear()
             stack.callback(self._folder.clear)

@@ -15,6 +15,7 @@ from blendnet.agent.uploads import patiently
 from blendnet.client import AgentClient
 from blendnet.errors import DiskFull, ManagerFull
 from blendnet.manager import merging
+from blendnet.manager.previews import PreviewFolder
 from blendnet.merge import exr
 from blendnet.merge.exr import Image
 from blendnet.messages import Blob, ChunkAnswer, ClaimRequest, JobView
@@ -142,3 +143,11 @@ def noise(kit: Kit) -> Blob:
     exr.write(path, Image(planes, exr.header_for(256, 256)), compression="ZSTD")
     blob = kit.farm.store.put_file(path)
     return Blob(sha256=blob.sha256, size_bytes=blob.size_bytes)
+
+
+def test_preview_that_finds_no_room_says_so_and_leaves_nothing(disk: Path) -> None:
+    folder = disk / "previews"
+    fill(disk)
+    with pytest.raises(DiskFull, match="no space left"), PreviewFolder(folder).replacing("chunk", b"x" * 65536):
+        pass
+    assert not folder.exists() or list(folder.iterdir()) == []
