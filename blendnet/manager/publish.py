@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from celery import Celery, chord
+from celery import Celery
 from celery.canvas import Signature
 
 from blendnet.celery_app import AGAIN_QUEUE, AGENT_QUEUES, CONTROL_QUEUE, FINISH_QUEUE, RENDER_LANES, render_queue
@@ -23,12 +23,17 @@ class Publisher:
         self._app = app
 
     def chord(self, frame: ChordFrame) -> None:
-        """Publish a frame: its chunks, then its merge, then its finish."""
-        lane = render_queue(frame.lane)
-        header = [self._task("render_chunk", chunk, queue=lane, task_id=chunk) for chunk in frame.chunks]
+        """Publish a frame: its chunks, then its merge, then its finish.
+
+        Not with `celery.chord`: that keeps a result of every task in this process, and listens for it, for ever.
+        """
         group_id = _group_id(frame.frame_id, frame.epoch)
-        callback = self._merge(frame.frame_id)
-        chord(header, callback, app=self._app, task_id=group_id).apply_async(task_id=callback.id)
+        self._app.backend.set_chord_size(group_id, len(frame.chunks))
+        callback = self._callback(frame.frame_id)
+        with self._app.producer_or_acquire() as producer:
+            for place, chunk in enumerate(frame.chunks):
+                task = self._task("render_chunk", chunk, queue=render_queue(frame.lane), task_id=chunk)
+                task.apply_async(group_id=group_id, group_index=place, chord=callback, producer=producer)
 
     def chunk(self, chunk: ChunkMessage) -> None:
         """Publish a chunk again, ahead of others, as the same member of the same chord.
@@ -36,13 +41,12 @@ class Publisher:
         One outside the chord asks for the merge itself. Whoever asks too early, the chord or the chunk, is told so, and
         the other one asks later.
         """
-        callback = self._merge(chunk.frame_id)
         task = self._task("render_chunk", chunk.id, queue=AGAIN_QUEUE, task_id=chunk.id)
         if chunk.place < 0:
-            task.apply_async(link=callback)
+            task.apply_async(link=self._merge(chunk.frame_id))
             return
-        callback.freeze(callback.id)
-        task.apply_async(group_id=_group_id(chunk.frame_id, chunk.epoch), group_index=chunk.place, chord=callback)
+        group_id = _group_id(chunk.frame_id, chunk.epoch)
+        task.apply_async(group_id=group_id, group_index=chunk.place, chord=self._callback(chunk.frame_id))
 
     def followup(self, item: Followup) -> None:
         """Publish a merge (with the finish behind it), a finish or a video."""
@@ -69,6 +73,12 @@ class Publisher:
             for queue in QUEUES:
                 pipe.lrange(queue, 0, -1)
             return set(_ids(message for queue in pipe.execute() for message in queue))
+
+    def _callback(self, frame_id: str) -> Signature:
+        """What follows the last chunk of a frame."""
+        callback = self._merge(frame_id)
+        callback.freeze(callback.id)
+        return callback
 
     def _merge(self, frame_id: str) -> Signature:
         task_id = merge_id(frame_id)

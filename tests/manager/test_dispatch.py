@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
+from celery.result import AsyncResult
 
 from blendnet.manager.dispatch import choose
 from blendnet.manager.schedule import Candidate
@@ -87,6 +89,14 @@ def test_message_carries_nothing_but_an_id(kit: Kit, broker: Broker) -> None:
     headers = json.loads(broker.client.lindex(queue, 0))["headers"]
     [chunk] = kit.chunk_ids(job)
     assert (headers["id"], headers["task"], headers["argsrepr"]) == (chunk, "blendnet.render_chunk", f"('{chunk}',)")
+
+
+def test_publishing_keeps_nothing_of_the_chunks_in_the_process(kit: Kit, broker: Broker) -> None:
+    kit.submit([1], samples=60, chunk_samples=2)
+    assert dispatcher(kit, broker).tick(kit.now) == 1
+    gc.collect()
+    assert [found for found in gc.get_objects() if type(found) is AsyncResult] == []
+    assert broker.app.backend.result_consumer.subscribed_to == set()
 
 
 def test_frames_are_planned_anew_when_their_samples_are_measured(kit: Kit, broker: Broker) -> None:
