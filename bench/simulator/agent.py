@@ -134,6 +134,7 @@ class Agent:
             if done < count:
                 await self._give_back(path, claim["token"])
                 return None
+        self.chunk_id = None  # All is committed: if this agent dies now, nobody has to render it again.
         report = {"token": claim["token"], "render_s": time.monotonic() - started, "samples": rendered}
         await self._post("done", f"{path}/done", report)
         self._world.record.counts["completed"] += 1
@@ -144,13 +145,16 @@ class Agent:
         options = self._world.options
         sample_s = options.render_s * self._speed / max(1, claim["samples"] / options.chunks_per_frame)
         started, beat_s = time.monotonic(), claim["lease_s"] / HEARTBEATS_PER_LEASE
-        while (left_s := started + count * sample_s - time.monotonic()) > 0 and not self.leaving.is_set():
-            await self._wait(min(left_s, beat_s))
-            if left_s > beat_s:
-                done = before + int((time.monotonic() - started) / sample_s)
-                await self._post("heartbeat", f"{path}/heartbeat", {"token": claim["token"], "done": done})
-        done = min(count, int((time.monotonic() - started) / sample_s)) if left_s > 0 else count
-        self._world.record.samples_rendered += done
+        left_s = 0.0
+        try:
+            while (left_s := started + count * sample_s - time.monotonic()) > 0 and not self.leaving.is_set():
+                await self._wait(min(left_s, beat_s))
+                if left_s > beat_s:
+                    body = {"token": claim["token"], "done": before + int((time.monotonic() - started) / sample_s)}
+                    await self._post("heartbeat", f"{path}/heartbeat", body)
+        finally:  # What an agent rendered and took along into its death counts, too.
+            done = count if left_s <= 0 else min(count, int((time.monotonic() - started) / sample_s))
+            self._world.record.samples_rendered += done
         return done
 
     async def _wait(self, seconds: float) -> None:

@@ -62,7 +62,6 @@ def test_farm_of_simulated_agents_completes_every_frame_while_they_die(tmp_path:
     outcome = simulate(options)
     assert outcome.problems == []
     assert outcome.struck > 0
-    assert outcome.loaded.unrecovered == 0
     assert outcome.paced.counts["completed"] > 0
     assert not [key for key in outcome.redis_left if key.startswith("celery-task-meta")]
     found = json.loads(json.dumps(report.as_json(outcome)))
