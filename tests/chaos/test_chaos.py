@@ -13,7 +13,7 @@ from tests.chaos.session import Session
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 SEEDS = ("ci-1",)
 RATE_S = 2.5
-SECONDS = 170.0
+SECONDS = 120.0
 
 
 def check(session: Session, seconds: float) -> None:

@@ -19,7 +19,18 @@ pytestmark = pytest.mark.end_to_end
 def start_render(*args: str | Path) -> subprocess.Popen[str]:
     """A `blendnet render` that runs on its own, its output captured."""
     command = [str(Path(sys.executable).with_name("blendnet")), "render", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509
+    )
+
+
+def _heed_ctrl_c() -> None:
+    """A shell lets what it starts in the background ignore Ctrl-C, and so do that program's children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,13 @@ def agent(data: Path, name: str) -> Any:
     return next(agent for agent in agents if agent["name"] == name)
 
 
+def with_blender(data: Path) -> dict[str, int] | None:
+    """Role -> process id of the farm's processes, once a Blender is among them."""
+    processes = farms.blendnet("status", "--data", data, "--json").json["processes"]
+    roles = {process["role"]: process["pid"] for process in processes}
+    return roles if "blender" in roles else None
+
+
 def ledger(data: Path, query: str) -> list[tuple[Any, ...]]:
     """What the ledger holds, read beside the farm."""
     with closing(sqlite3.connect(f"file:{data / 'ledger.sqlite'}?mode=ro", uri=True)) as connection:
@@ -168,7 +175,6 @@ def test_work_of_a_killed_agent_goes_to_another_before_its_lease_runs_out(
 def test_no_blender_is_left_when_the_farm_is_killed_while_it_renders(up: Farm, frame: Path) -> None:
     data = up(sub_pass_s=0.5)
     submit(data, frame)
-    processes = farms.blendnet("status", "--data", data, "--json").json["processes"]
-    assert "blender" in {process["role"] for process in processes}
-    os.kill(next(process["pid"] for process in processes if process["role"] == "api"), signal.SIGKILL)
+    roles = farms.wait_until(lambda: with_blender(data), "the status shows a Blender", PATIENCE_S)
+    os.kill(roles["api"], signal.SIGKILL)
     farms.wait_until(lambda: not farms.processes_mentioning(data), "all processes ended", 30)
