@@ -24,7 +24,7 @@ def start_render(*args: str | Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509
+        preexec_fn=_heed_ctrl_c,
     )
 
 
