@@ -288,3 +288,36 @@ def test_blender_that_wants_more_memory_than_it_may_have_is_reported(any_build: 
     assert caught.value.kind == "memory", f"{caught.value}: {caught.value.log}"
     assert peak is not None
     assert peak < 3 << 30
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group of 700 MB, where this user may make one."""
+    for folder, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(folder) / f"blendnet-test-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            if (group / limit).exists():
+                (group / limit).write_text(str(700 << 20))
+                yield group
+                return
+        finally:
+            group.rmdir()
+    pytest.skip("no control group can be made here")
+
+
+def test_blender_that_the_kernel_ends_for_memory_is_reported(
+    warm: WarmBlender, any_build: Build, small_group: Path, tmp_path: Path
+) -> None:
+    scene = tmp_path / "hungry.blend"
+    run_script(any_build, HUNGRY, tmp_path, scene=str(scene))
+    warm.call("open", timeout_s=WAIT_S, path=scene)
+    warm.call("prepare", timeout_s=WAIT_S, samples=1)
+    (small_group / "cgroup.procs").write_text(str(warm.pid))
+    with pytest.raises(BlenderCrashed, match="SIGKILL") as caught:
+        warm.call("render", timeout_s=120, frame=1, offset=0, count=1, total=1, output=tmp_path / "x.exr")
+    assert caught.value.kind == "memory"
+    assert (warm.peak_memory_bytes or 0) > 600 << 20

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +49,13 @@ def poisoned(bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Four frames, the third of which takes more memory than a Blender gets."""
     target = tmp_path_factory.mktemp("poisoned") / "poisoned.blend"
     return farms.prepare(bpy_build, "", target, size=(32, 24), samples=8, frames=(1, 4, 1), hungry_frame=3)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def simple(bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve frames that take a second or two each."""
+    target = tmp_path_factory.mktemp("simple") / "simple.blend"
+    return farms.prepare(bpy_build, "", target, size=(320, 240), samples=64, frames=(1, 12, 1))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +140,45 @@ def test_poisoned_frame_fails_with_its_reasons_and_the_others_are_rendered(poiso
     assert all(100 << 20 < attempt["peak_memory_bytes"] < 2 * LIMITED_BYTES for attempt in attempts)
     assert all(attempt["progress"].endswith("of 8 samples") for attempt in attempts)
     assert "--- frame 3, chunk 0-8, attempt 1: memory" in text
+
+
+@contextmanager
+def crashing(agent: psutil.Process) -> Iterator[None]:
+    """Every Blender of an agent crashes as soon as it is there."""
+    over = threading.Event()
+
+    def crash() -> None:
+        while not over.wait(0.05):
+            for child in agent.children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if any("inside.py" in word for word in child.cmdline()):
+                        child.send_signal(signal.SIGSEGV)
+
+    thread = threading.Thread(target=crash)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_bad_agent_is_set_aside_and_kills_no_job(simple: Path, tmp_path: Path) -> None:
+    with running_farm(tmp_path / "data") as data, client_of(data) as client:
+        bad = next(agent for agent in client.agents() if agent.name == "agent-2")
+        assert bad.pid is not None
+        with crashing(psutil.Process(bad.pid)):
+            job = ask(data, "job", "submit", str(simple), "--strategy", "frame").json["job"]
+            assert farms.blendnet("job", "wait", job, "--data", data).code == 0
+            attempts = client.attempts(job)
+            assert {(attempt.agent, attempt.reason) for attempt in attempts} == {("agent-2", "crash")}
+            shown = next(agent for agent in client.agents() if agent.name == "agent-2")
+            assert shown.state == "aside"
+            assert shown.message.startswith(f"3 attempts in a row failed on it (jobs: {job}), last: crash: Blender")
+            listed = farms.blendnet("agent", "list", "--data", data).out
+            assert "3 attempts in a row" in listed
+        assert farms.blendnet("agent", "trust", "agent-2", "--data", data).code == 0
+        assert {agent.aside for agent in client.agents()} == {""}
 
 
 def test_cancel_ends_running_render_calls_and_frees_agents_queue_and_disk(long_calls: Path, slow: Path) -> None:
