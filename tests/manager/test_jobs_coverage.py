@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from blendnet.errors import Conflict, UserError
 from blendnet.manager.jobs import Farm
-from blendnet.manager.ledger import Ledger
 from blendnet.manager.merges import covers
 from blendnet.messages import Blob, ChunkClaim, ChunkReport, FailureReport
 from blendnet.models import Stage, State
@@ -100,8 +99,7 @@ class World:
     def restart(self) -> None:
         """The Manager dies and starts again on the same ledger; it remembers nothing else."""
         before = self.kit.farm
-        before.ledger.close()
-        self.kit.farm = Farm(Ledger(f"sqlite:///{self.kit.folder / 'ledger.sqlite'}"), before.store, before.settings)
+        self.kit.farm = Farm(before.ledger, before.store, before.settings)
         self.kit.farm.extend_leases(self.kit.now + 2 * before.settings.lease_s)
 
     def dispatch(self) -> None:
