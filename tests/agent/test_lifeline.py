@@ -80,8 +80,8 @@ def test_lifeline_tells_how_long_a_render_call_may_take_and_why() -> None:
 def test_child_that_replaces_another_hears_what_was_said_before() -> None:
     lifeline = Lifeline()
     first, heard = _child(lifeline)
-    lifeline.end_within(60.0, "the machine goes")
     assert heard.get(timeout=DEADLINE_S) == "here"  # type: ignore[attr-defined]
+    lifeline.end_within(60.0, "the machine goes")
     assert heard.get(timeout=DEADLINE_S)[1] == "the machine goes"  # type: ignore[attr-defined]
     first.kill()
     first.join()
