@@ -13,7 +13,7 @@ from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
 
 pytestmark = pytest.mark.end_to_end
-SAMPLES = 300
+SAMPLES = 1500  # the quick agent has to be idle while much of the slow one's chunk is left, also on a quick machine
 QUICK = {
     "BLENDNET_LEASE_S": "3",
     "BLENDNET_SUB_PASS_S": "0.5",
