@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from blendnet.agent import wheels
 from blendnet.errors import BlenderMissing
@@ -18,6 +21,10 @@ from blendnet.settings import clean_environment
 
 KNOWN_FILE = "known.json"
 """In the folder of builds: binaries that a person registered."""
+PROBED_FILE = "probed.json"
+"""In the folder of builds: what programs answered when they were last asked. Asking takes a third of a second."""
+PROBED_MAX_AGE_S = 3600.0
+"""The program may be a script that starts another one: its own time of change does not tell when that was updated."""
 PROBE_TIMEOUT_S = 60.0
 VERSION = re.compile(r"^\d+(\.\d+){0,2}$")
 VERSION_LINE = re.compile(r"Blender (\d+)\.(\d+)(?: \(sub (\d+)\))?(?:\.(\d+))?")
@@ -52,7 +59,7 @@ class Build:
 
 def known(blenders_dir: Path) -> list[Build]:
     """Every build on this machine, newest first: installed wheels, registered binaries, `blender` on PATH."""
-    found = [*installed(blenders_dir), *_registered(blenders_dir), *_on_path()]
+    found = [*installed(blenders_dir), *_registered(blenders_dir), *_on_path(blenders_dir)]
     unique = {build.path: build for build in reversed(found)}
     return sorted(unique.values(), key=lambda build: (build.order, build.kind), reverse=True)
 
@@ -88,10 +95,7 @@ def register(path: Path, blenders_dir: Path) -> Build:
     """Remember a blender program so that its version is enough to find it. Raises BlenderMissing when it is none."""
     build = probe(path)
     paths = [*(other for other in _registered_paths(blenders_dir) if other != build.path), build.path]
-    blenders_dir.mkdir(parents=True, exist_ok=True)
-    partial = blenders_dir / f".{KNOWN_FILE}.{os.getpid()}"
-    partial.write_text(json.dumps({"binaries": sorted(str(path) for path in paths)}, indent=1), "utf-8")
-    partial.replace(blenders_dir / KNOWN_FILE)
+    _write_json(blenders_dir / KNOWN_FILE, {"binaries": sorted(str(path) for path in paths)})
     return build
 
 
@@ -157,20 +161,49 @@ def _registered_paths(blenders_dir: Path) -> list[Path]:
 
 def _registered(blenders_dir: Path) -> list[Build]:
     """Registered binaries that still are there; a removed one is no error until somebody asks for it."""
-    return [build for path in _registered_paths(blenders_dir) if (build := _probe_or_none(path))]
+    return [build for path in _registered_paths(blenders_dir) if (build := _recalled(path, blenders_dir))]
 
 
-def _on_path() -> list[Build]:
+def _on_path(blenders_dir: Path) -> list[Build]:
     program = shutil.which("blender")
-    build = _probe_or_none(Path(program)) if program else None
+    build = _recalled(Path(program), blenders_dir) if program else None
     return [build] if build else []
 
 
-def _probe_or_none(path: Path) -> Build | None:
+def _recalled(path: Path, blenders_dir: Path) -> Build | None:
+    """The build behind a path as it answered not long ago, else as it answers now; None when it is no Blender."""
+    memory = blenders_dir / PROBED_FILE
     try:
-        return probe(path)
-    except BlenderMissing:
+        stamp = path.stat().st_mtime_ns
+        entries = _read_probed(memory)
+        match entries.get(str(path)):
+            case {"stamp": known, "version": str(version), "at": float(at)}:
+                if known == stamp and 0 <= time.time() - at < PROBED_MAX_AGE_S and VERSION.match(version):
+                    return Build(version, "binary", path)
+        build = probe(path)
+    except (OSError, BlenderMissing):
         return None
+    if build.kind == "binary" and build.path == path:
+        entries[str(path)] = {"stamp": stamp, "version": build.version, "at": time.time()}
+        # Who cannot write here asks again next time.
+        with contextlib.suppress(OSError):
+            _write_json(memory, entries)
+    return build
+
+
+def _read_probed(memory: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(memory.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=1, sort_keys=True), "utf-8")
+    partial.replace(path)
 
 
 @lru_cache(maxsize=64)

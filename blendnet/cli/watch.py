@@ -11,11 +11,11 @@ from blendnet.client import ManagerClient
 from blendnet.errors import ManagerUnreachable
 from blendnet.messages import FrameView, JobView, ResultView
 
-QUICK_POLL_S, SLOW_POLL_S = 0.2, 1.0
+QUICK_POLL_S, SLOW_POLL_S = 0.2, 2.0
 """Time between two looks at a job: every look costs the Manager's machine, which may be rendering, a few
-milliseconds."""
-NEAR_END_S = 3.0
-"""With less to do than this, the next look comes soon."""
+milliseconds, and agents tell something new every few seconds."""
+REST_SHARE = 0.25
+"""The next look comes after this share of the time that the job is expected to take."""
 LATE_SHARE = 0.03
 """While nobody knows when a job ends, its end is seen late by this share of its time at most."""
 SHARE_OF_TIME = 0.1
@@ -82,7 +82,7 @@ def pause_s(watched_s: float, remaining_s: float | None) -> float:
     """
     if remaining_s is None:
         return min(max(QUICK_POLL_S, LATE_SHARE * watched_s), SLOW_POLL_S)
-    return QUICK_POLL_S if remaining_s < NEAR_END_S else SLOW_POLL_S
+    return min(max(QUICK_POLL_S, REST_SHARE * remaining_s), SLOW_POLL_S)
 
 
 class _Watcher:

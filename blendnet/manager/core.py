@@ -34,11 +34,10 @@ log = logging.getLogger(__name__)
 
 SECURITY_FOLDER = "security"
 API_START_TIMEOUT_S = 20.0
-TICK_S = 0.2
-"""Longest time between two ticks; a change in the ledger starts one at once."""
 REST_FACTOR = 2
-"""After a tick the loop rests so many times as long as it took: where something changes all the time, requests get
-the processor, too."""
+REST_MAX_S = 0.2
+"""After a tick the loop rests so many times as long as it took, but not longer: where something changes all the time,
+requests get the processor, too."""
 TROUBLE_PAUSE_S = 1.0
 """Pause after a tick that failed, so that a lasting fault does not fill the log."""
 
@@ -144,10 +143,12 @@ class Core:
 
 
 class WorkLoop:
-    """Lets dispatcher and reconciler do their work again and again, in a thread of its own."""
+    """Lets dispatcher and reconciler do their work, in a thread of its own: at each change and at the interval of the
+    reconciler."""
 
     def __init__(self, farm: Farm, dispatcher: Dispatcher, reconciler: Reconciler) -> None:
         self._changes = farm.changes
+        self._interval_s = farm.settings.reconcile_interval_s
         self._dispatcher = dispatcher
         self._reconciler = reconciler
         self._tails = TailPlanner(farm)
@@ -161,6 +162,7 @@ class WorkLoop:
     def stop(self) -> None:
         """End after the tick in progress."""
         self._stopping.set()
+        self._changes.note()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -168,8 +170,8 @@ class WorkLoop:
         while not self._stopping.is_set():
             seen, started = self._changes.count, time.monotonic()
             if self._tick():
-                self._stopping.wait(min(TICK_S, REST_FACTOR * (time.monotonic() - started)))
-                self._changes.wait(seen, TICK_S)
+                self._stopping.wait(min(REST_MAX_S, REST_FACTOR * (time.monotonic() - started)))
+                self._changes.wait(seen, self._interval_s)
             else:
                 self._stopping.wait(TROUBLE_PAUSE_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,51 @@ def test_probe_accepts_the_folder_that_holds_blender(tmp_path: Path, program) ->
 def test_probe_notices_an_updated_program(program) -> None:
     assert blenders.probe(program("4.4.3")).version == "4.4.3"
     assert blenders.probe(program("4.5.0")).version == "4.5.0"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The programs that were started to tell their version."""
+    paths: list[Path] = []
+    probe = blenders.probe
+    monkeypatch.setattr(blenders, "probe", lambda path: paths.append(path) or probe(path))
+    return paths
+
+
+def test_known_does_not_start_a_program_that_answered_not_long_ago(tmp_path: Path, program, asked: list[Path]) -> None:
+    path = program("3.6.5", "on_path")
+    for _ in range(3):
+        assert blenders.known(tmp_path / "builds") == [Build("3.6.5", "binary", path)]
+    assert asked == [path]
+
+
+@pytest.mark.parametrize("memory", ["{", "[]", '{"PATH": {"stamp": 1}}', '{"PATH": null}'])
+def test_known_asks_again_where_its_memory_is_damaged(tmp_path: Path, program, asked: list[Path], memory: str) -> None:
+    path = program("3.6.5", "on_path")
+    (tmp_path / blenders.PROBED_FILE).write_text(memory.replace("PATH", str(path)))
+    assert blenders.known(tmp_path) == [Build("3.6.5", "binary", path)]
+    assert asked == [path]
+
+
+def test_known_asks_an_updated_program_again_and_an_old_answer_counts_no_more(
+    tmp_path: Path, program, asked: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("3.6.5", "on_path")
+    assert blenders.find("3.6", tmp_path).version == "3.6.5"
+    program("3.6.15", "on_path")
+    assert blenders.find("3.6", tmp_path).version == "3.6.15"
+    assert len(asked) == 2
+    later = time.time() + blenders.PROBED_MAX_AGE_S
+    monkeypatch.setattr(blenders.time, "time", lambda: later)
+    assert blenders.find("3.6", tmp_path).version == "3.6.15"
+    assert len(asked) == 3
+
+
+def test_known_asks_each_time_where_it_can_remember_nothing(tmp_path: Path, program, asked: list[Path]) -> None:
+    path = program("3.6.5", "on_path")
+    (tmp_path / "builds").write_text("a file where the folder should be")
+    assert blenders._on_path(tmp_path / "builds") == [Build("3.6.5", "binary", path)]
+    assert asked == [path]
 
 
 def test_probe_refuses_a_program_that_is_no_blender(tmp_path: Path) -> None:
