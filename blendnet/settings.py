@@ -62,7 +62,10 @@ class Settings(BaseSettings):
     chord_grace_s: float = 3.0
     """How long a covered frame waits for its chord before the ledger starts the merge itself."""
     lost_message_s: float = 5.0
-    """A chunk that is queued in the ledger but in no broker queue for so long is published again."""
+    """A message that nobody has taken up for so long is looked for in the queues."""
+    missing_message_s: float = 2.0
+    """A chunk's message that is in none is published again if it still is in none after so long: an agent may have
+    taken it just before, and be on its way to claim the chunk."""
     window_chunks_per_slot: int = 2
     """Chunks kept queued for each agent slot."""
     max_attempts: int = 3

@@ -84,6 +84,25 @@ class PauseWatch:
         return [chunk for key, chunk in current.items() if now - self.seen[key][1] >= PAUSE_PATIENCE_S]
 
 
+@dataclass
+class MissingWatch:
+    """Remembers since when messages are in no queue."""
+
+    patience_s: float
+    """A chunk's message is lost only after so long: before, an agent may have taken it and be about to claim.
+    Merges, finishes and videos do not wait: many are not published before somebody misses them."""
+    seen: dict[Finding, float] = field(default_factory=dict)
+    """What was missing at the last look, and since when."""
+
+    def lasting(self, missing: Iterable[Finding], now: float) -> list[Finding]:
+        """Those of the messages missing now that have been missing at every look for long enough."""
+        self.seen = {finding: self.seen.get(finding, now) for finding in missing}
+        return [finding for finding, since in self.seen.items() if now - since >= self._patience_s(finding)]
+
+    def _patience_s(self, finding: Finding) -> float:
+        return self.patience_s if finding.trouble is Trouble.MESSAGE_LOST else 0.0
+
+
 class Lookout(Schedule):
     """The part of the Farm that looks for what is lost or stuck."""
 

@@ -10,7 +10,7 @@ from celery import Celery
 from blendnet.errors import BlendNetError, DiskFull
 from blendnet.manager.findings import Finding
 from blendnet.manager.jobs import Farm
-from blendnet.manager.lookout import Observed, PauseWatch, lease_findings, message_findings
+from blendnet.manager.lookout import MissingWatch, Observed, PauseWatch, lease_findings, message_findings
 from blendnet.manager.publish import Publisher
 from blendnet.settings import Settings
 
@@ -34,6 +34,7 @@ class Reconciler:
         self._next_at = 0.0
         self._store_at = 0.0
         self._pauses = PauseWatch()
+        self._missing = MissingWatch(settings.missing_message_s)
         self._full = False
 
     def tick(self, now: float) -> int:
@@ -102,9 +103,11 @@ class Reconciler:
         waiting = self._farm.waiting(now)
         if not waiting or self._waits_for_room():
             return 0
-        found = message_findings(Observed(waiting=waiting, queued=self._publisher.queued_ids()))
-        self._farm.looked_for(waiting, now)
+        missing = message_findings(Observed(waiting=waiting, queued=self._publisher.queued_ids()))
+        found = self._missing.lasting(missing, now)
         lost = {finding.subject for finding in found}
+        unsure = {finding.subject for finding in missing} - lost
+        self._farm.looked_for([item for item in waiting if item.id not in unsure], now)
         for item in waiting:
             if item.id in lost:
                 self._publisher.waiting(item)

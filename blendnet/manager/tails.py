@@ -19,9 +19,13 @@ class TailWork(FarmPart):
     def plan_tails(self, now: float) -> int:
         """Find out which chunks should end earlier; their agents hear of it in their next answers. How many."""
         with self.ledger.read() as tx:
-            wanted = self._wanted_cuts(tx, find_crew(tx, self.tails, now, lease_s=self.settings.lease_s))
+            alone = tx.agents.count() < 2
+            wanted = [] if alone else self._wanted_cuts(tx, self._crew(tx, now))
         self.tails.want(wanted)
         return len(wanted)
+
+    def _crew(self, tx: Transaction, now: float) -> Crew:
+        return find_crew(tx, self.tails, now, lease_s=self.settings.lease_s)
 
     def _wanted_cuts(self, tx: Transaction, crew: Crew) -> list[Cut]:
         if not crew.free:

@@ -44,7 +44,7 @@ def kit(tmp_path: Path) -> Iterator[Kit]:
 @pytest.fixture
 def live_kit(tmp_path: Path) -> Iterator[Kit]:
     """A farm on SQLite that shares the real clock with workers and loses patience soon."""
-    patience = {"lost_message_s": 1.0, "chord_grace_s": 0.5, "reconcile_interval_s": 0.1}
+    patience = {"lost_message_s": 1.0, "missing_message_s": 0.2, "chord_grace_s": 0.5, "reconcile_interval_s": 0.1}
     made = make_kit(tmp_path / "farm", **patience)
     made.now = time.time()
     yield made

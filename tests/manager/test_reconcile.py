@@ -16,7 +16,7 @@ from blendnet.models import State
 from tests.manager.brokers import Broker, dispatcher, playing_worker, reconciler, runs, wait_for
 from tests.manager.farms import Kit
 
-LEASE_S, LOST_S, GRACE_S = 10.0, 5.0, 3.0
+LEASE_S, LOST_S, MISSING_S, GRACE_S = 10.0, 5.0, 2.0, 3.0
 
 
 @pytest.mark.parametrize(("ticked_at", "result"), [(None, True), (100.0, False), (95.1, False), (94.0, True)], ids=str)
@@ -34,6 +34,20 @@ def test_what_waits_and_lies_in_no_queue_is_lost() -> None:
         (Trouble.FINISH_NOT_STARTED, "j.f3"),
         (Trouble.VIDEO_NOT_STARTED, "j"),
     ]
+
+
+def test_message_that_an_agent_has_just_taken_is_not_lost(kit: Kit, broker: Broker) -> None:
+    job = kit.submit()
+    [chunk] = kit.chunk_ids(job)
+    dispatcher(kit, broker).tick(kit.now)
+    work = reconciler(kit, broker)
+    work.tick(kit.later(LOST_S + 1))
+    broker.lose_messages()
+    assert work.tick(kit.later(LOST_S + 1)) == 0
+    kit.claim(chunk)
+    for _ in range(5):
+        assert work.tick(kit.later(1)) == 0
+    assert Publisher(broker.app).queued_ids() == set()
 
 
 def test_chunk_of_a_silent_agent_is_published_again(kit: Kit, broker: Broker) -> None:
@@ -96,7 +110,7 @@ def test_message_is_published_again_only_when_it_is_in_no_queue_for_a_while(kit:
     broker.lose_messages()
     lost_at = kit.now
     while not work.tick(kit.later(1)):
-        assert kit.now - lost_at <= LOST_S + 1
+        assert kit.now - lost_at <= LOST_S + MISSING_S + 1
     assert Publisher(broker.app).queued_ids() == set(kit.chunk_ids(job))
     assert work.tick(kit.later(1)) == 0
 
@@ -276,5 +290,6 @@ def test_repair_of_a_lost_message_is_in_the_log_of_its_job(kit: Kit, broker: Bro
     work.tick(kit.now)
     broker.lose_messages()
     work.tick(kit.later(LOST_S + 1))
+    work.tick(kit.later(MISSING_S))
     texts = [event.text for event in kit.farm.events(job.id)]
     assert texts[-1].endswith("neither in a queue nor with an agent: it is published again (and 2 more)")
