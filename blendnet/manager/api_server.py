@@ -8,10 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import h11
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from blendnet.errors import FarmError
 from blendnet.security.ca import ServerCertificate
@@ -23,10 +22,13 @@ GRACE_S = 5
 GOODBYE_S = 0.3
 """Idle connections get so long to take note of the server's end."""
 BACKLOG = 512
+MAX_HEAD_BYTES = 64 << 10
+"""Longest head of a request, about: what is left of it when so much has come is not waited for."""
 
 
-class PatientProtocol(H11Protocol):
-    """HTTP/1.1 that ends connections whose client never completes a request's head or never takes the answer.
+class PatientProtocol(HttpToolsProtocol):
+    """HTTP/1.1 that ends connections whose client never completes a request's head, sends one without end, or never
+    takes the answer.
 
     Silence in the middle of a body is the business of limits.py, which can still answer.
     """
@@ -35,6 +37,8 @@ class PatientProtocol(H11Protocol):
         super().__init__(*arguments, **options)
         self._head = _Deadline(self.loop, idle_timeout_s, self._end_without_head)
         self._answer = _Deadline(self.loop, idle_timeout_s, self._end)
+        self._head_bytes: int | None = None
+        """Bytes received of a head that is not complete, the last ones of the body before it included."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -42,10 +46,22 @@ class PatientProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
-            self._head.start()
-        else:
+        if not self._waits_for_head:
             self._head.stop()
+            return
+        self._head.start()
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response("The head of the request is too long.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = None
+        super().on_headers_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -66,8 +82,13 @@ class PatientProtocol(H11Protocol):
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(GOODBYE_S, self._end)
 
+    @property
+    def _waits_for_head(self) -> bool:
+        """True unless a request is being answered."""
+        return self._head_bytes is not None or self.cycle is None or self.cycle.response_complete
+
     def _end_without_head(self) -> None:
-        if self.conn.their_state is h11.IDLE:
+        if self._waits_for_head:
             self._end()
 
     def _end(self) -> None:
@@ -130,7 +151,7 @@ def _config(api: FastAPI, certificate: ServerCertificate, idle_timeout_s: float)
         http=protocol,
         ws="none",
         lifespan="off",
-        loop="asyncio",
+        loop="auto",  # uvloop, where there is one: Windows has none.
         log_config=None,
         ssl_certfile=str(certificate.certificate),
         ssl_keyfile=str(certificate.key),
