@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +146,18 @@ def make_kit(folder: Path, *, url: str = "", **settings: Any) -> Kit:
     """A fresh farm in `folder`."""
     folder.mkdir(exist_ok=True)
     values = Settings(data=folder, **settings)
-    return Kit(
-        Farm(Ledger(url or f"sqlite:///{folder / 'ledger.sqlite'}"), FileStore(folder / "store"), values), folder
-    )
+    ledger = Ledger(url) if url else new_ledger(folder / "ledger.sqlite")
+    return Kit(Farm(ledger, FileStore(folder / "store"), values), folder)
+
+
+def new_ledger(path: Path) -> Ledger:
+    """An empty ledger on SQLite. A copy of one that is made once: what the migrations do has tests of its own."""
+    shutil.copyfile(_empty_ledger(), path)
+    return Ledger(f"sqlite:///{path}")
+
+
+@cache
+def _empty_ledger() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="empty-")) / "ledger.sqlite"
+    Ledger(f"sqlite:///{path}").close()
+    return path

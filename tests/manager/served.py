@@ -20,12 +20,12 @@ from blendnet.errors import NotFound
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
 from blendnet.manager.jobs import Farm
-from blendnet.manager.ledger import Ledger
 from blendnet.messages import ProcessView
 from blendnet.security.ca import ServerCertificate, ensure_server_certificate
 from blendnet.security.credentials import AGENT, OWNER, PASSWORD_FILES, Users, ensure_credentials, read_password
 from blendnet.settings import Settings
 from blendnet.storage.files import FileStore
+from tests.manager.farms import new_ledger
 
 START_TIMEOUT_S = 20.0
 
@@ -119,7 +119,7 @@ def serve(data: Path, **changes: Any) -> Iterator[Served]:
     users: Users = ensure_credentials(data)
     certificate = ensure_server_certificate(data / "tls")
     store, fleet = FileStore(data / "store"), NotedFleet()
-    ledger = Ledger(f"sqlite:///{data / 'ledger.db'}")
+    ledger = new_ledger(data / "ledger.db")
     farm = Farm(ledger, store, settings)
     api = make_api(farm, store, users, settings, fleet)
     server = ApiServer(api, certificate, host="127.0.0.1", idle_timeout_s=settings.request_idle_timeout_s)
