@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,25 @@ def blendnet(*args: str | Path, cwd: Path | None = None, timeout_s: float = COMM
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+def up(data: Path, *, agents: int = 2, **settings: float) -> None:
+    """Start a farm that stays, with these settings of BlendNet."""
+    env = {f"BLENDNET_{name.upper()}": str(value) for name, value in settings.items()}
+    started = blendnet("up", "--agents", str(agents), "--data", data, **env)
+    assert started.code == 0, started.err
+
+
+@contextmanager
+def running(data: Path, *, agents: int = 2, **settings: float) -> Iterator[Path]:
+    """The same; nothing of it is left afterwards."""
+    up(data, agents=agents, **settings)
+    try:
+        yield data
+    finally:
+        blendnet("down", "--data", data)
+    assert not (data / "farm.json").exists()
+    wait_until(lambda: not processes_mentioning(data), "all processes of the farm ended", 30)
+
+
 def in_blender(build: Build, script: str, *args: str | Path, timeout_s: float = COMMAND_TIMEOUT_S) -> None:
     """Run one of the scripts beside this file inside a Blender build."""
     head = [str(build.path)]
@@ -81,6 +101,12 @@ def plain_render(build: Build, scene: Path, folder: Path, frames: list[int]) -> 
     """The one-machine render of frames: finished_NNNN.* and plain_NNNN.exr in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     in_blender(build, "plain.py", scene, folder, json.dumps(frames))
+
+
+def reference(build: Build, scene: Path, folder: Path) -> Path:
+    """The one-machine render of a scene's first frame, every pass."""
+    plain_render(build, scene, folder, [1])
+    return folder / "plain_0001.exr"
 
 
 def worst_difference(merged: Path, reference: Path) -> dict[str, float]:

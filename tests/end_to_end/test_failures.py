@@ -30,18 +30,7 @@ CANCEL_LIMIT_S = 5.0
 """From the call to the end of the render call that nobody wants any more."""
 LIMITED_BYTES = 1 << 30
 """Enough for a Blender with a small scene."""
-LONG_CALLS = {"BLENDNET_SUB_PASS_S": "120"}
-
-
-@contextmanager
-def running_farm(data: Path, *, agents: int = 2, **env: str) -> Iterator[Path]:
-    up = farms.blendnet("up", "--agents", str(agents), "--data", data, **env)
-    assert up.code == 0, up.err
-    try:
-        yield data
-    finally:
-        farms.blendnet("down", "--data", data)
-    assert farms.processes_mentioning(data) == []
+LONG_CALLS = {"sub_pass_s": 120}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +58,7 @@ def slow(scenes_dir: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def long_calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Data folder of a farm whose render calls take minutes."""
-    with running_farm(tmp_path_factory.mktemp("long"), **LONG_CALLS) as data:
+    with farms.running(tmp_path_factory.mktemp("long"), **LONG_CALLS) as data:
         yield data
 
 
@@ -124,7 +113,7 @@ def queued(data: Path) -> int:
 
 
 def test_poisoned_frame_fails_with_its_reasons_and_the_others_are_rendered(poisoned: Path, tmp_path: Path) -> None:
-    with running_farm(tmp_path / "data", BLENDNET_BLENDER_MEMORY_BYTES=str(LIMITED_BYTES)) as data:
+    with farms.running(tmp_path / "data", blender_memory_bytes=LIMITED_BYTES) as data:
         job = ask(data, "job", "submit", str(poisoned), "--chunk-samples", "8").json["job"]
         assert farms.blendnet("job", "wait", job, "--data", data).code == 1
         shown = ask(data, "job", "show", job).json
@@ -164,7 +153,7 @@ def crashing(agent: psutil.Process) -> Iterator[None]:
 
 
 def test_bad_agent_is_set_aside_and_kills_no_job(simple: Path, tmp_path: Path) -> None:
-    with running_farm(tmp_path / "data") as data, client_of(data) as client:
+    with farms.running(tmp_path / "data") as data, client_of(data) as client:
         bad = next(agent for agent in client.agents() if agent.name == "agent-2")
         assert bad.pid is not None
         with crashing(psutil.Process(bad.pid)):
@@ -210,8 +199,7 @@ def test_cancel_reaches_agents_after_the_manager_was_killed(long_calls: Path, sl
         orphans = rendering(client, job)
     psutil.Process(int(str((read_farm_file(long_calls) or {})["pid"]))).kill()
     farms.wait_until(lambda: gone(orphans), "no Blender survives its farm", 30)
-    up = farms.blendnet("up", "--agents", "2", "--data", long_calls, **LONG_CALLS)
-    assert up.code == 0, up.err
+    farms.up(long_calls, **LONG_CALLS)
     with client_of(long_calls) as client:
         seconds = seconds_to_end(rendering(client, job), lambda: client.cancel(job))
         assert seconds < CANCEL_LIMIT_S

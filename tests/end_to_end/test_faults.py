@@ -30,21 +30,14 @@ def heavy(scenes_dir: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="module")
 def reference(heavy: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one-machine render of `heavy`."""
-    folder = tmp_path_factory.mktemp("reference")
-    farms.plain_render(bpy_build, heavy, folder, [1])
-    return folder / "plain_0001.exr"
+    return farms.reference(bpy_build, heavy, tmp_path_factory.mktemp("reference"))
 
 
 @pytest.fixture
 def quick_segments(tmp_path: Path) -> Iterator[Path]:
     """Data folder of a farm of 2 agents that commits a segment every 2 seconds and soon takes a Blender for stuck."""
-    data = tmp_path / "data"
-    quick = {"BLENDNET_SEGMENT_INTERVAL_S": "2", "BLENDNET_SUB_PASS_S": "1", "BLENDNET_BLENDER_STALL_S": "10"}
-    up = farms.blendnet("up", "--agents", "2", "--data", data, **quick)
-    assert up.code == 0, up.err
-    yield data
-    farms.blendnet("down", "--data", data)
-    assert farms.processes_mentioning(data) == []
+    with farms.running(tmp_path / "data", segment_interval_s=2, sub_pass_s=1, blender_stall_s=10) as data:
+        yield data
 
 
 def submitted(data: Path, scene: Path) -> str:

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -36,25 +36,14 @@ def frame(scenes_dir: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="module")
 def reference(frame: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one-machine render of `frame`."""
-    folder = tmp_path_factory.mktemp("reference")
-    farms.plain_render(bpy_build, frame, folder, [1])
-    return folder / "plain_0001.exr"
+    return farms.reference(bpy_build, frame, tmp_path_factory.mktemp("reference"))
 
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Farm]:
     """Starts a farm of 2 agents; nothing of it is left afterwards."""
-    data = tmp_path / "data"
-
-    def start(**settings: float) -> Path:
-        env = {f"BLENDNET_{name.upper()}": str(value) for name, value in settings.items()}
-        started = farms.blendnet("up", "--agents", "2", "--data", data, BLENDNET_LEASE_S=str(LEASE_S), **env)
-        assert started.code == 0, started.err
-        return data
-
-    yield start
-    farms.blendnet("down", "--data", data)
-    farms.wait_until(lambda: not farms.processes_mentioning(data), "all processes ended", 30)
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(farms.running(tmp_path / "data", lease_s=LEASE_S, **settings))
 
 
 def submit(data: Path, scene: Path) -> str:

@@ -14,26 +14,16 @@ from tests.end_to_end import farms
 
 pytestmark = pytest.mark.end_to_end
 SAMPLES = 1500  # the quick agent has to be idle while much of the slow one's chunk is left, also on a quick machine
-QUICK = {
-    "BLENDNET_LEASE_S": "3",
-    "BLENDNET_SUB_PASS_S": "0.5",
-    "BLENDNET_PREVIEW_INTERVAL_S": "0.5",
-    "BLENDNET_RECONCILE_INTERVAL_S": "0.2",
-    "BLENDNET_TAIL_WORTH_S": "0.5",
-}
+QUICK = {"lease_s": 3, "sub_pass_s": 0.5, "preview_interval_s": 0.5, "reconcile_interval_s": 0.2, "tail_worth_s": 0.5}
 
 
 @pytest.fixture
 def uneven_farm(tmp_path: Path, bpy_build: Build) -> Iterator[Path]:
     """Data folder of a farm with a fast agent and a slow one, on which everything happens sooner than usual."""
-    data = tmp_path / "data"
-    up = farms.blendnet("up", "--agents", "2", "--data", data, **QUICK)
-    assert up.code == 0, up.err
-    agents = farms.blendnet("agent", "list", "--data", data, "--json").json
-    with Throttle(agents[1]["pid"], share=0.25):
-        yield data
-    farms.blendnet("down", "--data", data)
-    assert farms.processes_mentioning(data) == []
+    with farms.running(tmp_path / "data", **QUICK) as data:
+        agents = farms.blendnet("agent", "list", "--data", data, "--json").json
+        with Throttle(agents[1]["pid"], share=0.25):
+            yield data
 
 
 def test_frame_is_the_same_when_a_slow_agent_gives_samples_away(
@@ -43,7 +33,7 @@ def test_frame_is_the_same_when_a_slow_agent_gives_samples_away(
         bpy_build, scenes_dir / "clevr_base_scene.blend", tmp_path / "tail.blend",
         size=(64, 48), samples=SAMPLES, passes=farms.ALL_PASSES,
     )  # fmt: skip
-    farms.plain_render(bpy_build, scene, tmp_path / "plain", [1])
+    reference = farms.reference(bpy_build, scene, tmp_path / "plain")
     result = farms.blendnet(
         "render", scene, "--chunk-samples", SAMPLES // 2, "--data", uneven_farm, "--output", tmp_path / "out", "--json"
     )
@@ -54,5 +44,5 @@ def test_frame_is_the_same_when_a_slow_agent_gives_samples_away(
     texts = [json.loads(line)["text"] for line in logs]
     assert any(text.startswith("gives samples") for text in texts)
     assert any(text.startswith("takes samples") for text in texts)
-    worst = farms.worst_difference(Path(frame["merged"]), tmp_path / "plain" / "plain_0001.exr")
+    worst = farms.worst_difference(Path(frame["merged"]), reference)
     assert max(worst.values()) <= 1
