@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Group, RenderableType
@@ -90,11 +91,20 @@ def facts(snapshot: Snapshot, left_s: float | None) -> str:
         *([f"failed {job.frames_failed}"] if job.frames_failed else []),
         f"samples {snapshot.samples_done}/{job.samples_total}",
         f"chunks {job.chunks_completed}/{job.chunks_total}",
+        *_after_rendering(snapshot.frames),
         f"agents {job.agents}",
         *([] if job.state.final else [f"{output.duration(left_s)} left"]),
         f"cost ${job.cost_usd:.2f}",
     ]
     return "  ".join(parts)
+
+
+def _after_rendering(frames: Iterable[FrameView]) -> Iterator[str]:
+    """How many frames are past their last sample and not ready: without them a job at 100 % would seem to hang."""
+    stages = Counter(frame.stage for frame in frames if frame.state is State.ACTIVE)
+    for stage in (Stage.MERGE, Stage.FINISH):
+        if stages[stage]:
+            yield f"{STAGE_WORDS[stage]} {stages[stage]}"
 
 
 def picture(snapshot: Snapshot, elapsed_s: float, left_s: float | None) -> RenderableType:

@@ -34,6 +34,12 @@ def test_facts_hold_frames_samples_chunks_agents_time_and_cost() -> None:
     assert line == "frames 1/3  samples 24/72  chunks 2/6  agents 2  1:23 left  cost $0.00"
 
 
+def test_facts_say_what_happens_to_frames_after_their_last_sample() -> None:
+    frames = (frame(1, stage=Stage.FINISH), frame(2, stage=Stage.MERGE), frame(3, stage=Stage.FINISH), frame(4))
+    line = facts(Snapshot(job(), frames), 0.0)
+    assert "  merging 1  finishing 2  agents 2  " in line
+
+
 def test_facts_name_a_state_in_which_nothing_moves() -> None:
     assert facts(Snapshot(job(state=State.PAUSED), ()), None).startswith("paused  ")
 
