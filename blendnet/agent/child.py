@@ -35,8 +35,11 @@ class Status:
     def write(self, folder: Path) -> None:
         """Leave it for the worker."""
         partial = folder / f".{STATUS_FILE}"
-        partial.write_text(json.dumps(asdict(self)), "utf-8")
-        partial.replace(folder / STATUS_FILE)
+        try:
+            partial.write_text(json.dumps(asdict(self)), "utf-8")
+            partial.replace(folder / STATUS_FILE)
+        except OSError as error:  # A full disk: work does not depend on this.
+            logger.warning("the status of this agent was not written: %s", error)
 
 
 def read_status(folder: Path) -> Status:

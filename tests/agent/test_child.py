@@ -29,6 +29,12 @@ def test_status_leaves_out_a_blender_that_is_gone(tmp_path: Path) -> None:
     assert read_status(tmp_path) == Status("busy", None, ["CPU"])
 
 
+def test_status_that_finds_no_space_stops_no_work(tmp_path: Path) -> None:
+    (tmp_path / ".status.json").symlink_to("/dev/full")
+    Status("busy").write(tmp_path)
+    assert read_status(tmp_path).state == "starting"
+
+
 def test_status_is_starting_before_the_child_said_anything(tmp_path: Path) -> None:
     assert read_status(tmp_path).state == "starting"
 
