@@ -28,6 +28,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory, bpy_build: Build) -> Iterator
     """Data folder of a farm with 2 agents that stays up for the whole session; nothing of it is left afterwards."""
     with farms.running(tmp_path_factory.mktemp("farm")) as data:
         yield data
+    assert not (data / "farm.json").exists()
 
 
 @pytest.fixture(scope="session")
