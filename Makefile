@@ -20,6 +20,9 @@ CHAOS ?=
 RUN_PACKAGES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libxext6 libgl1
 TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq faketime
 
+# Of `make lock`: hashes for every file, and nothing that says where they came from.
+PINNED := --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types unit bench simulate chaos lock format clean distclean system-run system-test python-ok
 
@@ -95,8 +98,8 @@ system-test:
 
 lock: $(VENV)/.ready-test ## Pin every dependency anew (needs pip-tools)
 	@$(BIN)/python -m pip install --quiet pip-tools
-	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe -o requirements.lock setup.cfg
-	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe --extra test --extra postgresql -o requirements-test.lock setup.cfg
+	@$(BIN)/pip-compile $(PINNED) -o requirements.lock setup.cfg
+	@$(BIN)/pip-compile $(PINNED) --extra test --extra postgresql -o requirements-test.lock setup.cfg
 
 clean: ## Remove what tests and builds leave
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
@@ -14,7 +15,7 @@ class NothingToHit(Exception):
     """The victim is not there now: dead already, or not started yet."""
 
 
-class Fault:
+class Fault(ABC):
     """One fault: made, done once, undone once if it lasts."""
 
     kind: ClassVar[str]
@@ -37,11 +38,11 @@ class Fault:
         """Why this kind is impossible here; '' when it is possible."""
         return ""
 
+    @abstractmethod
     def do(self, busy: Sequence[str]) -> None:
         """Do it; `busy`: agents that hold work, who are hit first. Raises NothingToHit."""
-        raise NotImplementedError
 
-    def undo(self) -> None:
+    def undo(self) -> None:  # noqa: B027 - most faults are over once they are done
         """Take it back."""
 
     def answers(self) -> bool:

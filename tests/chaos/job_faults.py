@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from blendnet.errors import BlendNetError
@@ -24,8 +25,9 @@ class JobFault(Fault):
         except (BlendNetError, AssertionError) as error:
             raise NothingToHit from error
 
+    @abstractmethod
     def steer(self, client) -> None:
-        raise NotImplementedError
+        """Ask the Manager for it."""
 
     def take_back(self, client) -> None:
         """The opposite of `steer`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -32,9 +33,9 @@ class ProcessFault(Fault):
         for process in self._hit:
             _send(process, signal.SIGCONT)
 
+    @abstractmethod
     def victims(self, busy: Sequence[str]) -> list[psutil.Process]:
         """Whom the signal is for. Raises NothingToHit."""
-        raise NotImplementedError
 
     def ended(self) -> bool:
         """True once those that the signal ends have ended: before, they may still answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 from blendnet.storage.files import FileStore
@@ -32,12 +33,13 @@ class LineFault(Fault):
         for line in self._hit:
             line.release()
 
+    @abstractmethod
     def lines(self) -> dict[str, Line]:
         """By agent."""
-        raise NotImplementedError
 
+    @abstractmethod
     def harm(self, line: Line) -> None:
-        raise NotImplementedError
+        """Do to a line what this fault does."""
 
 
 class ManagerLine:

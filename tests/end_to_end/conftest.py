@@ -26,9 +26,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def farm(tmp_path_factory: pytest.TempPathFactory, bpy_build: Build) -> Iterator[Path]:
     """Data folder of a farm with 2 agents that stays up for the whole session; nothing of it is left afterwards."""
-    with farms.running(tmp_path_factory.mktemp("farm")) as data:
-        yield data
+    data = tmp_path_factory.mktemp("farm")
+    farms.up(data)
+    yield data
+    down = farms.blendnet("down", "--data", data)
+    assert down.code == 0, down.err
     assert not (data / "farm.json").exists()
+    assert farms.processes_mentioning(data) == []
 
 
 @pytest.fixture(scope="session")

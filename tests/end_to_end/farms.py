@@ -65,14 +65,14 @@ def up(data: Path, *, agents: int = 2, **settings: float) -> None:
 
 
 @contextmanager
-def running(data: Path, *, agents: int = 2, **settings: float) -> Iterator[Path]:
-    """The same; nothing of it is left afterwards."""
+def running(data: Path, *, agents: int = 2, gone_after_s: float = 0.0, **settings: float) -> Iterator[Path]:
+    """The same; nothing of it is left `gone_after_s` after its end: a farm that a test kills needs a moment."""
     up(data, agents=agents, **settings)
     try:
         yield data
     finally:
         blendnet("down", "--data", data)
-    wait_until(lambda: not processes_mentioning(data), "all processes of the farm ended", 30)
+    wait_until(lambda: not processes_mentioning(data), "all processes of the farm ended", gone_after_s)
 
 
 def in_blender(build: Build, script: str, *args: str | Path, timeout_s: float = COMMAND_TIMEOUT_S) -> None:
@@ -142,11 +142,10 @@ def sha256(path: Path) -> str:
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
     """Wait for a condition to become true and return its value; fail naming it after the deadline."""
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
         time.sleep(0.05)
-    raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
+    return value
 
 
 def processes_mentioning(folder: Path) -> list[psutil.Process]:

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def reference(frame: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFa
 def up(tmp_path: Path) -> Iterator[Farm]:
     """Starts a farm of 2 agents; nothing of it is left afterwards."""
     with ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(farms.running(tmp_path / "data", lease_s=LEASE_S, **settings))
+        farm = partial(farms.running, tmp_path / "data", gone_after_s=30, lease_s=LEASE_S)
+        yield lambda **settings: stack.enter_context(farm(**settings))
 
 
 def submit(data: Path, scene: Path) -> str:
