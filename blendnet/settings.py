@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     """Chunks kept queued for each agent slot."""
     max_attempts: int = 3
     """Failed attempts (not interruptions) after which a chunk, merge or finish is given up."""
+    disk_patience_s: float = 600.0
+    """So long may attempts at the same work fail because the disks of agents are full before such failures count."""
+    merge_stall_s: float = 120.0
+    """A merge that reads nothing for so long is ended, and counted as failed."""
+    control_silence_s: float = 60.0
+    """The control worker is started anew when merges wait for so long and it begins none."""
     max_events_per_job: int = 20_000
     attempts_kept_per_job: int = 2_000
     """Attempts that ended without success of which a job keeps the newest."""

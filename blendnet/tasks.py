@@ -6,14 +6,21 @@ finished work returns a result; anything else leaves the chord waiting, and the 
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from billiard.exceptions import WorkerLostError
+from celery import Task
 from celery.exceptions import Ignore, Reject
+from celery.worker.request import Request
 
 from blendnet.agent import finish, render
 from blendnet.agent.attempt import Outcome
 from blendnet.agent.child import CHILD
+from blendnet.agent.vitals import oom_kills
 from blendnet.celery_app import app
+
+log = logging.getLogger(__name__)
 
 Result = dict[str, str]
 
@@ -42,7 +49,36 @@ def encode_job(self: Any, job_id: str) -> Result:
         return _result(finish.encode_job(slot, job_id, task=self.request.id or ""), {"job": job_id})
 
 
-@app.task(name="blendnet.merge_frame", default_retry_delay=RETRY_DELAY_S)
+class MergeRequest(Request):
+    """A merge as the control worker's main process sees it: when the process that merges dies, that counts."""
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        self._oom_kills = oom_kills()
+        super().on_accepted(pid, time_accepted)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        error = exc_info.exception
+        if isinstance(getattr(error, "exc", error), WorkerLostError):
+            self._note_end(f"the process that merged it ended: {error}")
+        return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _note_end(self, message: str) -> None:
+        from blendnet.manager import merging
+
+        starved = oom_kills() > getattr(self, "_oom_kills", oom_kills())
+        try:
+            merging.merge_process_ended(self.args[0], message, kind="memory" if starved else "crash")
+        except Exception:
+            log.exception("the end of the merge of frame %s was not written down", self.args[0])
+
+
+class MergeTask(Task):
+    """A task whose requests are MergeRequests."""
+
+    Request = MergeRequest
+
+
+@app.task(name="blendnet.merge_frame", base=MergeTask, default_retry_delay=RETRY_DELAY_S)
 def merge_frame(frame_id: str) -> Result:
     """Merge the segments of a frame: in the Manager's control worker, where they are."""
     from blendnet.manager import merging

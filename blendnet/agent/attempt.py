@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
+from blendnet.agent.failure import DISK, failure_report
 from blendnet.agent.lease import Lease
 from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
 from blendnet.errors import BlenderError, BlendNetError, NotFound, Retryable
-from blendnet.messages import ClaimRequest
+from blendnet.messages import ClaimRequest, FailureReport
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,14 @@ def last_word(send: Callable[[], None], *, slot: Slot) -> None:
         patiently(send, stop=slot.shutdown, patience_s=LAST_WORD_PATIENCE_S)
     except BlendNetError as error:
         logger.warning("the Manager did not take the last word: %s", error)
+
+
+def failure_of(slot: Slot, token: int, error: Exception, *, progress: str = "") -> FailureReport:
+    """The report of an error on this agent, which rests after it when its disk is full."""
+    peak = slot.warm.peak_memory_bytes
+    report = failure_report(token, error, folder=slot.folder, peak_memory_bytes=peak, progress=progress)
+    slot.disk_full = report.kind == DISK
+    return report
 
 
 def ended_call(lease: Lease, call: Callable[[], T], *, expected_s: float | None) -> T:

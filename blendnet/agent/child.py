@@ -73,6 +73,7 @@ class Child:
         try:
             self._tell("busy")
             yield self._slot
+            self._slot.rest()
         finally:
             self._tell("idle")
 

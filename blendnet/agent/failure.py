@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import shutil
+from pathlib import Path
 
 from blendnet.errors import (
     BlenderError,
@@ -23,6 +25,10 @@ BLENDERS_KINDS = ("crash", "memory", "timeout", "scene", "output", "device")
 """Kinds of BlenderError that a report names; the others are no better than a crash."""
 INTERRUPTED = "interrupted"
 """The kind that never counts against the work."""
+DISK = "disk"
+"""The kind of a full disk of this agent."""
+DISK_LOW_BYTES = 16 << 20
+"""With less left on the disk an attempt that could not write, or crashed, failed for that."""
 
 
 def kind_of(error: Exception) -> str:
@@ -35,24 +41,33 @@ def kind_of(error: Exception) -> str:
         return "files"
     if isinstance(error, SceneError):
         return "scene"
-    if isinstance(error, DiskFull | MergeError):
+    if isinstance(error, DiskFull):
+        return DISK
+    if isinstance(error, MergeError):
         return "output"
     if isinstance(error, MemoryError):
         return "memory"
     if isinstance(error, OSError):
-        return "output" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES) else "crash"
+        return _OS_KINDS.get(error.errno or 0, "crash")
     return "crash"
 
 
+_OS_KINDS = {errno.ENOSPC: DISK, errno.EDQUOT: DISK, errno.EROFS: "output", errno.EACCES: "output"}
+
+
 def failure_report(
-    token: int, error: Exception, *, peak_memory_bytes: int | None = None, progress: str = ""
+    token: int, error: Exception, *, folder: Path, peak_memory_bytes: int | None = None, progress: str = ""
 ) -> FailureReport:
-    """The report of an error with its evidence, texts cut to what a report may hold. PURE."""
+    """The report of an error with its evidence, texts cut to what a report may hold; `folder`: the agent's own."""
     text = str(error) if isinstance(error, BlendNetError) else f"{type(error).__name__}: {error}"
     log = getattr(error, "log", "")
+    kind = kind_of(error)
+    if kind in ("output", "crash") and shutil.disk_usage(folder).free < DISK_LOW_BYTES:
+        # Blender and its libraries seldom say why they could not write.
+        kind, text = DISK, f"the disk of {folder} is full: {text}"
     return FailureReport(
         token=token,
-        kind=kind_of(error),
+        kind=kind,
         message=text[:MESSAGE_LIMIT],
         log=log[-LOG_LIMIT:],
         peak_memory_bytes=peak_memory_bytes,

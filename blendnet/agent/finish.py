@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from blendnet.agent import multilayer
-from blendnet.agent.attempt import HaltedCall, Outcome, claim_work, ended_call, last_word
-from blendnet.agent.failure import failure_report, interruption_report
+from blendnet.agent.attempt import HaltedCall, Outcome, claim_work, ended_call, failure_of, last_word
+from blendnet.agent.failure import interruption_report
 from blendnet.agent.lease import Halt, Lease
 from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
@@ -84,7 +84,7 @@ class OutputAttempt(ABC):
                 return Outcome.DROPPED
             except Exception as error:  # whatever it is, the Manager has to know that the attempt failed
                 logger.exception("%s failed", self._id)
-                failure = failure_report(self._token, error, peak_memory_bytes=self._slot.warm.peak_memory_bytes)
+                failure = failure_of(self._slot, self._token, error)
                 last_word(lambda: self._failed(failure), slot=self._slot)
                 return Outcome.DROPPED
             finally:

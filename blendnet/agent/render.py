@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from blendnet.agent import pace
-from blendnet.agent.attempt import HaltedCall, Outcome, claim_work, ended_call, last_word
+from blendnet.agent.attempt import HaltedCall, Outcome, claim_work, ended_call, failure_of, last_word
 from blendnet.agent.collect import Cadence, Collector, PassFile, SubPass
 from blendnet.agent.extent import Extent
-from blendnet.agent.failure import failure_report, interruption_report
+from blendnet.agent.failure import interruption_report
 from blendnet.agent.finish import finish_frame
 from blendnet.agent.lease import Halt, Lease
 from blendnet.agent.slot import Slot
@@ -80,7 +80,7 @@ class ChunkAttempt:
                 return self._fail(interruption_report(self._claim.token, str(error)))
             except Exception as error:  # whatever it is, the Manager has to know that the attempt failed
                 logger.exception("chunk %s failed", self._chunk_id)
-                return self._fail(self._failure(error))
+                return self._fail(failure_of(self._slot, self._claim.token, error, progress=self._progress()))
             finally:
                 self._slot.clear_scratch()
 
@@ -248,10 +248,6 @@ class ChunkAttempt:
         return ChunkReport(
             token=self._claim.token, render_s=render_s, load_s=self._load_s + sync_s, samples=self._rendered
         )
-
-    def _failure(self, error: Exception) -> FailureReport:
-        peak = self._slot.warm.peak_memory_bytes
-        return failure_report(self._claim.token, error, peak_memory_bytes=peak, progress=self._progress())
 
     def _progress(self) -> str:
         """How far the chunk is, with the samples that the running call has told of."""

@@ -15,6 +15,9 @@ from blendnet.messages import SceneFiles
 from blendnet.settings import Settings
 from blendnet.storage.files import FileStore
 
+REST_FIRST_S = 5.0
+REST_MAX_S = 60.0
+"""An agent whose disk is full leaves the work to others for so long, at first and at most."""
 REMEMBERED_JOBS = 100
 """Jobs whose time per sample on this machine is remembered."""
 
@@ -40,6 +43,9 @@ class Slot:
         )
         self.workspaces = Workspaces(self.folder / "workspaces", self.cache)
         self.warm = WarmScene(settings, folder=_emptied(self.folder / "blender"), log_path=self.folder / "blender.log")
+        self.disk_full = False
+        """The last attempt found no room on this agent's disk."""
+        self._rest_s = REST_FIRST_S
         self._sample_s: dict[str, float] = {}
 
     def __enter__(self) -> Slot:
@@ -50,6 +56,15 @@ class Slot:
 
     def close(self) -> None:
         self.warm.close()
+
+    def rest(self) -> None:
+        """Call after each task: waits, each time longer, when it found the disk full."""
+        if not self.disk_full:
+            self._rest_s = REST_FIRST_S
+            return
+        self.disk_full = False
+        self.shutdown.wait(self._rest_s)
+        self._rest_s = min(REST_MAX_S, 2 * self._rest_s)
 
     def clear_scratch(self) -> None:
         """Remove the files of a task that is over: a Blender that was ended leaves half of one."""

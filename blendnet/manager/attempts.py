@@ -15,10 +15,16 @@ INTERRUPTED = "interrupted"
 """Kind of failure that is nobody's fault and never counted: the work was given back."""
 LOST = "lost"
 """How an attempt ended whose agent fell silent. As an interruption."""
+UNCOUNTED = (INTERRUPTED, LOST)
+"""How an attempt may end without ever counting against the work."""
+DISK = "disk"
+"""Kind of failure of an agent whose disk is full: counted once it has lasted."""
 LOG_TAIL = 4000
 """Characters of an agent's log that an attempt, and the event about it, keep."""
 REASON_LIMIT = 500
 """Characters of each reason that a given up frame's message names."""
+DISK_LOOKED_AT = 200
+"""Attempts that are looked at to see how long disks have been full."""
 MAX_PAGE = 1000
 
 
@@ -56,6 +62,16 @@ def reasons_of(attempts: Sequence[AttemptView]) -> str:
     )
 
 
+def full_since(attempts: Sequence[AttemptView]) -> float | None:
+    """Since when attempts at some work, oldest first, have got no further for full disks; None: the last has. PURE."""
+    since, progress = None, attempts[-1].progress if attempts else ""
+    for attempt in reversed(attempts):
+        if (attempt.reason, attempt.progress) != (DISK, progress):
+            break
+        since = attempt.ended_at
+    return since
+
+
 class AttemptBook(FarmPart):
     """The part of the Farm that knows how attempts ended."""
 
@@ -67,15 +83,25 @@ class AttemptBook(FarmPart):
             tx.jobs.need(job_id)
             return tx.attempts.of_job(job_id, frame=frame, after=after, limit=min(limit, MAX_PAGE))
 
-    def _note_failed(self, tx: Transaction, job: JobRow, attempt: Attempt, report: FailureReport, now: float) -> None:
-        """An attempt ended with a report. One that a pause ended is no news."""
+    def _note_failed(self, tx: Transaction, job: JobRow, attempt: Attempt, report: FailureReport, now: float) -> bool:
+        """An attempt ended with a report; whether that counts against its work. One that a pause ended is no news."""
         if report.kind == INTERRUPTED and job.state is State.PAUSED:
-            return
+            return False
         self._note(tx, attempt, report, now)
         if report.kind == INTERRUPTED:
             tx.jobs.update(job, interrupted=job.interrupted + 1)
         elif report.kind not in BLAMELESS and attempt.agent:
             self._blame(tx, job, attempt.agent, f"{report.kind}: {report.message}", now)
+        return self._counts(tx, attempt, report, now)
+
+    def _counts(self, tx: Transaction, attempt: Attempt, report: FailureReport, now: float) -> bool:
+        """Full disks count only when that does not pass, interruptions never."""
+        if report.kind != DISK:
+            return report.kind not in UNCOUNTED
+        place = {"chunk_id": attempt.chunk_id} if attempt.chunk_id else {"frame_id": attempt.frame_id}
+        last = tx.attempts.last(DISK_LOOKED_AT, leave_out=UNCOUNTED, job_id=attempt.job_id, work=attempt.work, **place)
+        since = full_since(last)
+        return since is not None and now - since >= self.settings.disk_patience_s
 
     def _note_lost(self, tx: Transaction, job: JobRow, row: ChunkRow | FrameRow | JobRow, now: float) -> JobRow:
         """Another attempt begins: one that never said how it ended is over. Call before the row is changed."""

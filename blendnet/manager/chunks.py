@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserError
-from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, AttemptBook, attempt_at, reasons_of
+from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, UNCOUNTED, AttemptBook, attempt_at, reasons_of
 from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
 from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
 from blendnet.manager.tails import TailWork
-from blendnet.manager.trust import BLAMELESS, may_try, passed_over, praise
+from blendnet.manager.trust import may_try, passed_over, praise
 from blendnet.messages import Blob, ChunkAnswer, ChunkClaim, ChunkReport, ClaimRequest, FailureReport
 from blendnet.models import Action, SampleRange, Stage, State
 
@@ -266,7 +266,7 @@ class ChunkWork(AttemptBook, TailWork):
         level = "info" if report.kind == INTERRUPTED else "error"
         log = f"\n{report.log[-LOG_TAIL:]}" if report.log else ""
         self._log_chunk(tx, chunk, text + log, now=now, agent=chunk.agent, level=level)
-        self._note_failed(tx, job, attempt_at(chunk), report, now)
+        counted = self._note_failed(tx, job, attempt_at(chunk), report, now)
         if report.kind == INTERRUPTED:
             put_back(tx, chunk, lost=job.state is not State.PAUSED, message=text)
             return
@@ -275,13 +275,16 @@ class ChunkWork(AttemptBook, TailWork):
             if nobody_can(chunk.refused_by, tx.agents.names()):
                 self._give_up(tx, job, chunk, text, now)
             return
+        if not counted:
+            put_back(tx, chunk, message=text)
+            return
         failures, failed_on = chunk.failures + 1, [*chunk.failed_on, chunk.agent or ""]
         chunk = put_back(tx, chunk, failures=failures, failed_on=failed_on, message=text)
         lost = lost_files(tx, self.store, job.id) if report.kind == FILES else ""
         if report.kind == SCENE or lost:
             self._give_up(tx, job, chunk, lost or text, now)
         elif given_up(failures, failed_on, agents=tx.agents.count(), max_attempts=self.settings.max_attempts):
-            tried = tx.attempts.last(failures, leave_out=BLAMELESS, chunk_id=chunk.id)
+            tried = tx.attempts.last(failures, leave_out=(*UNCOUNTED, *REFUSALS), chunk_id=chunk.id)
             samples = f"samples {chunk.offset}-{chunk.offset + chunk.count}"
             self._give_up(tx, job, chunk, f"{samples} failed {failures} times: {reasons_of(tried)}", now)
 

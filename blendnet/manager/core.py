@@ -20,6 +20,7 @@ from blendnet.manager.dispatch import Dispatcher
 from blendnet.manager.fleet import KeptAgents, LocalFleet
 from blendnet.manager.folder import DataFolder, FarmFile
 from blendnet.manager.jobs import Farm, open_farm
+from blendnet.manager.merges import CONTROL
 from blendnet.manager.publish import Publisher
 from blendnet.manager.reconcile import Reconciler
 from blendnet.manager.supervise import Supervisor
@@ -82,7 +83,8 @@ class Core:
             idle_timeout_s=settings.request_idle_timeout_s,
         )
         self.fleet.use(LocalProvider(KeptAgents(supervisor), self._agent_environment()))
-        self._loop = WorkLoop(self.farm, Dispatcher(self.farm, app, settings), Reconciler(self.farm, app, settings))
+        reconciler = Reconciler(self.farm, app, settings, restart_control=lambda: supervisor.restart(CONTROL))
+        self._loop = WorkLoop(self.farm, Dispatcher(self.farm, app, settings), reconciler)
         self._api_thread = threading.Thread(target=self._server.run, name="api", daemon=True)
 
     def start(self) -> None:

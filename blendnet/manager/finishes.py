@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blendnet.errors import BlendNetError, LeaseLost, UserError
-from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, LOST, AttemptBook, attempt_at, reasons_of
+from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, UNCOUNTED, AttemptBook, attempt_at, reasons_of
 from blendnet.manager.chunks import FILES, SCENE
 from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
@@ -22,9 +22,6 @@ from blendnet.messages import (
     check_tree_path,
 )
 from blendnet.models import Stage, State, Work
-
-UNCOUNTED = (INTERRUPTED, LOST)
-"""How an attempt may end without counting against the frame or the video."""
 
 
 class FinishWork(AttemptBook):
@@ -93,10 +90,9 @@ class FinishWork(AttemptBook):
         with self.ledger.write() as tx:
             frame = held_frame(tx, frame_id, report.token, Stage.FINISH)
             job = tx.jobs.need(frame.job_id)
-            counted = report.kind != INTERRUPTED
             text = f"finish: {report.kind}: {report.message}"
             self._log_failure(tx, job, report, text, now=now, frame=frame.number, agent=frame.agent)
-            self._note_failed(tx, job, attempt_at(frame), report, now)
+            counted = self._note_failed(tx, job, attempt_at(frame), report, now)
             failures = frame.failures + counted
             due_at = now + failures * self.settings.reconcile_interval_s
             frame = tx.frames.update(
@@ -221,8 +217,7 @@ class EncodeWork(FinishWork):
             job = held_job(tx, job_id, report.token)
             text = f"encode: {report.kind}: {report.message}"
             self._log_failure(tx, job, report, text, now=now, agent=job.agent)
-            self._note_failed(tx, job, attempt_at(job), report, now)
-            counted = report.kind != INTERRUPTED
+            counted = self._note_failed(tx, job, attempt_at(job), report, now)
             failures = job.failures + counted
             due_at = now + failures * self.settings.reconcile_interval_s
             job = tx.jobs.update(job, failures=failures, due_at=due_at, lease_until=None, agent=None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from blendnet.errors import LeaseLost
 from blendnet.manager.attempts import AttemptBook, attempt_at
@@ -17,6 +17,10 @@ from blendnet.models import SampleRange, Stage, State
 CONTROL = "control"
 """Name under which the Manager's own worker holds leases."""
 
+DISK = "disk"
+"""Kind of failure for lack of room on the Manager's disk: the merge waits."""
+OUTPUT = "output"
+"""Kind of failure of segments that do not fit together: they never will; a retry renders the frame anew."""
 MESSAGE_LIMIT = 4000
 """Characters of a merge's error that an attempt keeps."""
 
@@ -52,6 +56,29 @@ class MergeWork:
     one_call: bool
     """Every chunk was rendered in a single call of Blender."""
     lease_s: float
+
+
+@dataclass
+class MergeWatch:
+    """Remembers which merges wait, and since when none of them was begun or ended."""
+
+    patience_s: float
+    seen: dict[str, int] = field(default_factory=dict)
+    """Frames to merge, and the attempt that each has reached."""
+    since: float = 0.0
+
+    def stuck(self, merges: Iterable[FrameRow], now: float) -> bool:
+        """True, once, when merges have waited for so long that who should merge them cannot be well."""
+        frames = {frame.id: frame for frame in merges}
+        waits = bool(frames) and not any(frame.lease_until is not None for frame in frames.values())
+        moved = any(key not in frames or frames[key].token != token for key, token in self.seen.items())
+        if not waits or moved or not self.seen:
+            self.since = now
+        self.seen = {key: frame.token for key, frame in frames.items()}
+        if now - self.since < self.patience_s:
+            return False
+        self.since = now
+        return True
 
 
 class MergeWorkPart(AttemptBook):
@@ -102,37 +129,47 @@ class MergeWorkPart(AttemptBook):
             self._log(tx, f"merged from {frame.segments} segments", now=now, job=job.id, frame=frame.number)
             self._log_warnings(tx, warnings, now=now, job=job.id, frame=frame.number)
 
-    def failed_merge(
-        self,
-        frame_id: str,
-        token: int,
-        message: str,
-        now: float,
-        *,
-        bad_segments: bool = False,
-        counted: bool = True,
-    ) -> None:
-        """The merge did not work. `bad_segments`: it never will; a retry renders the frame anew. Raises LeaseLost.
-
-        `counted`: False when nothing is wrong with it and it only has to wait, as for space on the disk.
-        """
+    def failed_merge(self, frame_id: str, token: int, message: str, now: float, *, kind: str = "crash") -> None:
+        """The merge did not work, counted unless `kind` (of messages.FailureReport) is DISK. Raises LeaseLost."""
         with self.ledger.write() as tx:
             frame = held_frame(tx, frame_id, token, Stage.MERGE)
-            job = tx.jobs.need(frame.job_id)
-            failures = frame.failures + counted
-            text = f"merge: {message}"
-            self._log(tx, text, now=now, job=job.id, level="error" if counted else "warning", frame=frame.number)
-            if counted:
-                said = FailureReport(
-                    token=token, kind="output" if bad_segments else "crash", message=message[:MESSAGE_LIMIT]
-                )
-                self._note_failed(tx, job, attempt_at(frame), said, now)
-            # Each failure waits a little longer for its next try.
-            due_at = now + (failures * self.settings.reconcile_interval_s if counted else WAIT_S)
-            values = {"failures": failures, "due_at": due_at, "start_over": bad_segments, "message": text}
-            frame = tx.frames.update(frame, lease_until=None, agent=None, **values)
-            if bad_segments or failures >= self.settings.max_attempts:
-                fail_frame(tx, job, frame, text, now)
+            self._fail_merge(tx, frame, message, now, kind)
+
+    def merge_process_ended(self, frame_id: str, message: str, now: float, *, kind: str) -> None:
+        """The process that merged a frame is gone; nothing is to be done when it has told how the merge ended."""
+        with self.ledger.write() as tx:
+            frame = tx.frames.get(frame_id)
+            if frame is None or (frame.state, frame.stage, frame.agent) != (State.ACTIVE, Stage.MERGE, CONTROL):
+                return
+            self._fail_merge(tx, frame, message, now, kind)
+        self.changes.note()
+
+    def merges_stuck(self, watch: MergeWatch, now: float) -> bool:
+        """True when the control worker has to be started anew; the merge that it did not get on with counts."""
+        with self.ledger.read() as tx:
+            merges = tx.frames.merging()
+        if not watch.stuck(merges, now):
+            return False
+        for frame in merges:
+            if frame.agent == CONTROL:
+                said = f"nothing was heard of it for {watch.patience_s:g} s: the control worker is started anew"
+                self.merge_process_ended(frame.id, said, now, kind="timeout")
+        return True
+
+    def _fail_merge(self, tx: Transaction, frame: FrameRow, message: str, now: float, kind: str) -> None:
+        job, counted = tx.jobs.need(frame.job_id), kind != DISK
+        failures = frame.failures + counted
+        text = f"merge: {message}"
+        self._log(tx, text, now=now, job=job.id, level="error" if counted else "warning", frame=frame.number)
+        if counted:
+            said = FailureReport(token=frame.token, kind=kind, message=message[:MESSAGE_LIMIT])
+            self._note_failed(tx, job, attempt_at(frame), said, now)
+        # Each failure waits a little longer for its next try.
+        due_at = now + (failures * self.settings.reconcile_interval_s if counted else WAIT_S)
+        values = {"failures": failures, "due_at": due_at, "start_over": kind == OUTPUT, "message": text}
+        frame = tx.frames.update(frame, lease_until=None, agent=None, **values)
+        if kind == OUTPUT or failures >= self.settings.max_attempts:
+            fail_frame(tx, job, frame, text, now)
 
     def _merge_work(self, tx: Transaction, job: JobRow, frame: FrameRow) -> MergeWork:
         segments = tx.segments.of_frame(frame.id)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from blendnet.errors import LeaseLost, MergeError, NotFound, Retryable
 from blendnet.manager.jobs import Farm, open_farm
-from blendnet.manager.merges import MergeWork
+from blendnet.manager.merges import DISK, OUTPUT, MergeWork
 from blendnet.merge.frame import MergeReport, SegmentFile, merge_segments
 from blendnet.messages import Blob
 from blendnet.settings import Settings, get_settings
@@ -37,11 +40,12 @@ def merge_in(farm: Farm, frame_id: str, *, clock: Clock) -> bool:
     work = farm.claim_merge(frame_id, clock())
     if work is None:
         return False
+    pulse = _Pulse()
     try:
-        with _heartbeats(farm, work, clock), disk_errors(farm.store.root):
-            if _healed(farm, work, clock):
+        with _heartbeats(farm, work, clock, pulse), disk_errors(farm.store.root):
+            if _healed(farm, work, clock, pulse):
                 return False
-            blob, warnings = _merge(farm, work)
+            blob, warnings = _merge(farm, work, pulse)
         farm.done_merge(frame_id, work.token, blob, clock(), warnings)
     except LeaseLost:
         log.info("frame %s was merged by somebody else or is not wanted any more", frame_id)
@@ -49,10 +53,14 @@ def merge_in(farm: Farm, frame_id: str, *, clock: Clock) -> bool:
     except Retryable as error:
         log.warning("frame %s waits for its merge: %s", frame_id, error)
         with suppress(Retryable):  # Not even that can be written: the lease lapses.
-            _report(farm, work, str(error), clock, full=True)
+            _report(farm, work, str(error), clock, kind=DISK)
         return False
     except MergeError as error:
-        _report(farm, work, str(error), clock, bad_segments=True)
+        _report(farm, work, str(error), clock, kind=OUTPUT)
+        return False
+    except MemoryError:
+        log.exception("merging frame %s", frame_id)
+        _report(farm, work, "there was not enough memory for it on the Manager's machine", clock, kind="memory")
         return False
     except Exception as error:
         log.exception("merging frame %s", frame_id)
@@ -61,9 +69,30 @@ def merge_in(farm: Farm, frame_id: str, *, clock: Clock) -> bool:
     return True
 
 
-def _healed(farm: Farm, work: MergeWork, clock: Clock) -> bool:
+def merge_process_ended(frame_id: str, message: str, *, kind: str) -> None:
+    """Count the end of the process that merged a frame; called in its parent, which has no ledger open."""
+    farm = open_farm(get_settings())
+    with closing(farm.ledger):
+        farm.merge_process_ended(frame_id, message, time.time(), kind=kind)
+
+
+@dataclass
+class _Pulse:
+    """When a merge last got on, on the monotonic clock."""
+
+    at: float = field(default_factory=time.monotonic)
+
+    def beat(self) -> None:
+        self.at = time.monotonic()
+
+
+def _healed(farm: Farm, work: MergeWork, clock: Clock, pulse: _Pulse) -> bool:
     """Read every segment against its hash; True when one is lost or damaged: its samples are rendered again then."""
-    bad = [part.sha256 for part in work.parts if not _intact(farm, part.sha256)]
+    bad = []
+    for part in work.parts:
+        if not _intact(farm, part.sha256):
+            bad.append(part.sha256)
+        pulse.beat()
     found = [finding for sha256 in bad for finding in farm.blob_damaged(sha256, clock())]
     return bool(found)
 
@@ -75,7 +104,7 @@ def _intact(farm: Farm, sha256: str) -> bool:
         return False
 
 
-def _merge(farm: Farm, work: MergeWork) -> tuple[Blob, list[str]]:
+def _merge(farm: Farm, work: MergeWork, pulse: _Pulse) -> tuple[Blob, list[str]]:
     """The stored frame, and what in it is not as one machine would have rendered it."""
     output = farm.store.temporary_path()
     try:
@@ -87,6 +116,7 @@ def _merge(farm: Farm, work: MergeWork) -> tuple[Blob, list[str]]:
             drop=work.drop,
             adaptive=work.adaptive,
             threads=MERGE_THREADS,
+            on_progress=pulse.beat,
         )
         stored = farm.store.put_file(output)
     finally:
@@ -114,22 +144,25 @@ def bad_pixel_warnings(work: MergeWork, report: MergeReport) -> list[str]:
     ]
 
 
-def _report(
-    farm: Farm, work: MergeWork, message: str, clock: Clock, *, bad_segments: bool = False, full: bool = False
-) -> None:
+def _report(farm: Farm, work: MergeWork, message: str, clock: Clock, *, kind: str = "crash") -> None:
     try:
-        farm.failed_merge(work.frame_id, work.token, message, clock(), bad_segments=bad_segments, counted=not full)
+        farm.failed_merge(work.frame_id, work.token, message, clock(), kind=kind)
     except LeaseLost:
         log.info("the failed merge of frame %s is not wanted any more", work.frame_id)
 
 
 @contextmanager
-def _heartbeats(farm: Farm, work: MergeWork, clock: Clock) -> Iterator[None]:
-    """Renew the lease from a thread while the block runs."""
+def _heartbeats(farm: Farm, work: MergeWork, clock: Clock, pulse: _Pulse) -> Iterator[None]:
+    """Renew the lease from a thread while the block runs; when it gets nowhere, end this process."""
     ended = threading.Event()
+    stall_s = farm.settings.merge_stall_s
 
     def beat() -> None:
         while not ended.wait(work.lease_s / HEARTBEATS_PER_LEASE):
+            if time.monotonic() - pulse.at >= stall_s:
+                _report(farm, work, f"it read nothing for {stall_s:g} s and was ended", clock, kind="timeout")
+                # A library that waits for ever cannot be told to stop: as when it was refused memory for its threads.
+                os.kill(os.getpid(), signal.SIGKILL)
             try:
                 farm.heartbeat_merge(work.frame_id, work.token, clock())
             except LeaseLost:

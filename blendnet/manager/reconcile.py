@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from celery import Celery
 
@@ -11,6 +11,7 @@ from blendnet.errors import BlendNetError, DiskFull
 from blendnet.manager.findings import Finding
 from blendnet.manager.jobs import Farm
 from blendnet.manager.lookout import MissingWatch, Observed, PauseWatch, lease_findings, message_findings
+from blendnet.manager.merges import MergeWatch
 from blendnet.manager.publish import Publisher
 from blendnet.settings import Settings
 
@@ -25,8 +26,12 @@ STORE_INTERVAL_S = 3600.0
 class Reconciler:
     """Compares the ledger with what is queued and with the time, and publishes what is missing."""
 
-    def __init__(self, farm: Farm, app: Celery, settings: Settings) -> None:
+    def __init__(
+        self, farm: Farm, app: Celery, settings: Settings, *, restart_control: Callable[[], None] = lambda: None
+    ) -> None:
+        """`restart_control()` ends the control worker, whatever state it is in, and starts another."""
         self._farm = farm
+        self._restart_control = restart_control
         self._publisher = Publisher(app)
         self._settings = settings
         self._ticked_at: float | None = None
@@ -35,6 +40,7 @@ class Reconciler:
         self._store_at = 0.0
         self._pauses = PauseWatch()
         self._missing = MissingWatch(settings.missing_message_s)
+        self._merges = MergeWatch(settings.control_silence_s)
         self._full = False
 
     def tick(self, now: float) -> int:
@@ -44,6 +50,7 @@ class Reconciler:
         """
         if was_away(self._ticked_at, now, lease_s=self._settings.lease_s):
             self._farm.extend_leases(now + GRACE_LEASES * self._settings.lease_s)
+            self._merges = MergeWatch(self._settings.control_silence_s)
         self._ticked_at = now
         try:
             return self._work(now)
@@ -68,7 +75,15 @@ class Reconciler:
         if now >= self._store_at:
             self._store_at = now + STORE_INTERVAL_S
             self._mend_store(now)
-        return self._publish_returned(now) + self._publish_lost(now)
+        published = self._publish_returned(now) + self._publish_lost(now)
+        self._mend_control(now)
+        return published
+
+    def _mend_control(self, now: float) -> None:
+        """A control worker that is frozen, or whose libraries wait for ever, merges nothing."""
+        if not self._full and self._farm.merges_stuck(self._merges, now):
+            log.warning("no merge was begun for %g s: the control worker is started anew", self._merges.patience_s)
+            self._restart_control()
 
     def _mend_leases(self, now: float) -> None:
         """Take away what agents hold and do not work on."""

@@ -115,6 +115,13 @@ class Supervisor:
                 lambda: not any(name in self._children for name in names) or not self._thread.is_alive()
             )
 
+    def restart(self, name: str) -> None:
+        """Kill a program, frozen or not, with all its processes; it is started again. Unknown names are ignored."""
+        with self._changed:
+            child = self._children.get(name)
+            if child is not None and child.process is not None:
+                _signal_group(child.process.pid, signal.SIGKILL)
+
     def processes(self) -> list[ProcessView]:
         """The children that run now."""
         with self._changed:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from blendnet.manager.ledger import AgentRow, Transaction
 
-BLAMELESS = ("interrupted", "lost", "scene", "device", "missing")
+BLAMELESS = ("interrupted", "lost", "scene", "device", "missing", "disk")
 """How an attempt may end without saying anything bad about its agent."""
 MESSAGE_LIMIT = 300
 """Characters of a failure's message that the reason for setting an agent aside repeats."""

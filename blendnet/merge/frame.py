@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def merge_segments(
     drop: Sequence[str] = (),
     adaptive: bool = False,
     threads: int = 2,
+    on_progress: Callable[[], object] = lambda: None,
 ) -> MergeReport:
     """Merge the segments of one frame and write a single-part ZIP float32 EXR that Blender reads.
 
@@ -65,6 +66,7 @@ def merge_segments(
         drop: passes to leave out of the result, as channel prefixes ('ViewLayer.DiffCol').
         adaptive: weigh every pixel by the samples taken there (pass Debug Sample Count).
         threads: for decoding and encoding.
+        on_progress: called after each band of each segment.
 
     Raises:
         MergeError: a gap or an overlap, another size, other channels, another Blender version, a damaged file; the
@@ -82,7 +84,8 @@ def merge_segments(
             read = needed_channels(sources.channels, kept, adaptive=adaptive)
             header = metadata.merged(sources.header, layers or dict.fromkeys(layers_of(kept), samples))
             target = Path(folder) / "merged.exr"
-            bad = _write_bands(sources, target, header, kept, read, adaptive=adaptive, threads=threads)
+            bad = _write_bands(sources, target, header, kept, read, adaptive=adaptive, threads=threads,
+                               on_progress=on_progress)  # fmt: skip
         exr.BandReader(target).close()  # A disk that was full at the very end shows only now.
         os.replace(target, output)
     seconds = time.monotonic() - started
@@ -109,6 +112,7 @@ def _write_bands(
     *,
     adaptive: bool,
     threads: int,
+    on_progress: Callable[[], object],
 ) -> tuple[BadPass, ...]:
     """Merge band after band from top to bottom; the passes with bad pixels."""
     if not kept:
@@ -117,14 +121,17 @@ def _write_bands(
     with exr.BandWriter(target, header, kept) as writer:
         for start in range(0, header.height, rows):
             stop = min(start + rows, header.height)
-            merged = _merge_band(sources, read, start, stop, adaptive=adaptive)
+            merged = _merge_band(sources, read, start, stop, adaptive=adaptive, on_progress=on_progress)
             channels = {name: merged.channels[name] for name in kept}
             bad.look(channels)
             writer.write(channels)
     return bad.found()
 
 
-def _merge_band(sources: Sources, read: tuple[str, ...], start: int, stop: int, *, adaptive: bool) -> exr.Image:
+def _merge_band(
+    sources: Sources, read: tuple[str, ...], start: int, stop: int, *, adaptive: bool,
+    on_progress: Callable[[], object],
+) -> exr.Image:  # fmt: skip
     """Rows [start, stop) of the merged frame."""
     sums = Accumulator(header=sources.header, adaptive=adaptive)
     layers = layers_of(read)
@@ -135,6 +142,7 @@ def _merge_band(sources: Sources, read: tuple[str, ...], start: int, stop: int, 
             sums.add(image, offset=source.segment.offset, weight=weights)
         except MergeError as error:
             raise MergeError(f"{source.segment.path}: {error}") from error
+        on_progress()
     return sums.result()
 
 

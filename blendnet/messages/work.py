@@ -120,6 +120,7 @@ class FailureReport(Message):
     'device': this agent has no such device (--device CUDA without a GPU for it). Not counted: the work waits for
     another agent, and fails at once when every agent has said so.
     'missing': this agent has no such Blender. As 'device'.
+    'disk': the disk of this agent is full. Not counted as long as it may pass: Settings.disk_patience_s.
     'crash', 'memory', 'timeout', 'output' (nothing could be written, or not read again), 'files' (a file of the work
     cannot be fetched whole): the next attempt may do better. Counted; too many fail the frame.
     """

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,8 +79,9 @@ def test_call_is_given_up_when_the_patience_is_over() -> None:
         (BlenderError("out of memory", kind="memory"), "memory"),
         (BlenderMissing("no Blender 4.5"), "missing"),
         (HashMismatch("damaged"), "files"),
-        (DiskFull("no space"), "output"),
-        (OSError(errno.ENOSPC, "no space"), "output"),
+        (DiskFull("no space"), "disk"),
+        (OSError(errno.ENOSPC, "no space"), "disk"),
+        (OSError(errno.EROFS, "read only"), "output"),
         (OSError(errno.EIO, "disk"), "crash"),
         (MemoryError(), "memory"),
         (ZeroDivisionError("a bug"), "crash"),
@@ -88,11 +92,22 @@ def test_failure_has_the_kind_that_says_who_is_to_blame(error: Exception, kind: 
     assert kind_of(error) == kind
 
 
-def test_failure_report_fits_whatever_blender_printed() -> None:
-    report = failure_report(7, BlenderCrashed("x" * 10_000, log="first" + "y" * 100_000 + "last"))
+def test_failure_report_fits_whatever_blender_printed(tmp_path: Path) -> None:
+    error = BlenderCrashed("x" * 10_000, log="first" + "y" * 100_000 + "last")
+    report = failure_report(7, error, folder=tmp_path)
     assert (report.token, len(report.message), len(report.log)) == (7, MESSAGE_LIMIT, LOG_LIMIT)
     assert report.log.endswith("last")
 
 
-def test_failure_report_names_errors_that_are_not_ours() -> None:
-    assert failure_report(1, ZeroDivisionError("division by zero")).message == "ZeroDivisionError: division by zero"
+def test_failure_report_names_errors_that_are_not_ours(tmp_path: Path) -> None:
+    report = failure_report(1, ZeroDivisionError("division by zero"), folder=tmp_path)
+    assert (report.kind, report.message) == ("crash", "ZeroDivisionError: division by zero")
+
+
+@pytest.mark.parametrize(("free_bytes", "kind"), [(1 << 20, "disk"), (1 << 30, "output")], ids=["full", "free"])
+def test_who_could_not_write_on_a_full_disk_failed_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_bytes: int, kind: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free_bytes))
+    report = failure_report(1, BlenderError("wrote only a part", kind="output"), folder=tmp_path)
+    assert (report.kind, "wrote only a part" in report.message) == (kind, True)

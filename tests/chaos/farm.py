@@ -32,6 +32,8 @@ from tests.end_to_end.farms import wait_until
 AGENTS = 4
 DISK_BYTES = 512 << 20
 """Size of the Manager's disk."""
+AGENT_DISK_BYTES = 128 << 20
+"""Size of the disk of each agent."""
 MANAGER_RESTART_S = 1.0
 AGENT_RESTART_S = 1.5
 """A new machine is there soon: longer only makes a run longer."""
@@ -43,6 +45,8 @@ SETTINGS = {
     "SUB_PASS_S": 0.3,
     "SEGMENT_INTERVAL_S": 1.5,
     "PREVIEW_INTERVAL_S": 1.0,
+    "MERGE_STALL_S": 6.0,
+    "CONTROL_SILENCE_S": 20.0,
     "MAX_ATTEMPTS": 25,
     "ASIDE_AFTER_FAILURES": 1000,
 }
@@ -96,12 +100,12 @@ class Kept:
 
 
 class Disk:
-    """The Manager's disk: a small file system of its own where one can be mounted, else a plain folder."""
+    """A disk: a small file system of its own where one can be mounted, else a plain folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, size_bytes: int) -> None:
         self.folder = folder
         folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "chaos", str(folder)]
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=700", "chaos", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         self.why_not = done.stderr.strip() or ("" if done.returncode == 0 else "mount failed")
         """Why it cannot be filled; '': it can."""
@@ -129,10 +133,11 @@ class ChaosFarm:
     def __init__(self, work: Path, *, agents: int = AGENTS, settings: Mapping[str, object] | None = None) -> None:
         """`work`: an empty folder with a short path, for everything of this farm."""
         self.work = work
-        self.disk = Disk(work / "disk")
+        self.disk = Disk(work / "disk", DISK_BYTES)
         self.folder = DataFolder(self.disk.folder / "data")
         self.settings = SETTINGS | dict(settings or {})
         self.names = [f"agent-{number + 1}" for number in range(agents)]
+        self.agent_disks = {name: Disk(work / name, AGENT_DISK_BYTES) for name in self.names}
         self.manager_lines: dict[str, Line] = {}
         self.redis_lines: dict[str, Line] = {}
         self.runtimes: set[Path] = set()
@@ -173,7 +178,7 @@ class ChaosFarm:
 
     def notice_file(self, name: str) -> Path:
         """Where an agent looks for the notice that its machine is taken back."""
-        return self.work / name / "notice"
+        return self.work / f"{name}.notice"
 
     def tend(self) -> None:
         """Start again what has ended."""
@@ -227,16 +232,21 @@ class ChaosFarm:
         """End everything, politely first."""
         for line in (*self.manager_lines.values(), *self.redis_lines.values()):
             line.release()
-        self.disk.free()
+        for disk in self._disks():
+            disk.free()
         for name, kept in [*self.agents.items(), ("manager", self.manager)]:
             if not kept.end(30.0):
                 self.unclean.append(name)
         for line in (*self.manager_lines.values(), *self.redis_lines.values()):
             line.close()
 
-    def remove_disk(self) -> None:
-        """Forget the Manager's disk, when nobody needs what is on it any more."""
-        self.disk.close()
+    def remove_disks(self) -> None:
+        """Forget all disks, when nobody needs what is on them any more."""
+        for disk in self._disks():
+            disk.close()
+
+    def _disks(self) -> list[Disk]:
+        return [self.disk, *self.agent_disks.values()]
 
     def _start(self) -> None:
         (self.work / "tmp").mkdir()
@@ -279,9 +289,8 @@ class ChaosFarm:
     def _agent_program(self, name: str) -> Program:
         line = self.manager_lines[name].near
         assert isinstance(line, tuple)
-        machine = self.work / name
-        for folder in (machine, machine / "tmp"):
-            folder.mkdir()
+        machine = self.agent_disks[name].folder
+        (machine / "tmp").mkdir()
         farm = self.folder.read()
         assert farm is not None
         ca, password = self._copied(Path(farm.ca)), self._copied(Path(farm.ca).with_name(PASSWORD_FILES[AGENT]))

@@ -45,6 +45,10 @@ class Fault(ABC):
     def undo(self) -> None:  # noqa: B027 - most faults are over once they are done
         """Take it back."""
 
+    def struck(self) -> bool:
+        """True once what was done has had its effect; most faults have it at once."""
+        return True
+
     def answers(self) -> bool:
         """True when the service that was hit answers again."""
         return True

@@ -11,6 +11,12 @@ from tests.chaos.job_faults import (
     JobPaused,
     JobReordered,
 )
+from tests.chaos.memory_faults import (
+    BlenderStarved,
+    ChildStarved,
+    MergeRefused,
+    MergeStarved,
+)
 from tests.chaos.process_faults import (
     AgentKilled,
     AgentToldToEnd,
@@ -33,6 +39,7 @@ from tests.chaos.process_faults import (
     WorkerFrozen,
 )
 from tests.chaos.world_faults import (
+    AgentDiskFull,
     ClockWrong,
     DiskFull,
     ManagerLineCut,
@@ -52,7 +59,8 @@ KINDS: dict[str, type[Fault]] = {
         AgentKilled, AgentToldToEnd, MachineLost, MachineFrozen, WorkerFrozen, ChildKilled, ChildFrozen,
         BlenderKilled, BlenderCrashed, BlenderFrozen, ControlKilled, ControlFrozen,
         RedisKilled, RedisFrozen, RedisLost, RedisEmptied, ManagerKilled, ManagerToldToEnd, ManagerFrozen,
-        ManagerLineCut, ManagerLineHeld, RedisLineCut, RedisLineHeld, DiskFull, ClockWrong,
+        ManagerLineCut, ManagerLineHeld, RedisLineCut, RedisLineHeld, DiskFull, AgentDiskFull, ClockWrong,
+        BlenderStarved, ChildStarved, MergeStarved, MergeRefused,
         NoticeGiven, SegmentDamaged, JobPaused, JobCanceled, JobReordered,
     )
 }  # fmt: skip

@@ -54,7 +54,7 @@ class Session:
         finally:
             if self.findings:
                 self._keep(farm)
-            farm.remove_disk()
+            farm.remove_disks()
             shutil.rmtree(work, ignore_errors=True)
 
     @property

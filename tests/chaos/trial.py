@@ -77,6 +77,7 @@ class _Open:
     begun_at: float
     undo_at: float | None
     hit: dict[str, Attempt]
+    struck: bool = True
     recovered: bool = False
 
 
@@ -165,14 +166,18 @@ class Trial:
         batch.faults.append(record)
         self._say(f"{at_s:6.1f} s  {fault.kind}: {fault.what}")
         now = time.monotonic()
-        hit = {key: a for key, a in attempts.items() if a.state == "active" and a.agent in fault.agents}
-        self._open.append(_Open(record, fault, now, now + planned.hold_s if fault.lasts else None, hit))
+        undo_at = now + planned.hold_s if fault.lasts else None
+        self._open.append(_Open(record, fault, now, undo_at, _hit(fault, attempts), struck=fault.struck()))
 
     def _watch(self, attempts: dict[str, Attempt], now: float) -> None:
         """Undo what has lasted long enough; note what has recovered; forget what is over."""
         for one in self._open:
             if one.undo_at is not None and now >= one.undo_at:
                 self._undo(one, now)
+            if not one.struck:
+                one.struck, one.begun_at, one.hit = one.fault.struck(), now, _hit(one.fault, attempts)
+                if not one.struck:
+                    continue
             if one.record.noticed_s is None and one.hit and self._noticed(one, attempts):
                 one.record.noticed_s = now - one.begun_at
             if not one.recovered and self._recovered(one, attempts):
@@ -245,6 +250,11 @@ class Trial:
                 raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
             self.farm.tend()
             time.sleep(POLL_S)
+
+
+def _hit(fault: Fault, attempts: dict[str, Attempt]) -> dict[str, Attempt]:
+    """The attempts that suffer from a fault now."""
+    return {key: a for key, a in attempts.items() if a.state == "active" and a.agent in fault.agents}
 
 
 def seeds(first: str) -> Iterable[str]:

@@ -112,6 +112,28 @@ class DiskFull(Fault):
         self.farm.disk.free()
 
 
+class AgentDiskFull(Fault):
+    """The disk of one agent, or those of all, have no byte left."""
+
+    kind = "agent's disk full"
+    lasts = True
+
+    @classmethod
+    def why_not(cls, farm: ChaosFarm) -> str:
+        return DiskFull.why_not(farm)
+
+    def do(self, busy: Sequence[str]) -> None:
+        name = self.agent(busy)
+        self.agents = self.variant(((name,), (name,), tuple(self.farm.names)))
+        self.what = "of " + ("all agents" if len(self.agents) > 1 else name)
+        for agent in self.agents:
+            self.farm.agent_disks[agent].fill()
+
+    def undo(self) -> None:
+        for agent in self.agents:
+            self.farm.agent_disks[agent].free()
+
+
 class ClockWrong(Fault):
     """The clock of an agent jumps by an hour, and later back."""
 

@@ -115,7 +115,7 @@ def test_lost_and_failed_merges_are_kept(kit: Kit) -> None:
     kit.farm.lapse(kit.later(LEASE_S))
     work = kit.farm.claim_merge(frame, kit.now)
     assert work is not None
-    kit.farm.failed_merge(frame, work.token, "segment 0-64 is truncated", kit.now, bad_segments=True)
+    kit.farm.failed_merge(frame, work.token, "segment 0-64 is truncated", kit.now, kind="output")
     assert ended(kit, job) == [("merge", 1, 1, "control", "lost"), ("merge", 1, 2, "control", "output")]
     assert kit.farm.attempts(job.id)[1].message == "segment 0-64 is truncated"
 
@@ -215,3 +215,49 @@ def test_chunk_is_done_by_whoever_holds_it_after_an_interruption(kit: Kit) -> No
     claim = kit.claim(chunk, "agent2")
     kit.farm.done(chunk, ChunkReport(token=claim.token), kit.now)
     assert ended(kit, job) == [("chunk", 1, 1, "agent1", "interrupted")]
+
+
+def test_full_disks_of_agents_are_waited_for_and_count_once_that_does_not_help(kit: Kit) -> None:
+    report(kit, "agent1", "agent2")
+    job = kit.submit(chunk_samples=64)
+    [chunk] = kit.chunk_ids(job)
+    full = {"kind": "disk", "message": "no space left", "progress": "0 of 64 samples"}
+    for n in range(10):
+        fail(kit, chunk, f"agent{1 + n % 2}", **full)
+        kit.later(kit.farm.settings.disk_patience_s / 10)
+    assert kit.farm.frames(job.id)[0].state is State.ACTIVE
+    assert all(not agent.aside for agent in kit.farm.agents())
+    for agent in ("agent1", "agent2", "agent2"):
+        fail(kit, chunk, agent, **full)
+    frame = kit.farm.frames(job.id)[0]
+    assert frame.state is State.FAILED
+    assert frame.message == "samples 0-64 failed 3 times: disk on agent1, agent2: no space left"
+
+
+def test_full_disks_do_not_count_while_work_gets_on_in_between(kit: Kit) -> None:
+    job = kit.submit(chunk_samples=64)
+    [chunk] = kit.chunk_ids(job)
+    for n in range(20):
+        fail(kit, chunk, kind="disk", message="no space left", progress=f"{n // 2} of 64 samples")
+        kit.later(kit.farm.settings.disk_patience_s / 2)
+    assert kit.farm.frames(job.id)[0].state is State.ACTIVE
+
+
+def test_full_disks_do_not_fail_a_frame_that_is_finished(kit: Kit) -> None:
+    job, frame = merged_frame(kit)
+    for _ in range(5):
+        fail_finish(kit, frame, "agent1", kind="disk")
+    kit.finish(frame)
+    assert kit.farm.job(job.id).state is State.COMPLETED
+
+
+def test_end_of_the_process_that_merges_counts(kit: Kit) -> None:
+    job = kit.submit()
+    frame = kit.render_frame(job)
+    for number in range(1, kit.farm.settings.max_attempts + 1):
+        assert kit.farm.claim_merge(frame, kit.now) is not None
+        kit.farm.merge_process_ended(frame, "signal 9", kit.now, kind="memory")
+        assert len(ended(kit, job)) == number
+        kit.farm.merge_process_ended(frame, "signal 9", kit.now, kind="memory")  # It had told before.
+    assert {one[-1] for one in ended(kit, job)} == {"memory"}
+    assert kit.farm.frames(job.id)[0].state is State.FAILED

@@ -119,7 +119,9 @@ class World:
         if fail is None:
             self.kit.farm.done_merge(frame_id, work.token, self.blob, self.kit.now)
         else:
-            self.kit.farm.failed_merge(frame_id, work.token, "it broke", self.kit.now, bad_segments=fail)
+            self.kit.farm.failed_merge(
+                frame_id, work.token, "it broke", self.kit.now, kind="output" if fail else "crash"
+            )
 
     def segments_never_overlap_and_counts_are_right(self) -> None:
         job = self.kit.farm.job(self.job.id)

@@ -89,7 +89,7 @@ def test_frame_whose_segments_do_not_merge_is_rendered_anew_by_a_retry(any_kit: 
     frame_id = any_kit.render_frame(job)
     work = any_kit.farm.claim_merge(frame_id, any_kit.now)
     assert work is not None
-    any_kit.farm.failed_merge(frame_id, work.token, "other channels", any_kit.now, bad_segments=True)
+    any_kit.farm.failed_merge(frame_id, work.token, "other channels", any_kit.now, kind="output")
     assert any_kit.farm.job(job.id).state is State.FAILED
     again = any_kit.farm.retry(job.id, any_kit.now)
     assert (again.state, again.samples_done, again.chunks_completed) == (State.QUEUED, 0, 0)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from blendnet.manager import merging
-from blendnet.manager.merges import MergeWork
+from blendnet.manager.merges import MergeWatch, MergeWork
+from blendnet.manager.publish import Publisher
+from blendnet.manager.schedule import Followup
 from blendnet.merge import exr
 from blendnet.merge.exr import Image
 from blendnet.merge.frame import MergeReport
 from blendnet.messages import Blob, ClaimRequest, JobView
 from blendnet.models import Stage, State
+from tests.end_to_end.farms import wait_until
+from tests.manager.brokers import Broker
 from tests.manager.farms import Kit
 
 WIDTH, HEIGHT = 6, 4
@@ -164,3 +173,87 @@ def test_bad_pixels_are_a_warning_of_their_frame_that_does_not_fail_it(kit: Kit)
     [frame] = kit.farm.frames(job.id)
     assert frame.state is State.ACTIVE
     assert frame.warnings == ["frame 1: 24 pixels of pass Combined in view layer 'ViewLayer' are NaN or infinite"]
+
+
+def test_merge_that_gets_nowhere_ends_itself_and_says_so(kit: Kit) -> None:
+    stuck = segment(kit, 0.25)
+    job, frame_id = rendered(kit, segment(kit, 0.5), stuck)
+    path = kit.farm.store.path(stuck.sha256)
+    path.unlink()
+    os.mkfifo(path)  # Who opens it to read waits for ever.
+    environment = {
+        **os.environ,
+        "BLENDNET_DATA": str(kit.folder),
+        "BLENDNET_MERGE_STALL_S": "0.5",
+        "BLENDNET_LEASE_S": "0.6",
+    }
+    code = f"from blendnet.manager.merging import merge_frame; merge_frame({frame_id!r})"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    [attempt] = kit.farm.attempts(job.id)
+    assert (attempt.work, attempt.reason, attempt.message) == (
+        "merge", "timeout", "it read nothing for 0.5 s and was ended"
+    )  # fmt: skip
+
+
+def test_merge_without_memory_says_so(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, frame_id = rendered(kit, segment(kit, 0.5))
+
+    def no_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(merging, "merge_segments", no_memory)
+    assert not merge(kit, frame_id)
+    [attempt] = kit.farm.attempts(job.id)
+    assert (attempt.reason, "not enough memory" in attempt.message) == ("memory", True)
+
+
+def test_merges_that_nobody_begins_are_noticed_once(kit: Kit) -> None:
+    _, frame_id = rendered(kit, segment(kit, 0.5))
+    watch = MergeWatch(60.0)
+    assert [kit.farm.merges_stuck(watch, kit.later(30)) for _ in range(5)] == [False, False, True, False, True]
+    assert kit.farm.claim_merge(frame_id, kit.now) is not None
+    assert not any(kit.farm.merges_stuck(watch, kit.later(30)) for _ in range(5))
+
+
+def test_merge_that_is_never_heard_of_again_fails_its_frame_in_the_end(kit: Kit) -> None:
+    job, frame_id = rendered(kit, segment(kit, 0.5))
+    watch = MergeWatch(60.0)
+    for _ in range(kit.farm.settings.max_attempts):
+        assert kit.farm.claim_merge(frame_id, kit.now) is not None
+        kit.farm.merges_stuck(watch, kit.now)
+        kit.farm.lapse(kit.later(kit.farm.settings.lease_s))
+        assert not kit.farm.merges_stuck(watch, kit.now)
+        assert kit.farm.merges_stuck(watch, kit.later(60))
+    assert kit.farm.frames(job.id)[0].state is State.FAILED
+    assert {attempt.reason for attempt in kit.farm.attempts(job.id)} == {"timeout"}
+
+
+def begun(kit: Kit, frame_id: str) -> bool:
+    with kit.farm.ledger.read() as tx:
+        return tx.frames.need(frame_id).token > 0
+
+
+def test_killed_process_of_a_merge_counts_and_the_next_one_merges(
+    live_kit: Kit, broker: Broker, tmp_path: Path
+) -> None:
+    kit = live_kit
+    good, stuck = segment(kit, 0.5), segment(kit, 0.25)
+    job, frame_id = rendered(kit, good, stuck)
+    path = kit.farm.store.path(stuck.sha256)
+    path.rename(tmp_path / "kept")
+    os.mkfifo(path)
+    environment = {**os.environ, "BLENDNET_DATA": str(kit.folder), "BLENDNET_BROKER_URL": broker.url}
+    with subprocess.Popen([sys.executable, "-m", "blendnet.manager.control"], env=environment) as process:
+        try:
+            Publisher(broker.app).followup(Followup("merge", frame_id))
+            wait_until(lambda: begun(kit, frame_id), "the merge has begun")
+            [child] = psutil.Process(process.pid).children()
+            (tmp_path / "kept").replace(path)
+            child.kill()
+            wait_until(lambda: kit.farm.frames(job.id)[0].stage is Stage.FINISH, "it is merged after all")
+        finally:
+            process.kill()
+    [attempt] = kit.farm.attempts(job.id)
+    assert (attempt.work, attempt.reason) == ("merge", "crash")
+    assert "signal 9" in attempt.message

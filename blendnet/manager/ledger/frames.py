@@ -69,6 +69,10 @@ class Frames(Access[FrameRow]):
         )
         return self._all(found.order_by(_c.due_at))
 
+    def merging(self) -> list[FrameRow]:
+        """Frames whose samples are all there and that are not merged, whether somebody is at it or not."""
+        return self._all(self._select().where(_c.state == State.ACTIVE, _c.stage == Stage.MERGE))
+
     def finish_due(self, job_id: str, now: float) -> str | None:
         """Id of a frame of a job that is merged and that nobody finishes although it is time; the oldest."""
         return self._connection.execute(self._finish_due, {"job": job_id, "now": now}).scalar()
