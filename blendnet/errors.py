@@ -166,7 +166,7 @@ class BlenderError(BlendNetError):
     def __init__(self, message: str, *, kind: str = "blender", log: str = "") -> None:
         super().__init__(message)
         self.kind = kind
-        """'scene', 'output', 'memory', 'device', 'order', 'blender', or 'crash' and 'timeout' of the subclasses."""
+        """A word of in_blender/trouble.py, or one of crash.py or 'timeout' of the subclasses."""
         self.log = log
         """Blender's last output, '' when it does not matter."""
 

@@ -12,6 +12,8 @@ NULL_WORDS = ("malloc returns null", "calloc returns null", "mallocn returns nul
 """Blender's own words when it got no memory; it goes on, for better or worse."""
 MEMORY_WORDS = (*NULL_WORDS, "out of memory", "bad_alloc", "memoryerror", "cannot allocate memory")
 
+DISK_WORDS = ("no space left on device", "disk quota exceeded")
+
 
 def crash_message(build: Build, doing: str, returncode: int | None) -> str:
     """One sentence about a Blender that is gone. PURE."""
@@ -25,12 +27,14 @@ def crash_message(build: Build, doing: str, returncode: int | None) -> str:
 
 
 def crash_kind(returncode: int | None, said: str, *, killed_by_us: bool, oom_kills: int) -> str:
-    """'memory' when a Blender is gone for lack of it, else 'crash'. PURE.
+    """'memory' or 'disk' when a Blender is gone for lack of it, else 'crash'. PURE.
 
     `said`: what it printed during the call. `oom_kills`: processes that the kernel ended for memory meanwhile.
     """
     by_kernel = returncode == -signal.SIGKILL and not killed_by_us and oom_kills > 0
-    return "memory" if by_kernel or any(word in said.lower() for word in MEMORY_WORDS) else "crash"
+    if by_kernel or any(word in said.lower() for word in MEMORY_WORDS):
+        return "memory"
+    return "disk" if any(word in said.lower() for word in DISK_WORDS) else "crash"
 
 
 def starved(said: str) -> bool:

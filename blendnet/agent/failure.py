@@ -21,7 +21,7 @@ from blendnet.messages import FailureReport
 MESSAGE_LIMIT = 4000
 LOG_LIMIT = 20_000
 
-BLENDERS_KINDS = ("crash", "memory", "timeout", "scene", "output", "device")
+BLENDERS_KINDS = ("crash", "memory", "timeout", "scene", "disk", "output", "device")
 """Kinds of BlenderError that a report names; the others are no better than a crash."""
 INTERRUPTED = "interrupted"
 """The kind that never counts against the work."""

@@ -29,9 +29,10 @@ def test_crash_message_says_how_blender_ended(code: int | None, words: str) -> N
         (-6, "terminate called after throwing an instance of 'std::bad_alloc'", False, 0, "memory"),
         (None, "MemoryError", False, 0, "memory"),
         (-6, "malloc(): corrupted top size", False, 0, "crash"),
+        (120, "Render error (No space left on device) cannot save: '/x.exr'", False, 0, "disk"),
     ],
 )
-def test_crash_for_lack_of_memory_is_told_from_others(
+def test_crash_for_lack_of_memory_or_room_is_told_from_others(
     code: int | None, said: str, by_us: bool, oom_kills: int, kind: str
 ) -> None:
     assert crash_kind(code, said, killed_by_us=by_us, oom_kills=oom_kills) == kind

@@ -187,14 +187,12 @@ def _render_to(mode, path, emit):
 
 
 def _check_written(path):
-    """Raise Trouble('output') unless the file is there and whole."""
+    """Raise Trouble unless the file is there and whole."""
     if not os.path.exists(path):
         raise Trouble("output", "Blender rendered but did not write %s" % path)
     if not exr_file.is_whole(path):
         free = shutil.disk_usage(os.path.dirname(path)).free
-        raise Trouble(
-            "output", "Blender wrote only a part of %s (%d bytes free there): is the disk full?" % (path, free)
-        )
+        raise Trouble("disk", "Blender wrote only a part of %s (%d bytes free there): is the disk full?" % (path, free))
 
 
 class _progress:
