@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     """An attempt whose agent says nothing for so long loses its lease."""
     preview_interval_s: float = 5.0
     segment_interval_s: float = 60.0
+    """Longest time between two segments of a chunk; where agents are often lost without notice it is shorter."""
     sub_pass_s: float = 5.0
     """Target time of one render call."""
     visibility_timeout_s: int = 43_200

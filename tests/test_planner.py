@@ -242,3 +242,18 @@ def test_strategy_is_the_one_asked_for_whatever_the_scene(wanted):
 )
 def test_remaining_time_is_estimated_from_measured_samples(case, expected):
     assert planner.remaining_s(**case) == expected
+
+
+@pytest.mark.parametrize(
+    ("losses", "agents", "expected"),
+    [(0, 4, 60.0), (1, 4, 60.0), (3, 4, 40.0), (30, 4, 12.649), (300, 4, 5.0), (300, 0, 5.0)],
+    ids=["never", "seldom", "now and then", "every 20 s", "all the time", "nobody is there now"],
+)
+def test_segments_are_saved_the_more_often_the_more_agents_are_lost(losses, agents, expected):
+    found = planner.segment_interval_s(losses=losses, agents=agents, window_s=600.0, longest_s=60.0, shortest_s=5.0)
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_segments_are_never_saved_less_often_than_the_setting_says():
+    found = planner.segment_interval_s(losses=9, agents=4, window_s=600.0, longest_s=1.5, shortest_s=5.0)
+    assert found == 1.5

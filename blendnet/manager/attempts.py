@@ -107,7 +107,10 @@ class AttemptBook(FarmPart):
         """Another attempt begins: one that never said how it ended is over. Call before the row is changed."""
         if row.agent is None or row.token == 0:
             return job
-        progress = f"{row.rendered} of {row.count} samples" if isinstance(row, ChunkRow) else ""
+        progress = ""
+        if isinstance(row, ChunkRow):
+            progress = f"{row.rendered} of {row.count} samples"
+            self.losses.note(now)
         said = FailureReport(token=row.token, kind=LOST, message="ended without a word", progress=progress)
         self._note(tx, attempt_at(row), said, now)
         return tx.jobs.update(job, interrupted=job.interrupted + 1)

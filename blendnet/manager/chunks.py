@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from blendnet import planner
 from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserError
 from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, UNCOUNTED, AttemptBook, attempt_at, reasons_of
 from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
 from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
+from blendnet.manager.loss_book import WINDOW_S
 from blendnet.manager.tails import TailWork
 from blendnet.manager.trust import may_try, passed_over, praise
 from blendnet.messages import Blob, ChunkAnswer, ChunkClaim, ChunkReport, ClaimRequest, FailureReport
@@ -160,9 +162,9 @@ class ChunkWork(AttemptBook, TailWork):
         if chunk.place < 0 and chunk.token == 1:
             self._log_taken(tx, chunk, agent, now)
         self.changes.note()
-        return self._work(tx, job, chunk)
+        return self._work(tx, job, chunk, now)
 
-    def _work(self, tx: Transaction, job: JobRow, chunk: ChunkRow) -> ChunkClaim:
+    def _work(self, tx: Transaction, job: JobRow, chunk: ChunkRow, now: float) -> ChunkClaim:
         segments = tx.segments.of_chunk(chunk.id)
         return ChunkClaim(
             state="render",
@@ -175,10 +177,21 @@ class ChunkWork(AttemptBook, TailWork):
             adaptive=job.adaptive,
             sample_s=job.sample_s,
             preview_interval_s=self.settings.preview_interval_s,
-            segment_interval_s=self.settings.segment_interval_s,
+            segment_interval_s=self._segment_interval_s(tx, now),
             sub_pass_s=self.settings.sub_pass_s,
             lease_s=self.settings.lease_s,
             scene=self._scene(tx, job),
+        )
+
+    def _segment_interval_s(self, tx: Transaction, now: float) -> float:
+        """How often a chunk that is begun now is saved."""
+        losses = self.losses.lately(now)
+        return planner.segment_interval_s(
+            losses=losses,
+            agents=tx.agents.count() if losses else 0,
+            window_s=WINDOW_S,
+            longest_s=self.settings.segment_interval_s,
+            shortest_s=self.settings.sub_pass_s,
         )
 
     def _turn_away(self, tx: Transaction, job: JobRow, chunk: ChunkRow, now: float) -> ChunkClaim:

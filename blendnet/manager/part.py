@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from blendnet.manager.ledger import JobRow, Ledger, Transaction
+from blendnet.manager.loss_book import LossBook
 from blendnet.manager.tail_book import TailBook
 from blendnet.messages import LayerSamples, SceneFiles, tree_key
 from blendnet.settings import Settings
@@ -52,6 +53,8 @@ class FarmPart:
         """Agents that are being started: frames are planned for them before they report."""
         self.tails = TailBook()
         """How fast agents are, and which chunks are to end earlier."""
+        self.losses = LossBook()
+        """How often agents lose work: chunks are saved the more often for it."""
         self._scenes: dict[str, SceneFiles] = {}
         self._told: set[str] = set()
         """What nobody but people can mend and was said already."""

@@ -261,3 +261,19 @@ def test_end_of_the_process_that_merges_counts(kit: Kit) -> None:
         kit.farm.merge_process_ended(frame, "signal 9", kit.now, kind="memory")  # It had told before.
     assert {one[-1] for one in ended(kit, job)} == {"memory"}
     assert kit.farm.frames(job.id)[0].state is State.FAILED
+
+
+def test_chunks_are_saved_more_often_after_agents_were_lost_without_notice(kit: Kit) -> None:
+    job = kit.submit(chunk_samples=64)
+    [chunk] = kit.chunk_ids(job)
+    fail(kit, chunk, kind="interrupted")
+    intervals = []
+    for _ in range(20):
+        intervals.append(kit.claim(chunk, "agent1").segment_interval_s)
+        kit.later(10)
+        kit.farm.lapse(kit.now)
+    assert intervals[0] == kit.farm.settings.segment_interval_s
+    assert intervals == sorted(intervals, reverse=True)
+    assert intervals[-1] < 10
+    kit.later(700)
+    assert kit.claim(chunk, "agent1").segment_interval_s > 30
