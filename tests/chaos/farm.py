@@ -239,6 +239,7 @@ class ChaosFarm:
                 self.unclean.append(name)
         for line in (*self.manager_lines.values(), *self.redis_lines.values()):
             line.close()
+        _forget_clocks()
 
     def remove_disks(self) -> None:
         """Forget all disks, when nobody needs what is on them any more."""
@@ -333,6 +334,14 @@ class ChaosFarm:
         target = self.work / path.name
         shutil.copy(path, target)
         return target
+
+
+def _forget_clocks() -> None:
+    """Remove what killed processes with a clock of their own have left in shared memory."""
+    for path in Path("/dev/shm").glob("*faketime_*"):
+        number = path.name.rpartition("_")[2]
+        if number.isdigit() and not psutil.pid_exists(int(number)):
+            path.unlink(missing_ok=True)
 
 
 def _command(process: psutil.Process) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import shutil
 import tempfile
@@ -159,5 +160,6 @@ def new_ledger(path: Path) -> Ledger:
 @cache
 def _empty_ledger() -> Path:
     path = Path(tempfile.mkdtemp(prefix="empty-")) / "ledger.sqlite"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
     Ledger(f"sqlite:///{path}").close()
     return path
