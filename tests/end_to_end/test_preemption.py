@@ -44,7 +44,9 @@ def reference(frame: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFa
 def up(tmp_path: Path) -> Iterator[Farm]:
     """Starts a farm of 2 agents; nothing of it is left afterwards."""
     with ExitStack() as stack:
-        farm = partial(farms.running, tmp_path / "data", gone_after_s=30, lease_s=LEASE_S)
+        # Where rendering is slow, an agent that comes back would be given a part of the chunk that is looked at.
+        never = {"tail_worth_s": 1e6}
+        farm = partial(farms.running, tmp_path / "data", gone_after_s=30, lease_s=LEASE_S, **never)
         yield lambda **settings: stack.enter_context(farm(**settings))
 
 
