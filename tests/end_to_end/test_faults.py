@@ -175,3 +175,15 @@ def test_frame_is_the_same_when_the_job_is_paused_and_resumed(
     assert farms.blendnet("job", "resume", job, "--data", quick_segments).code == 0
     completed(quick_segments, job, tmp_path / "out")
     assert_same(tmp_path / "out", reference)
+
+
+def test_frame_is_the_same_when_the_control_worker_is_frozen_for_good(
+    heavy: Path, reference: Path, tmp_path: Path
+) -> None:
+    with farms.running(tmp_path / "data", segment_interval_s=2, sub_pass_s=1, control_silence_s=3) as data:
+        job = submitted(data, heavy)
+        control = process_of(data, "control")
+        control.suspend()
+        completed(data, job, tmp_path / "out")
+        assert not control.is_running()
+    assert_same(tmp_path / "out", reference)

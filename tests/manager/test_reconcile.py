@@ -9,7 +9,7 @@ from blendnet.errors import LeaseLost
 from blendnet.manager.findings import Trouble
 from blendnet.manager.lookout import PAUSE_PATIENCE_S, Observed, PauseWatch, message_findings
 from blendnet.manager.publish import Publisher
-from blendnet.manager.reconcile import was_away
+from blendnet.manager.reconcile import Reconciler, was_away
 from blendnet.manager.schedule import ChunkMessage, Followup
 from blendnet.messages import JobView
 from blendnet.models import State
@@ -293,3 +293,34 @@ def test_repair_of_a_lost_message_is_in_the_log_of_its_job(kit: Kit, broker: Bro
     work.tick(kit.later(MISSING_S))
     texts = [event.text for event in kit.farm.events(job.id)]
     assert texts[-1].endswith("neither in a queue nor with an agent: it is published again (and 2 more)")
+
+
+def test_control_worker_that_begins_no_merge_is_started_anew(kit: Kit, broker: Broker) -> None:
+    kit.render_frame(kit.submit())
+    restarts: list[float] = []
+    work = Reconciler(kit.farm, broker.app, kit.farm.settings, restart_control=lambda: restarts.append(kit.now))
+    began = kit.now
+    for _ in range(150):
+        work.tick(kit.later(1))
+    assert [at - began for at in restarts] == [61, 121]  # The first look is at 1 s.
+
+
+def test_control_worker_is_left_alone_after_the_manager_itself_was_away(kit: Kit, broker: Broker) -> None:
+    kit.render_frame(kit.submit())
+    restarts: list[float] = []
+    work = Reconciler(kit.farm, broker.app, kit.farm.settings, restart_control=lambda: restarts.append(kit.now))
+    for _ in range(10):
+        work.tick(kit.later(30))
+    assert restarts == []
+
+
+def test_control_worker_is_left_alone_while_the_disk_is_full(
+    kit: Kit, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit.render_frame(kit.submit())
+    restarts: list[float] = []
+    work = Reconciler(kit.farm, broker.app, kit.farm.settings, restart_control=lambda: restarts.append(kit.now))
+    monkeypatch.setattr(kit.farm, "is_full", lambda: True)
+    for _ in range(150):
+        work.tick(kit.later(1))
+    assert restarts == []

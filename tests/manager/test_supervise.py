@@ -50,6 +50,22 @@ def test_child_runs_until_the_supervisor_is_closed(tmp_path: Path) -> None:
     assert gone(pid)
 
 
+def test_frozen_child_is_started_anew_with_all_its_processes(tmp_path: Path) -> None:
+    code = (
+        f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {SLEEP!r}]).pid, flush=True); {SLEEP}"
+    )
+    log = tmp_path / "child.log"
+    with Supervisor() as supervisor:
+        first = supervisor.start(python(tmp_path, code))
+        wait_until(lambda: log.exists() and log.read_text().strip())
+        grandchild = int(log.read_text())
+        os.kill(first, signal.SIGSTOP)
+        supervisor.restart("child")
+        supervisor.restart("nobody")
+        wait_until(lambda: supervisor.wanted("agent")["child"] not in (None, first))
+        wait_until(lambda: gone(first) and gone(grandchild))
+
+
 def test_child_is_started_again_when_it_is_killed(tmp_path: Path) -> None:
     ended: list[int] = []
     with Supervisor(on_exit=lambda program, status: ended.append(status)) as supervisor:
