@@ -11,7 +11,7 @@ from blendnet.errors import Conflict, NotFound
 from blendnet.manager.jobs import Farm
 from blendnet.manager.supervise import Program, Supervisor, read_tail
 from blendnet.messages import ProcessView
-from blendnet.provision.base import Provider, free_names
+from blendnet.provision.base import Provider, Wanted, free_names
 
 AGENT_ROLE = "agent"
 MAX_AGENTS = 64
@@ -85,7 +85,8 @@ class LocalFleet:
                     f"{count} more agents would be {len(taken) + count} on this machine; {MAX_AGENTS} is the limit"
                 )
             self._farm.expected_agents = len(taken) + count
-            return [instance.name for instance in self._provider.create(free_names(taken, count))]
+            created = self._provider.create(Wanted(names=free_names(taken, count)))
+            return [instance.name for instance in created.instances]
 
     def remove(self, name: str) -> None:
         """End an agent; what it rendered is committed first when it still can.

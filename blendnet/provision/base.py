@@ -1,10 +1,28 @@
-"""The contract of everybody who gives machines for agents. What a farm needs of them is decided elsewhere."""
+"""The contract of everybody who gives machines for agents. What a farm needs of them is decided elsewhere.
+
+All calls may be repeated without harm, and may be made from several threads. Amounts of money are US dollars, times are
+seconds since the epoch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
+
+DAY_S = 86_400.0
+
+
+class InstanceState(str, Enum):
+    """What a cloud says about a machine."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    """It is being ended, and may still cost money."""
+    GONE = "gone"
+    """Its end is confirmed: it costs nothing any more."""
 
 
 @dataclass(frozen=True)
@@ -13,29 +31,168 @@ class Instance:
 
     name: str
     """Name of the agent on it."""
-    state: str
-    """'starting', 'running' or 'gone'."""
+    state: InstanceState = InstanceState.RUNNING
     pid: int | None = None
     """Process id, for agents on this machine."""
+    id: str = ""
+    """What the provider calls it; '' when it has no other name."""
+    machine: str = ""
+    """Machine type."""
+    zone: str = ""
+    spot: bool = False
+    """It may be taken away at any moment."""
+    launched_at: float | None = None
+    ended_at: float | None = None
+    """When its end was confirmed."""
+    reason: str = ""
+    """Why it ended, in the provider's words."""
+
+
+@dataclass(frozen=True)
+class MachineType:
+    """A kind of machine on offer."""
+
+    name: str
+    vcpus: int
+    memory_bytes: int
+    gpus: int = 0
+    gpu: str = ""
+    """Name of the GPUs."""
+    arch: str = "x86_64"
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a machine costs. An unknown price is no Price: 0.0 is free."""
+
+    machine: str
+    zone: str
+    """'': in all zones."""
+    spot: bool
+    usd_per_hour: float
+    source: str
+    """Where the number is from: 'live', 'cache', 'list' (of apache-libcloud, an upper bound) or 'user'."""
+    at: float
+    """When it was valid."""
+
+    def age_s(self, now: float) -> float:
+        """How old the number is."""
+        return max(0.0, now - self.at)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A place for a machine: what could be asked for."""
+
+    machine: str
+    zone: str
+    spot: bool
+
+
+class Shortage(str, Enum):
+    """Why a cloud did not give a machine: what it means for the next try."""
+
+    CAPACITY = "capacity"
+    """There is none of it left there now: elsewhere, or later."""
+    QUOTA = "quota"
+    """The account may not have more: not before somebody raises it."""
+    PRICE = "price"
+    """It costs more than was allowed."""
+    REFUSED = "refused"
+    """Not allowed, or not understood: a person has to look."""
+    TROUBLE = "trouble"
+    """The cloud did not work: again soon."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A machine that was asked for and not given."""
+
+    offer: Offer
+    shortage: Shortage
+    message: str
+    """The cloud's own words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Machines to create."""
+
+    names: Sequence[str]
+    """One agent each."""
+    offers: Sequence[Offer] = ()
+    """Any of these will do, the best first; all of them spot, or none. Empty: the provider has no choice to make."""
+    user_data: Callable[[str], str] = field(default=lambda name: "")
+    """cloud-init of the machine of that name; holds nothing secret that lasts."""
+    lifetime_s: float = DAY_S
+    """The cloud itself ends the machine after so long, where it can: see Features.lifetime."""
+    token: str = ""
+    """The same for every repetition of this request: no machine is made twice for it."""
+
+
+@dataclass(frozen=True)
+class Created:
+    """What came of a request: any part of it may have worked."""
+
+    instances: Sequence[Instance] = ()
+    refusals: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How much of something the account may have."""
+
+    name: str
+    limit: float | None
+    """None: nobody knows."""
+    used: float | None = None
+    unit: str = "vCPU"
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a provider can do."""
+
+    spot: bool = False
+    lifetime: bool = False
+    """The cloud itself ends machines after Wanted.lifetime_s."""
+    notice: str = ""
+    """Whose metadata service announces that a machine is taken back: 'aws', 'gcp', 'azure', or '' for nobody."""
+    notice_s: float = 0.0
+    """Seconds between such a notice and the end."""
+    boot_log: bool = False
+    cannot: Mapping[str, str] = field(default_factory=dict)
+    """What else it cannot do, by a word, with the reason for people."""
 
 
 class Provider(Protocol):
-    """Creates and destroys instances. Every call may be repeated without harm."""
+    """Creates and destroys the instances of one farm, and knows what they cost."""
 
-    def create(self, names: Sequence[str]) -> Sequence[Instance]:
+    name: str
+    features: Features
+
+    def create(self, wanted: Wanted) -> Created:
         """Start one agent under each name; a name that runs already is left alone.
 
         Raises:
-            FarmError: an instance could not be started; those started before stay.
+            FarmError: nothing could be asked of the provider at all.
         """
         ...
 
     def list(self) -> Sequence[Instance]:
-        """All instances there are now, whoever created them."""
+        """All instances of this farm, whoever created them; those that ended lately as GONE, where it is told.
+
+        Raises:
+            FarmError: the provider does not say. Nobody knows then which ones there are.
+        """
         ...
 
     def destroy(self, names: Sequence[str]) -> None:
-        """End instances and return when they are gone; names that do not exist are ignored."""
+        """End instances; names that do not exist are ignored. `list` confirms the end.
+
+        Raises:
+            FarmError: an instance could not be told to end.
+        """
         ...
 
     def interrupt(self, name: str, left_s: float | None) -> None:
@@ -44,6 +201,22 @@ class Provider(Protocol):
         Raises:
             FarmError: it cannot be told.
         """
+        ...
+
+    def machine_types(self) -> Sequence[MachineType]:
+        """What machines there are. Raises FarmError."""
+        ...
+
+    def prices(self, offers: Sequence[Offer]) -> Mapping[Offer, Price]:
+        """What offers cost now; those whose price nobody knows are missing. Raises FarmError."""
+        ...
+
+    def quotas(self) -> Sequence[Quota]:
+        """How many machines the account may have. Raises FarmError."""
+        ...
+
+    def boot_log(self, name: str) -> str:
+        """What a machine said while it started; '' when there is nothing (yet). Raises FarmError."""
         ...
 
 

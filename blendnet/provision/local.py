@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Protocol
 
 from blendnet.errors import FarmError
-from blendnet.provision.base import Instance
+from blendnet.provision.base import (
+    Created,
+    Features,
+    Instance,
+    InstanceState,
+    MachineType,
+    Offer,
+    Price,
+    Quota,
+    Wanted,
+)
 
 WORKER_MODULE = "blendnet.agent.worker"
 STOP_TIMEOUT_S = 20.0
@@ -80,15 +90,19 @@ class LocalProvider:
         self._processes = processes
         self._environment = environment
 
-    def create(self, names: Sequence[str]) -> Sequence[Instance]:
+    name = "local"
+    features = Features(cannot={"machine types": "agents are processes on the Manager's machine"})
+
+    def create(self, wanted: Wanted) -> Created:
         """Start one worker process under each name."""
         running = self._processes.running()
-        return [Instance(name, "running", running.get(name) or self._start(name)) for name in names]
+        return Created([Instance(name, pid=running.get(name) or self._start(name)) for name in wanted.names])
 
     def list(self) -> Sequence[Instance]:
         """The workers this farm keeps running."""
         return [
-            Instance(name, "running" if pid else "starting", pid) for name, pid in self._processes.running().items()
+            Instance(name, InstanceState.RUNNING if pid else InstanceState.STARTING, pid)
+            for name, pid in self._processes.running().items()
         ]
 
     def destroy(self, names: Sequence[str]) -> None:
@@ -105,6 +119,22 @@ class LocalProvider:
             partial.replace(notice)
         except OSError as error:
             raise FarmError(f"cannot leave a notice for {name}: {error}") from error
+
+    def machine_types(self) -> Sequence[MachineType]:
+        """None: there is nothing to choose."""
+        return []
+
+    def prices(self, offers: Sequence[Offer]) -> Mapping[Offer, Price]:
+        """Nobody asks money for them."""
+        return {}
+
+    def quotas(self) -> Sequence[Quota]:
+        """None."""
+        return []
+
+    def boot_log(self, name: str) -> str:
+        """What the worker said last is what it said at its start, too: see `log_path`."""
+        return ""
 
     def log_path(self, name: str) -> Path:
         """Where the worker's output goes."""

@@ -74,7 +74,7 @@ class StarvedFault(Fault):
             raise NothingToHit
         self._victim, self._group = victim, MemoryGroup()
         self._group.take(victim)
-        self.what += f" {victim.pid}"
+        self.what = f"{self.what} {victim.pid}".strip()
 
     def undo(self) -> None:
         self._group.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.errors import FarmError
-from blendnet.provision.base import free_names
+from blendnet.provision.base import Wanted, free_names
 from blendnet.provision.local import AgentEnvironment, LocalProvider
 
 
@@ -50,19 +50,19 @@ def provider(processes: Recorded, tmp_path: Path) -> LocalProvider:
 
 
 def test_provider_lists_what_it_created(provider: LocalProvider) -> None:
-    provider.create(["agent-1", "agent-2"])
+    provider.create(Wanted(names=["agent-1", "agent-2"]))
     assert [instance.name for instance in provider.list()] == ["agent-1", "agent-2"]
 
 
 def test_creating_again_leaves_a_running_agent_alone(provider: LocalProvider, processes: Recorded) -> None:
-    provider.create(["agent-1"])
+    provider.create(Wanted(names=["agent-1"]))
     before = processes.environments["agent-1"]
-    provider.create(["agent-1"])
+    provider.create(Wanted(names=["agent-1"]))
     assert processes.environments["agent-1"] is before
 
 
 def test_destroying_may_be_repeated(provider: LocalProvider) -> None:
-    provider.create(["agent-1"])
+    provider.create(Wanted(names=["agent-1"]))
     provider.destroy(["agent-1", "agent-7"])
     provider.destroy(["agent-1"])
     assert list(provider.list()) == []
@@ -71,7 +71,7 @@ def test_destroying_may_be_repeated(provider: LocalProvider) -> None:
 def test_each_agent_has_a_name_and_folder_of_its_own_and_shares_the_cache(
     provider: LocalProvider, processes: Recorded, tmp_path: Path
 ) -> None:
-    provider.create(["agent-1", "agent-2"])
+    provider.create(Wanted(names=["agent-1", "agent-2"]))
     first, second = processes.environments["agent-1"], processes.environments["agent-2"]
     assert (first["BLENDNET_AGENT_NAME"], second["BLENDNET_AGENT_NAME"]) == ("agent-1", "agent-2")
     assert first["BLENDNET_AGENT_DIR"] != second["BLENDNET_AGENT_DIR"]
@@ -81,7 +81,7 @@ def test_each_agent_has_a_name_and_folder_of_its_own_and_shares_the_cache(
 def test_agents_get_no_password_but_the_agents_own(
     provider: LocalProvider, processes: Recorded, tmp_path: Path
 ) -> None:
-    provider.create(["agent-1"])
+    provider.create(Wanted(names=["agent-1"]))
     assert processes.environments["agent-1"]["BLENDNET_MANAGER_PASSWORD_FILE"] == str(tmp_path / "agent-password")
 
 
@@ -89,14 +89,14 @@ def test_agents_get_no_password_but_the_agents_own(
 def test_agent_finds_its_notice_where_it_looks_for_it(
     provider: LocalProvider, processes: Recorded, left_s: float | None, text: str
 ) -> None:
-    provider.create(["agent-1"])
+    provider.create(Wanted(names=["agent-1"]))
     provider.interrupt("agent-1", left_s)
     assert Path(processes.environments["agent-1"]["BLENDNET_NOTICE_FILE"]).read_text() == text
 
 
 def test_new_agent_does_not_get_the_notice_of_its_predecessor(provider: LocalProvider, processes: Recorded) -> None:
     provider.interrupt("agent-1", 5.0)
-    provider.create(["agent-1"])
+    provider.create(Wanted(names=["agent-1"]))
     assert not Path(processes.environments["agent-1"]["BLENDNET_NOTICE_FILE"]).exists()
 
 
