@@ -50,6 +50,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("cli/",),
     "click": ("cli/",),
     "boto3": ("provision/aws", "storage/s3"),
+    "botocore": ("provision/aws", "storage/s3"),
+    "google": ("provision/gcp", "storage/gcs"),
+    "libcloud": ("provision/libcloud",),
 }
 """Third-party package -> the only places that may import it."""
 
