@@ -165,6 +165,40 @@ class Features:
     """What else it cannot do, by a word, with the reason for people."""
 
 
+class CheckState(str, Enum):
+    """What a check of `cloud doctor` came to."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, or nobody can tell."""
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `cloud doctor`."""
+
+    name: str
+    """What was looked at: 'credentials', 'permissions', 'quota: spot vCPU', ..."""
+    state: CheckState
+    message: str
+    """What was found, for people."""
+    help: str = ""
+    """The exact command or page that mends it; '' when there is nothing to mend."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a provider works, and for whom."""
+
+    farm: str
+    """Label of everything that is made for this farm: lower-case letters, digits and '-', at most 32 of them."""
+    region: str = ""
+    """'': the one that the cloud's own settings name."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What only one provider knows: project, image, subnet, ..."""
+
+
 class Provider(Protocol):
     """Creates and destroys the instances of one farm, and knows what they cost."""
 
@@ -213,6 +247,10 @@ class Provider(Protocol):
 
     def quotas(self) -> Sequence[Quota]:
         """How many machines the account may have. Raises FarmError."""
+        ...
+
+    def checks(self) -> Sequence[Check]:
+        """What works and what does not: credentials, permissions, quotas, ... Creates nothing and never raises."""
         ...
 
     def boot_log(self, name: str) -> str:

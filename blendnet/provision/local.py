@@ -11,6 +11,7 @@ from typing import Protocol
 
 from blendnet.errors import FarmError
 from blendnet.provision.base import (
+    Check,
     Created,
     Features,
     Instance,
@@ -130,6 +131,10 @@ class LocalProvider:
 
     def quotas(self) -> Sequence[Quota]:
         """None."""
+        return []
+
+    def checks(self) -> Sequence[Check]:
+        """Nothing stands between a farm and its own machine."""
         return []
 
     def boot_log(self, name: str) -> str:

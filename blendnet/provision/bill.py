@@ -1,0 +1,33 @@
+"""What a machine costs from its launch to its confirmed end. PURE.
+
+Spend = (now or confirmed end - launch) x price at launch, boot and idle time included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HOUR_S = 3600.0
+LEAST_BILLED_S = 60.0
+"""AWS and Google bill Linux machines by the second, but at least so many."""
+
+
+@dataclass(frozen=True)
+class Stay:
+    """The time that somebody pays for one machine."""
+
+    launched_at: float
+    usd_per_hour: float
+    """Price at launch."""
+    ended_at: float | None = None
+    """When its end was confirmed; None: it runs, or nobody knows that it does not."""
+    least_s: float = LEAST_BILLED_S
+
+    def billed_s(self, now: float) -> float:
+        """Seconds to pay for until `now`."""
+        until = now if self.ended_at is None else min(now, self.ended_at)
+        return max(self.least_s, until - self.launched_at) if now > self.launched_at else 0.0
+
+    def usd(self, now: float) -> float:
+        """What it has cost until `now`."""
+        return self.billed_s(now) / HOUR_S * self.usd_per_hour
