@@ -91,6 +91,19 @@ class Settings(BaseSettings):
     job_keep_s: float = 0.0
     """Jobs that ended longer ago are removed; 0: never."""
 
+    # Money
+    agent_usd_per_hour: float | None = Field(default=None, ge=0)
+    """What an agent on a machine of your own costs, as for electricity; None: nobody knows, and no cost is shown."""
+    cap_day_usd: float = Field(default=0.0, ge=0)
+    """Most that everything may cost from midnight to midnight (UTC); 0: no cap."""
+    cap_farm_usd: float = Field(default=0.0, ge=0)
+    """Most that everything may ever cost; 0: no cap."""
+    disk_usd_per_gb_month: float = Field(default=0.0, ge=0)
+    disk_gb: float = Field(default=0.0, ge=0)
+    """Size of the Manager's disk that is paid for; 0: as much as its files take."""
+    egress_usd_per_gb: float = Field(default=0.0, ge=0)
+    """Price of what the Manager sends to owners."""
+
     # Leases and cadence
     lease_s: float = 10.0
     """An attempt whose agent says nothing for so long loses its lease."""

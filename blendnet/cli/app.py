@@ -23,6 +23,7 @@ COMMANDS = {
     "down": ("farm:down", "End the farm; nothing of it keeps running."),
     "status": ("farm:status", "Show the farm: processes, agents, jobs."),
     "job": ("job:job", "Submit jobs to the farm, follow and steer them."),
+    "costs": ("costs", "Show what agents and jobs cost; caps of the farm."),
     "agent": ("agent:agent", "List, add and remove agents; read their logs."),
     "doctor": ("doctor", "Check the farm and repair what can be repaired."),
     "gc": ("gc", "Delete what nothing needs, and old jobs when asked."),

@@ -94,7 +94,8 @@ def status(folder: DataFolder, as_json: bool) -> None:
     if as_json:
         output.print_json(_status(view, connection))
         return
-    output.print_pairs([("Farm", connection.url), ("Data", view.data), ("Version", view.version)])
+    pairs = [("Farm", connection.url), ("Data", view.data), ("Version", view.version)]
+    output.print_pairs([*pairs, ("Cost", None if view.cost_usd is None else output.usd(view.cost_usd))])
     click.echo()
     output.print_table(["PROCESS", "NAME", ">PID"], [(p.role, p.name, p.pid) for p in view.processes])
     click.echo()
@@ -107,10 +108,18 @@ def status(folder: DataFolder, as_json: bool) -> None:
 def print_agents(agents: Sequence[AgentView]) -> None:
     """Agents as a table on stdout."""
     rows = [
-        (agent.name, agent.state, ", ".join(agent.blenders), ", ".join(agent.devices), agent.chunk, agent.message)
+        (
+            agent.name,
+            agent.state,
+            ", ".join(agent.blenders),
+            ", ".join(agent.devices),
+            output.usd(agent.cost_usd),
+            agent.chunk,
+            agent.message,
+        )
         for agent in agents
     ]
-    output.print_table(["AGENT", "STATE", "BLENDER", "DEVICES", "CHUNK", ""], rows)
+    output.print_table(["AGENT", "STATE", "BLENDER", "DEVICES", ">COST", "CHUNK", ""], rows)
 
 
 def print_jobs(jobs: Sequence[JobView]) -> None:
@@ -124,11 +133,12 @@ def print_jobs(jobs: Sequence[JobView]) -> None:
             f"{job.samples_done}/{job.samples_total}",
             job.agents,
             "" if job.state.final else output.duration(job.remaining_s),
+            output.usd(job.cost_usd, unpriced_s=job.unpriced_s),
             job.message,
         )
         for job in sorted(jobs, key=lambda job: job.created_at)
     ]
-    output.print_table(["JOB", "NAME", "STATE", ">FRAMES", ">SAMPLES", ">AGENTS", ">LEFT", ""], rows)
+    output.print_table(["JOB", "NAME", "STATE", ">FRAMES", ">SAMPLES", ">AGENTS", ">LEFT", ">COST", ""], rows)
 
 
 def _status(view: FarmView, connection: Connection) -> dict[str, Any]:

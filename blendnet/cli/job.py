@@ -245,6 +245,28 @@ def priority(job_id: str, value: int, folder: DataFolder, as_json: bool) -> None
 
 
 @job.command()
+@job_argument
+@click.argument("usd", type=click.FloatRange(0, 1e9), metavar="USD")
+@data_option
+@json_option
+def cap(job_id: str, usd: float, folder: DataFolder, as_json: bool) -> None:
+    """Change the most that a job may cost, 0 for anything. One that its cap has paused goes on.
+
+    \b
+    Examples:
+      blendnet job cap 7f3a 2.50
+      blendnet job cap 7f3a 0
+    """
+    with manager(folder) as client:
+        view = client.set_cap(find_job(client, job_id).id, usd)
+    if as_json:
+        output.print_json(_job_record(view))
+    limit = "no cap" if view.cap_usd is None else f"a cap of {output.usd(view.cap_usd)}"
+    state = f" and stays paused: {view.message}" if view.state is State.PAUSED else ""
+    output.say(f"Job {view.id} has {limit}{state}.")
+
+
+@job.command()
 @jobs_argument
 @click.option("--force", is_flag=True, help="Cancel jobs that still run, then remove them.")
 @data_option
@@ -298,14 +320,24 @@ def print_job(view: JobView, frames: list[FrameView], *, reasons: str = "") -> N
             ("Agents", view.agents),
             ("Warnings", [f"- {text} ({output.plural(n, 'frame')})" for text, n in warnings_of(frames).items()]),
             ("Left", None if view.state.final else output.duration(view.remaining_s)),
-            ("Cost", f"${view.cost_usd:.2f}"),
+            ("Cost", output.usd(view.cost_usd, unpriced_s=view.unpriced_s)),
+            ("Cap", None if view.cap_usd is None else output.usd(view.cap_usd)),
         ]
     )
     click.echo()
     rows = [
-        (f.number, f.state.value, f.stage.value, f"{f.done}/{f.samples}", f.chunks, f.segments, f.message)
+        (
+            f.number,
+            f.state.value,
+            f.stage.value,
+            f"{f.done}/{f.samples}",
+            f.chunks,
+            f.segments,
+            output.usd(f.cost_usd),
+            f.message,
+        )
         for f in frames[:FRAMES_LISTED]
     ]
-    output.print_table([">FRAME", "STATE", "STAGE", ">SAMPLES", ">CHUNKS", ">SEGMENTS", ""], rows)
+    output.print_table([">FRAME", "STATE", "STAGE", ">SAMPLES", ">CHUNKS", ">SEGMENTS", ">COST", ""], rows)
     if len(frames) > FRAMES_LISTED:
         output.say(f"... and {len(frames) - FRAMES_LISTED} more: --json prints all.")

@@ -94,6 +94,12 @@ _SCENE_OPTIONS = (
     click.option(
         "--resolution", type=click.IntRange(1, 1000), metavar="PERCENT", help="Of the scene's size. Default: its own."
     ),
+    click.option(
+        "--cap",
+        type=click.FloatRange(0, 1e9, min_open=True),
+        metavar="USD",
+        help="Most that the job may cost: it is paused in time. Default: no cap.",
+    ),
     click.option("--priority", type=click.IntRange(0, 100), default=50, show_default=True, help="Higher goes first."),
     click.option("--name", metavar="TEXT", help="Name of the job. Default: the scene's file name."),
     click.option("--allow-missing", is_flag=True, help="Render even if files that the scene uses are missing."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -74,6 +75,14 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def usd(amount: float | None, *, unpriced_s: float = 0.0) -> str:
+    """Money for people: '$3.10', '$0.0042'; '-' when no price is known, '+' behind what lacks a part."""
+    if amount is None:
+        return "-"
+    digits = 2 if amount == 0 or amount >= 0.01 else min(9, 1 - math.floor(math.log10(amount)))
+    return f"${amount:.{digits}f}{'+' if unpriced_s > 0 else ''}"
 
 
 def plural(count: int, word: str) -> str:

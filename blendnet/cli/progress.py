@@ -94,7 +94,7 @@ def facts(snapshot: Snapshot, left_s: float | None) -> str:
         *_after_rendering(snapshot.frames),
         f"agents {job.agents}",
         *([] if job.state.final else [f"{output.duration(left_s)} left"]),
-        f"cost ${job.cost_usd:.2f}",
+        *([] if job.cost_usd is None else [f"cost {output.usd(job.cost_usd, unpriced_s=job.unpriced_s)}"]),
     ]
     return "  ".join(parts)
 

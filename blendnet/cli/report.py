@@ -35,6 +35,7 @@ def job_report(
         "exactness": job.exactness.value,
         "reasons": job.reasons,
         "cost_usd": job.cost_usd,
+        "cap_usd": job.cap_usd,
         "warnings": list(warnings_of(frames)),
         "frames": [_frame_report(frame, fetched) for frame in frames],
         "outputs": [str(item.path) for item in fetched if item.result.frame is None],
@@ -60,6 +61,7 @@ def _frame_report(frame: FrameView, fetched: Sequence[Fetched]) -> dict[str, Any
         "samples": frame.done,
         "chunks": frame.chunks,
         "segments": frame.segments,
+        "cost_usd": frame.cost_usd,
         "message": frame.message,
         "merged": next((str(item.path) for item in own if item.result.kind == "merged"), None),
         "outputs": [str(item.path) for item in own if item.result.kind != "merged"],
@@ -77,7 +79,8 @@ def print_report(job: JobView, frames: Sequence[FrameView], fetched: Sequence[Fe
         output.say(f"... and {output.plural(len(failed) - FAILURES_SHOWN, 'more frame')} failed.")
     done = f"{job.frames_completed} of {output.plural(job.frames_total, 'frame')}"
     message = f": {job.message}" if job.message and not failed else ""
-    output.say(f"Job {job.id} {job.state.value} after {output.duration(seconds)}, {done}{message}")
+    cost = "" if job.cost_usd is None else f", cost {output.usd(job.cost_usd, unpriced_s=job.unpriced_s)}"
+    output.say(f"Job {job.id} {job.state.value} after {output.duration(seconds)}, {done}{cost}{message}")
 
 
 def job_seconds(job: JobView, fallback_s: float) -> float:

@@ -38,6 +38,7 @@ class Choices:
     device: str = "CPU"
     resolution: int | None = None
     priority: int = 50
+    cap: float | None = None
     name: str | None = None
     allow_missing: bool = False
 
@@ -70,6 +71,7 @@ def job_settings(inspection: Inspection, choices: Choices) -> JobSettings:
         blender=about.blender,
         device=choices.device,
         priority=choices.priority,
+        cap_usd=choices.cap,
         resolution_percentage=choices.resolution,
     )
 

@@ -72,6 +72,8 @@ class Submission:
         output.say(f"{output.plural(parcel.count, 'file')}, {output.size(parcel.total_bytes)}; {sent} uploaded.")
         job = parcel.send(client, inspection, self._choices)
         output.say(describe(job))
+        for text in job.warnings:
+            output.say(f"Warning: {text}.")
         return job
 
 

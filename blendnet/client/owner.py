@@ -12,12 +12,15 @@ from blendnet.messages import (
     AgentView,
     AttemptView,
     ChunkView,
+    CostsView,
     DoctorReport,
     EventView,
+    FarmCaps,
     FarmView,
     FrameView,
     GarbageReport,
     GarbageRequest,
+    JobCap,
     JobSubmission,
     JobView,
     ResultView,
@@ -123,6 +126,18 @@ class ManagerClient:
 
     def set_priority(self, job_id: str, priority: int) -> JobView:
         return self._http.post(JobView, f"{_job(job_id)}/priority", {"priority": priority})
+
+    def set_cap(self, job_id: str, usd: float) -> JobView:
+        """Change the most that a job may cost; 0: no cap."""
+        return self._http.post(JobView, f"{_job(job_id)}/cap", JobCap(usd=usd))
+
+    def costs(self, *, day: str | None = None) -> CostsView:
+        """What the farm has cost on a day (YYYY-MM-DD in UTC; None: today) and in all."""
+        return self._http.get(CostsView, "/v1/costs", day=day)
+
+    def set_farm_caps(self, caps: FarmCaps) -> CostsView:
+        """Change what the whole farm may cost."""
+        return self._http.post(CostsView, "/v1/costs/caps", caps)
 
     def remove(self, job_id: str) -> None:
         """Forget a job that has ended, with its files."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from blendnet.manager import costs
 from blendnet.manager.chunks import release
+from blendnet.manager.costs import Span
+from blendnet.manager.instances import own_price
 from blendnet.manager.ledger import AgentRow, Transaction
 from blendnet.manager.ledger.agents import AWAY
 from blendnet.manager.part import FarmPart
@@ -20,6 +23,8 @@ REPORT_INTERVAL_S = 2.0
 """Agents of a small farm report so often."""
 REPORTS_PER_S = 100.0
 """Reports that the Manager wants to hear from all agents together; never less often than one a lease time from each."""
+ENDED_SHOWN_S = 86_400.0
+"""What a machine has cost is shown with its agent for so long after its end."""
 SILENCE_LEASES = 3
 """An agent that reports nothing for so many lease times counts as lost."""
 
@@ -51,7 +56,15 @@ class AgentBook(FarmPart):
         if known is None or (known.state in AWAY) != (report.state in AWAY):
             self.changes.note()
             self._working = self._count_working()
+            self._note_machine(name, report.state, now)
         return report_interval_s(self._working, lease_s=self.settings.lease_s)
+
+    def _note_machine(self, name: str, state: str, now: float) -> None:
+        """The machine of an agent that came, or the user's own that it has left."""
+        if state in ENDED:
+            self.instances.left(name, now)
+        elif state not in AWAY:
+            self.instances.joined(name, now, price=own_price(self.settings, now))
 
     def _count_working(self) -> int:
         with self.ledger.read() as tx:
@@ -62,7 +75,11 @@ class AgentBook(FarmPart):
         with self.ledger.read() as tx:
             work = {frame.agent: frame.id for frame in tx.frames.leased()}
             work |= {chunk.agent: chunk.id for chunk in tx.chunks.active()}
-            return [_view(agent, work.get(agent.name)) for agent in tx.agents.all()]
+            now = self.work.looked_at
+            machines = tx.instances.since(now - ENDED_SHOWN_S)
+            bills = {row.name: (row.usd_per_hour, costs.spent([row], Span(0.0, now))) for row in machines}
+            views = [_view(agent, work.get(agent.name)) for agent in tx.agents.all()]
+            return [_with_bill(view, *bills.get(view.name, (None, 0.0))) for view in views]
 
     def trust(self, name: str) -> AgentView:
         """Give work to an agent that was set aside, as if nothing had failed on it. Raises NotFound."""
@@ -79,6 +96,7 @@ class AgentBook(FarmPart):
             if agent is not None:
                 tx.agents.update(agent, state=state)
             released = self._release_all(tx, name, f"agent {state}", now)
+        self.instances.left(name, now)
         self.changes.note()
         return released
 
@@ -96,6 +114,8 @@ class AgentBook(FarmPart):
             with self.ledger.write() as tx:
                 for agent in tx.agents.unheard(now - SILENCE_LEASES * self.settings.lease_s):
                     tx.agents.update(agent, state=state_after(agent.state))
+            for agent in silent:
+                self.instances.left(agent.name, agent.seen_at)
         return [agent.name for agent in silent]
 
     def _release_all(self, tx: Transaction, name: str, why: str, now: float) -> int:
@@ -117,6 +137,12 @@ def state_after(state: str) -> str:
     if state in ENDED:
         return state
     return INTERRUPTED if state == DRAINING else LOST
+
+
+def _with_bill(view: AgentView, usd_per_hour: float | None, usd: float) -> AgentView:
+    if usd_per_hour is None:
+        return view
+    return view.model_copy(update={"usd_per_hour": usd_per_hour, "cost_usd": usd})
 
 
 def _view(agent: AgentRow, work: str | None) -> AgentView:

@@ -123,4 +123,5 @@ def download(request: Request, parts: PartsHere, sha256: Sha) -> BlobAnswer:
         size_bytes=parts.store.size(sha256),
         wanted=request.headers.get("range"),
         damaged=lambda: parts.farm.blob_damaged(sha256, parts.clock()),
+        sent=parts.farm.work.sent if request.state.role is Role.OWNER else lambda _: None,
     )

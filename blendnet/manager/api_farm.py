@@ -51,7 +51,7 @@ def farm(parts: PartsHere) -> FarmView:
         agents=parts.farm.agents(),
         jobs=jobs,
         broker_url=parts.broker_url,
-        cost_usd=sum(job.cost_usd for job in jobs),
+        cost_usd=parts.farm.cost_in_all(parts.clock()),
     )
 
 

@@ -47,14 +47,25 @@ class BlobAnswer(Response):
     media_type = "application/octet-stream"
 
     def __init__(
-        self, file: BinaryIO, *, sha256: str, size_bytes: int, wanted: str | None, damaged: Callable[[], object]
+        self,
+        file: BinaryIO,
+        *,
+        sha256: str,
+        size_bytes: int,
+        wanted: str | None,
+        damaged: Callable[[], object],
+        sent: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """`wanted`: the Range header. `damaged()` is called, in a thread, when the content is not what it should be."""
+        """`wanted`: the Range header. `damaged()` is called, in a thread, when the content is not what it should be.
+
+        `sent(n)`: n more bytes went out.
+        """
         self._file = file
         self._sha256 = sha256
         self._size_bytes = size_bytes
         self._range = byte_range(wanted, size_bytes)
         self._damaged = damaged
+        self._sent = sent
         self._digest = hashlib.sha256()
         self.background = None
         self.body = b""
@@ -89,12 +100,16 @@ class BlobAnswer(Response):
             asked = piece[max(0, part.start - position) : max(0, part.stop - position)]
             if asked:
                 if held:
-                    await send({"type": "http.response.body", "body": held, "more_body": True})
+                    await self._send_piece(held, send)
                 held = asked
         if await run_in_threadpool(self._read) or self._digest.hexdigest() != self._sha256:
             return False
-        await send({"type": "http.response.body", "body": held, "more_body": True})
+        await self._send_piece(held, send)
         return True
+
+    async def _send_piece(self, piece: bytes, send: Send) -> None:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._sent(len(piece))
 
     def _read(self) -> bytes:
         """The next piece, hashed; nothing where the disk cannot read it."""

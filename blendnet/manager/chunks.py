@@ -7,7 +7,9 @@ from pathlib import Path
 
 from blendnet import planner
 from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserError
+from blendnet.manager.admission import Admission
 from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, UNCOUNTED, AttemptBook, attempt_at, reasons_of
+from blendnet.manager.commitments import attempt_key
 from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
 from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
@@ -33,7 +35,7 @@ class PreviewFile:
     samples: int
 
 
-class ChunkWork(AttemptBook, TailWork):
+class ChunkWork(Admission, AttemptBook, TailWork):
     """The part of the Farm that agents render for."""
 
     def claim(self, chunk_id: str, request: ClaimRequest, now: float) -> ChunkClaim:
@@ -55,7 +57,8 @@ class ChunkWork(AttemptBook, TailWork):
             if passed_over(tx, request.agent):
                 _leave(tx, chunk)
                 return ChunkClaim(state="later", wait_s=self.settings.lost_message_s)
-            if not self._may_render(tx, chunk, request.agent):
+            allowed = self._may_render(tx, chunk, request.agent) and self._is_paid_for(job, chunk, request.agent)
+            if not allowed:
                 _leave(tx, chunk)
                 return ChunkClaim(state="later")
             return self._lease(tx, job, chunk, request.agent, now)
@@ -125,6 +128,7 @@ class ChunkWork(AttemptBook, TailWork):
         with self.ledger.write() as tx:
             job, chunk = _attempt(tx, chunk_id, report.token)
             job = _measure(tx, job, report)
+            self._note_end(chunk, now)
             if chunk.state is State.COMPLETED:
                 what = f"samples {chunk.offset}-{chunk.offset + chunk.count} rendered in {report.render_s:.1f} s"
                 self._log_chunk(tx, chunk, what, now=now, agent=chunk.agent)
@@ -137,6 +141,7 @@ class ChunkWork(AttemptBook, TailWork):
         """End an attempt without success; messages.FailureReport says what becomes of each kind of failure."""
         with self.ledger.write() as tx:
             job, chunk = _attempt(tx, chunk_id, report.token)
+            self._note_end(chunk, now)
             if not chunk.state.final:
                 self._fail(tx, job, chunk, report, now)
         self.changes.note()
@@ -161,6 +166,7 @@ class ChunkWork(AttemptBook, TailWork):
         )
         if chunk.place < 0 and chunk.token == 1:
             self._log_taken(tx, chunk, agent, now)
+        self._note_begin(chunk, now)
         self.changes.note()
         return self._work(tx, job, chunk, now)
 
@@ -240,7 +246,7 @@ class ChunkWork(AttemptBook, TailWork):
             return ChunkAnswer(action=Action.CANCEL)
         if chunk.state is not State.ACTIVE:
             return ChunkAnswer()
-        if job.state is State.PAUSED:
+        if job.state is State.PAUSED and not self.gate.goes_on(attempt_key(chunk.id, chunk.token)):
             return ChunkAnswer(action=Action.PAUSE)
         finish, cut = tx.frames.finish_due(job.id, now), self.tails.wanted(chunk)
         if cut is not None:

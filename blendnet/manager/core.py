@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from blendnet import __version__
 from blendnet.celery_app import make_app
-from blendnet.errors import FarmError, Retryable
+from blendnet.errors import BlendNetError, FarmError, Retryable
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
 from blendnet.manager.dispatch import Dispatcher
@@ -71,6 +71,7 @@ class Core:
         self._certificate = ensure_server_certificate(self._security, [settings.api_host])
         users = ensure_credentials(self._security)
         self.farm = open_farm(settings)
+        self.farm.open_books()
         self.fleet = LocalFleet(farm=self.farm, supervisor=supervisor, logs=folder.logs, clock=time.time, stop=stop)
         app = make_app(broker_url, settings.visibility_timeout_s)
         queued = Publisher(app).queued_ids
@@ -107,6 +108,10 @@ class Core:
         self._server.stop()
         if self._api_thread.is_alive():
             self._api_thread.join()
+        try:
+            self.farm.close_books(time.time())
+        except BlendNetError as error:
+            log.warning("the last costs are not written down: %s", error)
         self.farm.ledger.close()
 
     def farm_file(self, *, pid: int, private: bool) -> FarmFile:
@@ -149,7 +154,9 @@ class WorkLoop:
     reconciler."""
 
     def __init__(self, farm: Farm, dispatcher: Dispatcher, reconciler: Reconciler) -> None:
+        self._farm = farm
         self._changes = farm.changes
+        self._look_at = 0.0
         self._interval_s = farm.settings.reconcile_interval_s
         self._dispatcher = dispatcher
         self._reconciler = reconciler
@@ -177,9 +184,15 @@ class WorkLoop:
             else:
                 self._stopping.wait(TROUBLE_PAUSE_S)
 
+    def _look(self, now: float) -> None:
+        if now >= self._look_at:
+            self._look_at = now + self._interval_s
+            self._farm.look(now)
+
     def _tick(self) -> bool:
         """One round; False when it failed."""
         try:
+            self._look(time.time())  # First: a broker that is away must not cost money.
             self._reconciler.tick(time.time())
             self._dispatcher.tick(time.time())
             self._tails.tick(time.time())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from blendnet.errors import BlendNetError, LeaseLost, UserError
+from blendnet.manager.admission import Admission
 from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, UNCOUNTED, AttemptBook, attempt_at, reasons_of
 from blendnet.manager.chunks import FILES, SCENE
+from blendnet.manager.commitments import FINISH_S
 from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.lifecycle import complete_frame, end_job, fail_frame, given_up
@@ -24,7 +26,7 @@ from blendnet.messages import (
 from blendnet.models import Stage, State, Work
 
 
-class FinishWork(AttemptBook):
+class FinishWork(Admission, AttemptBook):
     """The part of the Farm that agents finish frames for."""
 
     def claim_finish(self, frame_id: str, request: ClaimRequest, now: float) -> FinishClaim:
@@ -39,11 +41,13 @@ class FinishWork(AttemptBook):
             taken = frame.leased(now) and frame.agent != request.agent
             if frame.stage is not Stage.FINISH or job.state is State.PAUSED or taken:
                 return FinishClaim(state="later")
-            if not self._may_finish(tx, request.agent, _tried_finishes(tx, frame)):
+            allowed = self._may_finish(tx, request.agent, _tried_finishes(tx, frame))
+            if not (allowed and self._has_money(job, request.agent, FINISH_S)):
                 return FinishClaim(state="later")
             self._note_lost(tx, job, frame, now)
             until = now + self.settings.lease_s
             frame = tx.frames.update(frame, token=frame.token + 1, agent=request.agent, lease_until=until)
+            self._note_begin(frame, now)
             return self._finish_work(tx, job, frame)
 
     def heartbeat_finish(self, frame_id: str, token: int, now: float) -> ChunkAnswer:
@@ -75,6 +79,7 @@ class FinishWork(AttemptBook):
                 return
             frame = held_frame(tx, frame_id, report.token, Stage.FINISH)
             job = tx.jobs.need(frame.job_id)
+            self._note_end(frame, now)
             self._log_warnings(tx, report.warnings, now=now, job=job.id, frame=frame.number, agent=frame.agent)
             warnings = list(dict.fromkeys([*frame.warnings, *report.warnings]))
             self._log(tx, "completed", now=now, job=job.id, frame=frame.number, agent=frame.agent)
@@ -90,6 +95,7 @@ class FinishWork(AttemptBook):
         with self.ledger.write() as tx:
             frame = held_frame(tx, frame_id, report.token, Stage.FINISH)
             job = tx.jobs.need(frame.job_id)
+            self._note_end(frame, now)
             text = f"finish: {report.kind}: {report.message}"
             self._log_failure(tx, job, report, text, now=now, frame=frame.number, agent=frame.agent)
             counted = self._note_failed(tx, job, attempt_at(frame), report, now)
@@ -166,11 +172,13 @@ class EncodeWork(FinishWork):
             taken = job.leased(now) and job.agent != request.agent
             if not job.encode or job.state is State.PAUSED or taken:
                 return EncodeClaim(state="later")
-            if not self._may_finish(tx, request.agent, _tried_videos(tx, job)):
+            allowed = self._may_finish(tx, request.agent, _tried_videos(tx, job))
+            if not (allowed and self._has_money(job, request.agent, FINISH_S)):
                 return EncodeClaim(state="later")
             job = self._note_lost(tx, job, job, now)
             until = now + self.settings.lease_s
             job = tx.jobs.update(job, token=job.token + 1, agent=request.agent, lease_until=until)
+            self._note_begin(job, now)
             return EncodeClaim(
                 state="encode",
                 token=job.token,
@@ -206,6 +214,7 @@ class EncodeWork(FinishWork):
             if job is not None and (job.state, job.token) == (State.COMPLETED, report.token):
                 return
             job = held_job(tx, job_id, report.token)
+            self._note_end(job, now)
             self._log_warnings(tx, report.warnings, now=now, job=job.id, agent=job.agent)
             praise(tx, job.agent)
             job = end_job(tx, job, State.COMPLETED, "; ".join(report.warnings), now)
@@ -215,6 +224,7 @@ class EncodeWork(FinishWork):
         """Encoding did not work: as with a frame, but what fails is the job. Raises LeaseLost."""
         with self.ledger.write() as tx:
             job = held_job(tx, job_id, report.token)
+            self._note_end(job, now)
             text = f"encode: {report.kind}: {report.message}"
             self._log_failure(tx, job, report, text, now=now, agent=job.agent)
             counted = self._note_failed(tx, job, attempt_at(job), report, now)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from blendnet.errors import Conflict, NotFound
+from blendnet.manager.instances import own_price
 from blendnet.manager.jobs import Farm
 from blendnet.manager.supervise import Program, Supervisor, read_tail
 from blendnet.messages import ProcessView
@@ -84,9 +85,19 @@ class LocalFleet:
                 raise Conflict(
                     f"{count} more agents would be {len(taken) + count} on this machine; {MAX_AGENTS} is the limit"
                 )
+            if reason := self._farm.may_spend(0.0, self._clock()):
+                raise Conflict(f"no agents are started: {reason}")
             self._farm.expected_agents = len(taken) + count
-            created = self._provider.create(Wanted(names=free_names(taken, count)))
-            return [instance.name for instance in created.instances]
+            return self._create(self._provider, free_names(taken, count))
+
+    def _create(self, provider: Provider, names: Sequence[str]) -> list[str]:
+        """Start agents; each is in the book before it is asked for, and what did not start is taken off again."""
+        book, now = self._farm.instances, self._clock()
+        book.intend(names, [], own_price(self._farm.settings, now), now=now)
+        try:
+            return [instance.name for instance in provider.create(Wanted(names=names)).instances]
+        finally:
+            book.note_listing(provider.list(), self._clock(), settled_s=0.0)
 
     def remove(self, name: str) -> None:
         """End an agent; what it rendered is committed first when it still can.
@@ -98,6 +109,7 @@ class LocalFleet:
             raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
         assert self._provider
         self._provider.destroy([name])
+        self._farm.instances.ended(name, self._clock(), "removed")
         self._farm.expected_agents = len(self._names())
         self._farm.agent_lost(name, self._clock())
 

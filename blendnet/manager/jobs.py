@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blendnet.manager.accounts import Accounts
 from blendnet.manager.agents import AgentBook
 from blendnet.manager.chunks import ChunkWork, PreviewFile
 from blendnet.manager.finishes import EncodeWork
@@ -9,6 +10,7 @@ from blendnet.manager.garbage import GarbageWork
 from blendnet.manager.ledger import Ledger
 from blendnet.manager.lookout import Lookout
 from blendnet.manager.merges import MergeWork, MergeWorkPart
+from blendnet.manager.purse import Purse
 from blendnet.manager.views import Views
 from blendnet.messages import JobSubmission, JobView
 from blendnet.settings import Settings, resolve_ledger_url, store_folder
@@ -17,7 +19,7 @@ from blendnet.storage.files import FileStore
 __all__ = ["Farm", "MergeWork", "PreviewFile", "open_farm"]
 
 
-class Farm(AgentBook, ChunkWork, EncodeWork, GarbageWork, Lookout, MergeWorkPart, Views):
+class Farm(Accounts, AgentBook, ChunkWork, EncodeWork, GarbageWork, Lookout, MergeWorkPart, Purse, Views):
     """All parts together. Thread-safe; every call is one short transaction.
 
     Times (`now`) are seconds since the epoch on the Manager's clock. Calls raise NotFound for unknown ids, LeaseLost
@@ -26,7 +28,8 @@ class Farm(AgentBook, ChunkWork, EncodeWork, GarbageWork, Lookout, MergeWorkPart
 
     def submit(self, submission: JobSubmission, now: float) -> JobView:
         """Take a job in: checked, planned, every frame and chunk written. Raises UserError and its kinds."""
-        return self.job(self._accept(submission, now))
+        job = self.job(self._accept(submission, now))
+        return job.model_copy(update={"warnings": self.cap_warnings(job.id, now)})
 
     def pause(self, job_id: str, now: float) -> JobView:
         """Agents commit what they have and go on with other jobs."""
@@ -51,6 +54,11 @@ class Farm(AgentBook, ChunkWork, EncodeWork, GarbageWork, Lookout, MergeWorkPart
     def set_priority(self, job_id: str, priority: int, now: float) -> JobView:
         """Jobs of a higher priority get agents first."""
         self._set_priority(job_id, priority, now)
+        return self.job(job_id)
+
+    def set_cap(self, job_id: str, cap_usd: float | None, now: float) -> JobView:
+        """Change the most that a job may cost, None: anything; one that its cap has paused goes on if it may."""
+        self._set_cap(job_id, cap_usd, now)
         return self.job(job_id)
 
 

@@ -6,9 +6,12 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from blendnet.manager.gate import Gate
+from blendnet.manager.instances import InstanceBook
 from blendnet.manager.ledger import JobRow, Ledger, Transaction
 from blendnet.manager.loss_book import LossBook
 from blendnet.manager.tail_book import TailBook
+from blendnet.manager.work_book import WorkBook
 from blendnet.messages import LayerSamples, SceneFiles, tree_key
 from blendnet.settings import Settings
 from blendnet.storage.files import FileStore
@@ -55,6 +58,12 @@ class FarmPart:
         """How fast agents are, and which chunks are to end earlier."""
         self.losses = LossBook()
         """How often agents lose work: chunks are saved the more often for it."""
+        self.work = WorkBook()
+        """Since when agents work for which job."""
+        self.gate = Gate()
+        """What caps allow to begin."""
+        self.instances = InstanceBook(ledger, self.work)
+        """The agents' machines on this machine; `of` another provider gives that one's book."""
         self._scenes: dict[str, SceneFiles] = {}
         self._told: set[str] = set()
         """What nobody but people can mend and was said already."""

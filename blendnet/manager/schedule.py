@@ -73,7 +73,7 @@ class Schedule(TailWork, Submitting):
             return [
                 Candidate(job.id, job.priority, outstanding.get(job.id, 0), job.created_at)
                 for job in tx.jobs.running()
-                if job.id in waiting
+                if job.id in waiting and self.gate.hands_out(job.id)
             ]
 
     def publish_next(self, job_id: str, now: float) -> ChordFrame | None:
@@ -96,13 +96,17 @@ class Schedule(TailWork, Submitting):
     def publish_returned(self, now: float) -> list[ChunkMessage]:
         """Queue chunks that were given back or taken away; the caller publishes them."""
         with self.ledger.read() as tx:
-            if not tx.chunks.returned():
+            if not self._to_hand_out(tx):
                 return []
         with self.ledger.write() as tx:
-            chunks = self._divided(tx, tx.chunks.returned(), now)
+            chunks = self._divided(tx, self._to_hand_out(tx), now)
             for chunk in chunks:
                 tx.chunks.update(chunk, state=State.QUEUED, queued_at=now)
             return _messages(tx, chunks)
+
+    def _to_hand_out(self, tx: Transaction) -> list[ChunkRow]:
+        """Returned chunks of jobs that no cap holds."""
+        return [chunk for chunk in tx.chunks.returned() if self.gate.hands_out(chunk.job_id)]
 
     def lapse(self, now: float) -> int:
         """Take away every lease that has run out; how many."""

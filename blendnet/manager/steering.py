@@ -24,7 +24,7 @@ class Steering(FarmPart):
     def _pause(self, job_id: str, now: float) -> None:
         """Agents commit what they have and go on with other jobs. Raises TransitionError when the job has ended."""
         with self.ledger.write() as tx:
-            tx.jobs.update(tx.jobs.need(job_id), state=State.PAUSED)
+            tx.jobs.update(tx.jobs.need(job_id), state=State.PAUSED, capped="")
             self._log(tx, "paused", now=now, job=job_id)
 
     def _resume(self, job_id: str, now: float) -> None:
@@ -35,7 +35,9 @@ class Steering(FarmPart):
                 return
             if job.state is not State.PAUSED:
                 raise Conflict(f"job {job_id} is {job.state.value}, not paused")
-            job = tx.jobs.update(job, state=State.QUEUED)
+            if job.capped == "job" or (job.capped and self.gate.shut):
+                raise Conflict(f"job {job_id} cannot go on: {job.message}")
+            job = tx.jobs.update(job, state=State.QUEUED, capped="", message="" if job.capped else job.message)
             if tx.chunks.active(job_id):
                 start_job(tx, job, now)
             self._log(tx, "resumed", now=now, job=job_id)

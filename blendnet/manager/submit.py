@@ -189,6 +189,7 @@ def _what(submission: JobSubmission) -> dict[str, Any]:
         "scene": submission.scene,
         "root": submission.root,
         "priority": settings.priority,
+        "cap_usd": settings.cap_usd,
         "blender": settings.blender,
         "device": settings.device,
         "allow_scripts": settings.allow_scripts,

@@ -8,6 +8,7 @@ from blendnet import planner
 from blendnet.errors import NotFound
 from blendnet.manager.chunks import PreviewFile
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, Transaction
+from blendnet.manager.ledger.usage import JobCost
 from blendnet.manager.part import FarmPart
 from blendnet.messages import ChunkView, EventView, FileEntry, FrameView, JobView, ResultView
 
@@ -20,7 +21,8 @@ class Views(FarmPart):
     def job(self, job_id: str) -> JobView:
         """A job. Raises NotFound."""
         with self.ledger.read() as tx:
-            return self._job_view(tx, tx.jobs.need(job_id), tx.chunks.active(job_id))
+            cost = self._job_costs(tx, job_id).get(job_id, JobCost())
+            return self._job_view(tx, tx.jobs.need(job_id), tx.chunks.active(job_id), cost)
 
     def jobs(self) -> list[JobView]:
         """Every job, oldest first."""
@@ -28,21 +30,28 @@ class Views(FarmPart):
             active: dict[str, list[ChunkRow]] = {}
             for chunk in tx.chunks.active():
                 active.setdefault(chunk.job_id, []).append(chunk)
-            return [self._job_view(tx, job, active.get(job.id, [])) for job in tx.jobs.all()]
+            costs = self._job_costs(tx)
+            return [
+                self._job_view(tx, job, active.get(job.id, []), costs.get(job.id, JobCost())) for job in tx.jobs.all()
+            ]
 
     def frames(self, job_id: str, after: int = -1, limit: int = 1000) -> list[FrameView]:
         """A page of a job's frames in its order; `after`: position of the last one already seen, from 0."""
         with self.ledger.read() as tx:
             tx.jobs.need(job_id)
-            return [frame_view(frame) for frame in tx.frames.page(job_id, after=after, limit=min(limit, MAX_PAGE))]
+            cost = self._job_costs(tx, job_id).get(job_id, JobCost())
+            newest = self.work.unwritten().frames
+            page = tx.frames.page(job_id, after=after, limit=min(limit, MAX_PAGE))
+            return [frame_view(frame, cost, frame.worked_s + newest.get(frame.id, 0.0)) for frame in page]
 
     def frame(self, job_id: str, number: int) -> FrameView:
         """The frame of a job with that number. Raises NotFound."""
         with self.ledger.read() as tx:
             frame = tx.frames.by_number(job_id, number)
+            cost = self._job_costs(tx, job_id).get(job_id, JobCost())
         if frame is None:
             raise NotFound(f"job {job_id[:80]!r} has no frame {number}")
-        return frame_view(frame)
+        return frame_view(frame, cost, frame.worked_s + self.work.unwritten().frames.get(frame.id, 0.0))
 
     def chunks(self, frame_id: str) -> list[ChunkView]:
         """The chunks of a frame by offset. Raises NotFound."""
@@ -74,7 +83,14 @@ class Views(FarmPart):
             chunks = tx.chunks.of_frame(frame_id)
         return [PreviewFile(Path(c.preview_path), c.preview_samples) for c in chunks if c.preview_path]
 
-    def _job_view(self, tx: Transaction, job: JobRow, active: list[ChunkRow]) -> JobView:
+    def _job_costs(self, tx: Transaction, job_id: str | None = None) -> dict[str, JobCost]:
+        """What jobs have cost up to the last look, written down or not."""
+        costs = tx.usage.job_costs(job_id)
+        for job, newest in self.work.job_costs().items():
+            costs[job] = costs.get(job, JobCost()) + newest
+        return costs
+
+    def _job_view(self, tx: Transaction, job: JobRow, active: list[ChunkRow], cost: JobCost) -> JobView:
         done = job.samples_done + sum(in_flight(chunk) for chunk in active)
         return JobView(
             id=job.id,
@@ -104,6 +120,9 @@ class Views(FarmPart):
             interrupted=job.interrupted,
             agents=len({chunk.agent for chunk in active}),
             remaining_s=None if job.state.final else self._remaining_s(tx, job, done),
+            cost_usd=cost.known_usd,
+            unpriced_s=cost.unpriced_s,
+            cap_usd=job.cap_usd,
             movie=job.movie,
         )
 
@@ -121,8 +140,9 @@ def in_flight(chunk: ChunkRow) -> int:
     return max(0, min(chunk.rendered, chunk.count) - chunk.done)
 
 
-def frame_view(frame: FrameRow) -> FrameView:
-    """A frame for people."""
+def frame_view(frame: FrameRow, cost: JobCost, worked_s: float) -> FrameView:
+    """A frame for people. `cost`: that of its job; `worked_s`: seconds that agents have worked on the frame."""
+    share = min(1.0, worked_s / cost.seconds) if cost.seconds else 0.0
     return FrameView(
         id=frame.id,
         number=frame.number,
@@ -136,6 +156,8 @@ def frame_view(frame: FrameRow) -> FrameView:
         message=frame.message,
         warnings=frame.warnings,
         preview_samples=frame.preview_samples,
+        worked_s=worked_s,
+        cost_usd=None if cost.known_usd is None else cost.known_usd * share,
     )
 
 

@@ -92,6 +92,8 @@ class JobSettings(Message):
     device: Text = "CPU"
     priority: int = Field(default=50, ge=0, le=100)
     """Higher goes first."""
+    cap_usd: float | None = Field(default=None, gt=0, le=1e9)
+    """Most that the job may cost; None: no cap."""
     resolution_percentage: int | None = Field(default=None, ge=1, le=1000)
     allow_scripts: bool = False
 

@@ -78,6 +78,10 @@ class FrameView(Message):
     """What in its picture is not as the scene's author would expect it."""
     preview_samples: int = 0
     """Samples in the newest preview; 0: no preview yet."""
+    worked_s: float = 0.0
+    """Seconds that agents have worked on it."""
+    cost_usd: float | None = None
+    """Its share of what the job costs, by seconds worked; None: no price is known."""
 
 
 class JobView(Message):
@@ -115,7 +119,14 @@ class JobView(Message):
     """Agents working on it now."""
     remaining_s: float | None = None
     """Estimated seconds until completed; None while nothing is measured."""
-    cost_usd: float = 0.0
+    cost_usd: float | None = None
+    """Its share of what agents cost, by seconds worked; None: no price is known."""
+    unpriced_s: float = 0.0
+    """Seconds that agents worked for it whose price nobody knows: `cost_usd` lacks them."""
+    cap_usd: float | None = None
+    """Most that it may cost."""
+    warnings: list[str] = []
+    """In the answer to a submission: what its submitter should know before it renders."""
     movie: bool = False
 
 
@@ -140,6 +151,9 @@ class AgentView(Message):
     """Why it gets no work while there are other agents; '' when it does."""
     aside_until: float | None = None
     """When it is tried again, on the Manager's clock."""
+    cost_usd: float | None = None
+    """What its machine has cost since it was launched, boot and idle time included; None: its price is not known."""
+    usd_per_hour: float | None = None
 
 
 class EventView(Message):
@@ -173,4 +187,5 @@ class FarmView(Message):
     agents: list[AgentView] = []
     jobs: list[JobView] = []
     broker_url: str = ""
-    cost_usd: float = 0.0
+    cost_usd: float | None = None
+    """What everything has cost, idle agents included; None: no price is known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Connection, Insert, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, Insert, delete, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from blendnet.manager.ledger import tables
@@ -36,6 +36,10 @@ class Blobs:
     def sizes(self) -> dict[str, int]:
         """Bytes of every noted blob, by hash."""
         return dict(self._connection.execute(select(_c.sha256, _c.size_bytes)).all())
+
+    def total_bytes(self) -> int:
+        """Bytes of all noted blobs."""
+        return int(self._connection.execute(select(func.coalesce(func.sum(_c.size_bytes), 0))).scalar_one())
 
     def of_job(self, job_id: str) -> set[str]:
         """Hashes of all blobs a job refers to."""

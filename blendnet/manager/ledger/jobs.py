@@ -32,6 +32,24 @@ class Jobs(Access[JobRow]):
         found = self._select().where(tables.jobs.c.state.in_(RUNNING))
         return self._all(found.order_by(tables.jobs.c.created_at, tables.jobs.c.id))
 
+    def with_caps(self) -> list[JobRow]:
+        """Jobs that have not ended and have a cap, or that a cap of the farm has paused, oldest first."""
+        cap = (tables.jobs.c.cap_usd.is_not(None)) | (tables.jobs.c.capped != "")
+        found = self._select().where(tables.jobs.c.state.in_((*RUNNING, State.PAUSED)), cap)
+        return self._all(found.order_by(tables.jobs.c.created_at, tables.jobs.c.id))
+
+    def measured_like(self, job: JobRow) -> JobRow | None:
+        """The newest job whose pace is known and whose samples take as long: the same scene, picture, build, device."""
+        j, files, own = tables.jobs.c, tables.job_files, tables.job_files.alias()
+        found = (
+            self._select()
+            .join(files, (files.c.job_id == j.id) & (files.c.path == j.scene))
+            .join(own, (own.c.sha256 == files.c.sha256) & (own.c.job_id == job.id) & (own.c.path == job.scene))
+            .where(j.id != job.id, j.render_samples > 0, j.render_s > 0, j.width == job.width, j.height == job.height)
+            .where(j.blender == job.blender, j.device == job.device)
+        )
+        return self._first(found.order_by(j.created_at.desc()).limit(1))
+
     def lane_loads(self) -> dict[int, int]:
         """Render lane -> jobs on it that are not final."""
         lane = tables.jobs.c.lane

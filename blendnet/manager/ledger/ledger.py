@@ -18,10 +18,13 @@ from blendnet.manager.ledger.chunks import Chunks
 from blendnet.manager.ledger.engine import make_engine, passing_trouble, reading_options, take_turn
 from blendnet.manager.ledger.events import Events
 from blendnet.manager.ledger.frames import Frames
+from blendnet.manager.ledger.instances import Instances
 from blendnet.manager.ledger.jobs import Jobs
+from blendnet.manager.ledger.meters import Meters
 from blendnet.manager.ledger.references import References
 from blendnet.manager.ledger.results import Results
 from blendnet.manager.ledger.segments import Segments
+from blendnet.manager.ledger.usage import Usage
 
 
 class Transaction:
@@ -73,6 +76,18 @@ class Transaction:
     @cached_property
     def agents(self) -> Agents:
         return Agents(self._connection)
+
+    @cached_property
+    def instances(self) -> Instances:
+        return Instances(self._connection)
+
+    @cached_property
+    def usage(self) -> Usage:
+        return Usage(self._connection)
+
+    @cached_property
+    def meters(self) -> Meters:
+        return Meters(self._connection)
 
 
 class Ledger:

@@ -80,6 +80,12 @@ class JobRow(Lease):
     """All frames are done and the video is not."""
     interrupted: int
     """Attempts that ended without a word or were given back: nobody's fault."""
+    cap_usd: float | None
+    """Most that the job may cost; None: no cap."""
+    capped: str
+    """Which cap has paused it: 'job', 'day' or 'farm'; '': none has."""
+    cap_told: float | None
+    """The cap that people were told it comes close to."""
 
     @property
     def sample_s(self) -> float | None:
@@ -118,6 +124,8 @@ class FrameRow(Lease):
     merged: str | None
     warnings: list[str]
     """What merging and finishing could not do as on one machine."""
+    worked_s: float
+    """Seconds that agents have worked on it, over all attempts."""
 
 
 @dataclass(frozen=True)
@@ -197,3 +205,38 @@ class AgentRow:
     """Why it gets no work; '' when it does."""
     aside_until: float | None
     """When it is tried again."""
+
+
+@dataclass(frozen=True)
+class InstanceRow:
+    """One life of an agent's machine, from the moment it was to be asked for; the next life is another row."""
+
+    id: int
+    provider: str
+    name: str
+    """Of the agent on it."""
+    provider_id: str
+    """What the provider calls it; '' while nobody knows."""
+    machine: str
+    zone: str
+    spot: bool
+    usd_per_hour: float | None
+    """Price at launch; None: nobody knows it."""
+    price_source: str
+    price_at: float | None
+    """When the price was valid."""
+    token: str
+    """Of the request that asked for it."""
+    offers: list[list[object]]
+    """What was asked for: machine, zone, spot, USD per hour, source and time of the price of each."""
+    asked_at: float
+    launched_at: float | None
+    """None: nobody knows that it ever came to be."""
+    joined_at: float | None
+    """When its agent reported first."""
+    ended_at: float | None
+    """When its end was confirmed."""
+    state: str
+    """'asked', or one of provision.base.InstanceState."""
+    reason: str
+    """Why it ended, or how it was found."""

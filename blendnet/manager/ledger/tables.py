@@ -100,6 +100,9 @@ jobs = Table(
     Column("loads", Integer, nullable=False, default=0),
     Column("encode", Boolean, nullable=False, default=False),
     Column("interrupted", Integer, nullable=False, default=0),
+    Column("cap_usd", Double),
+    Column("capped", String(8), nullable=False, default=""),
+    Column("cap_told", Double),
     *_lease(),
 )
 
@@ -123,6 +126,7 @@ frames = Table(
     Column("start_over", Boolean, nullable=False, default=False),
     Column("merged", Sha, ForeignKey("blobs.sha256")),
     Column("warnings", JSON, nullable=False, default=list),
+    Column("worked_s", Double, nullable=False, default=0.0),
     *_lease(),
     UniqueConstraint("job_id", "position"),
     UniqueConstraint("job_id", "number"),
@@ -257,4 +261,48 @@ events = Table(
     Column("agent", String(200)),
     Column("text", Text, nullable=False),
     Index(None, "job_id", "id"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", RowNumber, primary_key=True),
+    Column("provider", String(64), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("provider_id", String(200), nullable=False, default=""),
+    Column("machine", String(200), nullable=False, default=""),
+    Column("zone", String(200), nullable=False, default=""),
+    Column("spot", Boolean, nullable=False, default=False),
+    Column("usd_per_hour", Double),
+    Column("price_source", String(16), nullable=False, default=""),
+    Column("price_at", Double),
+    Column("token", String(200), nullable=False, default=""),
+    Column("offers", JSON, nullable=False, default=list),
+    Column("asked_at", Double, nullable=False),
+    Column("launched_at", Double),
+    Column("joined_at", Double),
+    Column("ended_at", Double),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Index(None, "ended_at"),
+    Index(None, "name"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("instance_id", RowNumber, ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+    # No reference: what a job has cost stays known when the job is removed.
+    Column("job_id", Id, primary_key=True, index=True),
+    Column("day", String(10), primary_key=True),
+    Column("seconds", Double, nullable=False),
+)
+
+meters = Table(
+    "meters",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("amount", Double, nullable=False),
+    Column("usd", Double, nullable=False, default=0.0),
 )

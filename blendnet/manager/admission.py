@@ -1,0 +1,43 @@
+"""Whether there is money for work that an agent wants to begin, and the notes of when it began and ended."""
+
+from __future__ import annotations
+
+from blendnet.manager import commitments
+from blendnet.manager.commitments import HOUR_S, LATE_S, attempt_key
+from blendnet.manager.crew import usual_sample_s
+from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow
+from blendnet.manager.ledger.usage import Held
+from blendnet.manager.part import FarmPart
+
+
+class Admission(FarmPart):
+    """The part of the Farm that lets work begin as far as caps allow."""
+
+    def _is_paid_for(self, job: JobRow, chunk: ChunkRow, agent: str) -> bool:
+        """True when the caps allow an agent to begin a chunk."""
+        if job.cap_usd is None and not self.gate.shut:
+            return True
+        sample_s = usual_sample_s(self.tails, job)
+        return self._has_money(job, agent, commitments.begin_s(self.settings, job, chunk, sample_s))
+
+    def _has_money(self, job: JobRow, agent: str, seconds: float) -> bool:
+        """True when the caps allow an agent to work for a job for so long, or as long as it takes until it is told."""
+        if self.work.is_busy_for(agent, job.id):
+            return True  # It is paid already: a frame is finished in the middle of a chunk.
+        usd = self.work.usd_per_hour(agent) / HOUR_S * (seconds + LATE_S)
+        return self.gate.admit(job.id, job.cap_usd, usd)
+
+    def _note_begin(self, work: ChunkRow | FrameRow | JobRow, now: float) -> None:
+        """An attempt has begun."""
+        chunk = isinstance(work, ChunkRow)
+        job, frame = (work.id, "") if isinstance(work, JobRow) else (work.job_id, _frame_of(work))
+        key = attempt_key(work.id, work.token)
+        self.work.began(Held(work.agent or "", job, frame, key, now if chunk else None), now)
+
+    def _note_end(self, work: ChunkRow | FrameRow | JobRow, now: float) -> None:
+        """An attempt is over, in whatever way."""
+        self.work.ended(work.agent, attempt_key(work.id, work.token), now)
+
+
+def _frame_of(work: ChunkRow | FrameRow) -> str:
+    return work.frame_id if isinstance(work, ChunkRow) else work.id

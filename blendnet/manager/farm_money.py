@@ -1,0 +1,134 @@
+"""What the whole farm has spent and may spend: all machines, booting and idle ones too, disk and egress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blendnet.manager import costs
+from blendnet.manager.caps import usd_text
+from blendnet.manager.commitments import HOUR_S, LATE_S, LONGEST_BEAT_S, STORE_S
+from blendnet.manager.costs import Span
+from blendnet.manager.ledger import Transaction
+from blendnet.manager.ledger.meters import CAP_DAY, CAP_FARM, DISK, EGRESS, LOOK
+from blendnet.manager.part import FarmPart
+from blendnet.manager.work_book import day_bounds, day_of
+
+WRITE_S = 2.0
+"""Seconds worked are written down so often. A Manager that dies loses that much of the split, nothing of the sum."""
+QUIET_S = 60.0
+"""So often when nobody works: a farm that crashes is known to have run until then."""
+DISK_S = 60.0
+DISK_AT = "disk-at"
+"""Kept number: up to when the disk is counted."""
+END_S = 60.0
+"""A provider takes about so long to confirm the end of a machine."""
+GB = 1e9
+HOURS_PER_MONTH = 730.0
+
+
+@dataclass(frozen=True)
+class Money:
+    """The farm against one of its caps."""
+
+    cap: str
+    """'day' or 'farm'."""
+    cap_usd: float
+    spent_usd: float
+    burn_usd_per_s: float
+    """Of all living machines."""
+    committed_usd: float
+    """What they still cost until they could be gone."""
+
+    @property
+    def left_usd(self) -> float:
+        """What may be spent beyond what is committed; 0 or less: everything has to stop."""
+        return self.cap_usd - self.spent_usd - self.committed_usd
+
+    @property
+    def text(self) -> str:
+        """That it is reached, and how to go on."""
+        what, when = (" a day", " today") if self.cap == "day" else (" for the farm", "")
+        return (
+            f"the cap of {usd_text(self.cap_usd)}{what} leaves no room for more: {usd_text(self.spent_usd)} spent{when}."
+            f" Raise it and go on with `blendnet costs --cap-{self.cap} {2 * self.cap_usd:g}`"
+        )
+
+
+class FarmMoney(FarmPart):
+    """The part of the Farm that knows what everything costs together."""
+
+    _written_at = 0.0
+
+    def open_books(self) -> None:
+        """Go on where the Manager before this one has stopped counting. Its agents on this machine ended with it."""
+        with self.ledger.read() as tx:
+            looked_at = tx.meters.kept(LOOK) or 0.0
+        self.work.resume_from(looked_at)
+        self.instances.all_ended(looked_at, "the farm ended")
+
+    def may_spend(self, usd: float, now: float | None = None) -> str:
+        """'' when machines for `usd` more may be asked for, else why not; with 0: why those there are have to go.
+
+        `usd`: the least that they will cost, their least billed time included. `now`: as of the last look when left out.
+        """
+        with self.ledger.read() as tx:
+            found = self.farm_money(tx, self.work.looked_at if now is None else now)
+        return next((money.text for money in found if money.left_usd <= 0 or money.left_usd < usd), "")
+
+    def farm_money(self, tx: Transaction, now: float) -> list[Money]:
+        """The farm against each of its caps."""
+        found = []
+        for cap, cap_usd in self.caps_in(tx).items():
+            begin, day = (day_bounds(day_of(now))[0], day_of(now)) if cap == "day" else (0.0, None)
+            machines = tx.instances.since(begin)
+            spent = costs.spent(machines, Span(begin, now)) + sum(tx.meters.total(k, day)[1] for k in (DISK, EGRESS))
+            living = [machine for machine in machines if machine.ended_at is None]
+            burn = sum(machine.usd_per_hour or 0.0 for machine in living) / HOUR_S
+            found.append(Money(cap, cap_usd, spent, burn, burn * self._wind_down_s()))
+        return found
+
+    def caps_in(self, tx: Transaction) -> dict[str, float]:
+        """'day' and 'farm' -> USD, those that are set: with the command line, else by the settings."""
+        day, farm = tx.meters.kept(CAP_DAY), tx.meters.kept(CAP_FARM)
+        found = {
+            "day": self.settings.cap_day_usd if day is None else day,
+            "farm": self.settings.cap_farm_usd if farm is None else farm,
+        }
+        return {cap: usd for cap, usd in found.items() if usd > 0}
+
+    def keep_caps(self, tx: Transaction, *, day_usd: float | None, farm_usd: float | None) -> None:
+        """Remember caps of a running farm; they hold until they are changed again."""
+        for kind, usd in ((CAP_DAY, day_usd), (CAP_FARM, farm_usd)):
+            if usd is not None:
+                tx.meters.keep(kind, usd)
+
+    def write_counts(self, now: float, *, at_once: bool) -> None:
+        """Write down what was counted, if it is time."""
+        counted, sent = self.work.unwritten(), self.work.sent_bytes
+        due_s = (0.0 if at_once else WRITE_S) if counted.worked or sent else QUIET_S
+        if now - self._written_at < due_s:
+            return
+        with self.ledger.write() as tx:
+            tx.usage.add(counted.worked, counted.frames)
+            tx.meters.keep(LOOK, now)
+            if sent:
+                tx.meters.add(EGRESS, day_of(now), sent, sent / GB * self.settings.egress_usd_per_gb)
+            self._count_disk(tx, now)
+        self._written_at = now
+        self.work.written(counted)
+        self.work.sent(-sent)
+
+    def _count_disk(self, tx: Transaction, now: float) -> None:
+        since = tx.meters.kept(DISK_AT)
+        if since is not None and now - since < DISK_S:
+            return
+        tx.meters.keep(DISK_AT, now)
+        if since is None:
+            return
+        gb = self.settings.disk_gb or tx.blobs.total_bytes() / GB
+        gb_hours = gb * (now - since) / HOUR_S
+        tx.meters.add(DISK, day_of(now), gb_hours, gb_hours / HOURS_PER_MONTH * self.settings.disk_usd_per_gb_month)
+
+    def _wind_down_s(self) -> float:
+        """Seconds until a machine that has to go is sure to be gone."""
+        return LONGEST_BEAT_S + 2 * self.settings.sub_pass_s + STORE_S + END_S + 2 * LATE_S

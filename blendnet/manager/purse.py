@@ -1,0 +1,220 @@
+"""Counts what agents do, writes it down, and keeps jobs and the farm within their caps. The rule is in caps.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from blendnet.manager import caps, commitments
+from blendnet.manager.caps import Piece, Verdict, usd_text
+from blendnet.manager.chunks import put_back
+from blendnet.manager.commitments import HOUR_S, LATE_S
+from blendnet.manager.crew import usual_sample_s
+from blendnet.manager.forecast import Forecast
+from blendnet.manager.gate import Opening
+from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, Transaction
+from blendnet.manager.ledger.jobs import RUNNING
+from blendnet.manager.ledger.usage import Held
+from blendnet.manager.work_book import day_of
+from blendnet.models import State
+
+JOB, DAY, FARM = "job", "day", "farm"
+"""Which cap has paused a job."""
+
+
+@dataclass
+class _Judged:
+    """What one look decides."""
+
+    rooms: dict[str, float] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    finish: set[str] = field(default_factory=set)
+    cut: dict[str, str] = field(default_factory=dict)
+    """Attempts to cut off -> their job."""
+    pause: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Jobs to pause -> which cap, and what to say."""
+    resume: list[str] = field(default_factory=list)
+    tell: dict[str, str] = field(default_factory=dict)
+    """Jobs that come close to their cap -> what to say."""
+    shut: str = ""
+
+    @property
+    def acts(self) -> bool:
+        return bool(self.cut or self.pause or self.resume or self.tell)
+
+
+class Purse(Forecast):
+    """The part of the Farm that looks after money, about once a second."""
+
+    _stopping: dict[str, float] | None = None
+    """Job that its cap stops -> since when."""
+
+    def look(self, now: float) -> None:
+        """Count what was worked; pause what reaches its cap, and cut off what does not stop in time."""
+        self.gate.begin_look()
+        before = self.work.looked_at
+        with self.ledger.read() as tx:
+            held, capped, farm_caps = tx.usage.held(), tx.jobs.with_caps(), self.caps_in(tx)
+        self.work.look(held, now)
+        if not capped and not farm_caps:
+            self.write_counts(now, at_once=False)
+            self._open(_Judged())
+            return
+        self.write_counts(now, at_once=True)
+        with self.ledger.read() as tx:
+            judged = self._judge(tx, tx.jobs.with_caps(), held, now, new_day=day_of(before) != day_of(now))
+        if judged.acts:
+            with self.ledger.write() as tx:
+                self._act(tx, judged, held, now)
+        self._open(judged)
+
+    def close_books(self, now: float) -> None:
+        """The farm ends, and with it all agents on this machine: write down what is not written yet."""
+        self.look(now)
+        self.write_counts(now, at_once=True)
+        self.instances.all_ended(now, "the farm ended")
+
+    def _open(self, judged: _Judged) -> None:
+        opened = self.gate.open(Opening(judged.rooms, judged.held, judged.finish, judged.shut))
+        if opened or judged.resume:
+            self.changes.note()
+
+    def _judge(self, tx: Transaction, jobs: list[JobRow], held: list[Held], now: float, *, new_day: bool) -> _Judged:
+        judged = _Judged()
+        costs = tx.usage.job_costs()
+        paused = {job.id for job in jobs if job.capped == JOB and job.state is State.PAUSED}
+        stopping = self._stopping = {id_: at for id_, at in (self._stopping or {}).items() if id_ in paused}
+        for job in jobs:
+            if job.cap_usd is not None:
+                spent = costs[job.id].usd if job.id in costs else 0.0
+                pieces = self._pieces(tx, job, held, now, stopping_for_s=now - stopping.get(job.id, now))
+                self._judge_job(tx, judged, job, spent, pieces)
+                if job.id in judged.pause:
+                    stopping[job.id] = now
+        self._judge_farm(tx, judged, held, now, new_day=new_day)
+        return judged
+
+    def _judge_job(self, tx: Transaction, judged: _Judged, job: JobRow, spent: float, pieces: list[Piece]) -> None:
+        """A job against its own cap."""
+        assert job.cap_usd is not None
+        verdict: Verdict = caps.decide(job.cap_usd, spent, pieces, late_s=LATE_S)
+        judged.rooms[job.id] = verdict.room_usd
+        if job.state in RUNNING or job.capped == JOB:
+            judged.finish |= verdict.finish
+        judged.cut |= dict.fromkeys(verdict.cut, job.id)
+        if job.state not in RUNNING:
+            return
+        least_usd = self._least_usd(job)
+        if verdict.room_usd < least_usd:
+            judged.held.add(job.id)
+        if verdict.stop or (not pieces and verdict.room_usd < least_usd):
+            judged.pause[job.id] = (JOB, self._reached(job, spent))
+        elif caps.is_close(job.cap_usd, spent) and job.cap_told != job.cap_usd:
+            judged.tell[job.id] = self._close_text(job, spent)
+
+    def _judge_farm(self, tx: Transaction, judged: _Judged, held: list[Held], now: float, *, new_day: bool) -> None:
+        """Everything against the caps of the day and of the farm."""
+        for money in self.farm_money(tx, now):
+            if money.left_usd <= 0:
+                judged.shut = judged.shut or money.text
+                for job in tx.jobs.running():
+                    judged.pause.setdefault(job.id, (money.cap, money.text))
+            if money.spent_usd + money.burn_usd_per_s * LATE_S >= money.cap_usd:
+                judged.cut |= {work.key: work.job for work in held}
+        if new_day and not judged.shut:
+            judged.resume += [job.id for job in tx.jobs.with_caps() if job.state is State.PAUSED and job.capped == DAY]
+
+    def _pieces(
+        self, tx: Transaction, job: JobRow, held: list[Held], now: float, *, stopping_for_s: float
+    ) -> list[Piece]:
+        """What agents do for a job now, an agent's first work alone."""
+        chunks = {commitments.attempt_key(c.id, c.token): c for c in tx.chunks.active(job.id)}
+        usual_s = usual_sample_s(self.tails, job)
+        pieces = []
+        for work in {work.agent: work for work in reversed(held) if work.job == job.id}.values():
+            price, chunk = self.work.usd_per_hour(work.agent), chunks.get(work.key)
+            if chunk is None:
+                pieces.append(Piece(work.key, price / HOUR_S, rest_s=None, stop_s=None))
+                continue
+            piece = commitments.piece_of(
+                self.settings,
+                job,
+                chunk,
+                self.tails.pace(work.agent),
+                usual_s=usual_s,
+                usd_per_hour=price,
+                now=now,
+                stopping_for_s=stopping_for_s,
+            )
+            pieces.append(piece)
+        return pieces
+
+    def _least_usd(self, job: JobRow) -> float:
+        """What beginning anything of a job takes on the dearest agent."""
+        sample_s = usual_sample_s(self.tails, job)
+        seconds = (job.mean_load_s or 0.0) + (commitments.stop_s(self.settings, job, sample_s) or 0.0)
+        if job.one_call and sample_s is not None:
+            seconds += job.samples * sample_s
+        return (seconds + LATE_S) * self.work.highest_usd_per_hour() / HOUR_S
+
+    def _act(self, tx: Transaction, judged: _Judged, held: Iterable[Held], now: float) -> None:
+        """Write what was decided, where it still fits."""
+        for job_id, (cap, text) in judged.pause.items():
+            job = tx.jobs.need(job_id)
+            if job.state in RUNNING:
+                tx.jobs.update(job, state=State.PAUSED, capped=cap, message=text)
+                self._log(tx, f"paused: {text}", now=now, job=job_id, level="warning")
+        for job_id, text in judged.tell.items():
+            job = tx.jobs.need(job_id)
+            tx.jobs.update(job, cap_told=job.cap_usd)
+            self._log(tx, text, now=now, job=job_id, level="warning")
+        for job_id in judged.resume:
+            self._go_on(tx, tx.jobs.need(job_id), "the day's cap begins anew", now)
+        for work in held:
+            if work.key in judged.cut:
+                self._cut_off(tx, work, now)
+
+    def _cut_off(self, tx: Transaction, work: Held, now: float) -> None:
+        """Take a lease away for good: its agent ends the call within moments."""
+        text = "cut off: going on would have passed the cap"
+        id_, _, token = work.key.rpartition("#")
+        row = tx.chunks.get(id_) or tx.frames.get(id_) or tx.jobs.get(id_)
+        if row is None or row.token != int(token):
+            return
+        if isinstance(row, ChunkRow):
+            if row.state is State.ACTIVE:
+                put_back(tx, row, message=text)
+        elif isinstance(row, FrameRow):
+            tx.frames.update(row, lease_until=None, agent=None, due_at=now)
+        else:
+            tx.jobs.update(row, lease_until=None, agent=None, due_at=now)
+        self.work.ended(work.agent, work.key, now)
+        self._log(tx, text, now=now, job=work.job, level="warning", agent=work.agent)
+
+    def _go_on(self, tx: Transaction, job: JobRow, why: str, now: float) -> None:
+        """A cap holds the job no longer."""
+        if job.state is State.PAUSED and job.capped:
+            tx.jobs.update(job, state=State.QUEUED, capped="", message="")
+            self._log(tx, f"resumed: {why}", now=now, job=job.id)
+
+    def _set_cap(self, job_id: str, cap_usd: float | None, now: float) -> None:
+        """Change what a job may cost; one that its cap has paused goes on when that leaves something."""
+        with self.ledger.write() as tx:
+            job = tx.jobs.update(tx.jobs.need(job_id), cap_usd=cap_usd)
+            text = "no cap" if cap_usd is None else f"cap {usd_text(cap_usd)}"
+            self._log(tx, text, now=now, job=job_id)
+            costs = tx.usage.job_costs(job_id)
+            spent = costs[job_id].usd if job_id in costs else 0.0
+            if job.capped == JOB and (cap_usd is None or cap_usd > spent):
+                self._go_on(tx, job, text, now)
+        self.changes.note()
+
+    def set_farm_caps(self, now: float, *, day_usd: float | None = None, farm_usd: float | None = None) -> None:
+        """Change caps of the whole farm, 0: none, None: as it is; jobs that they have paused go on where they may."""
+        with self.ledger.write() as tx:
+            self.keep_caps(tx, day_usd=day_usd, farm_usd=farm_usd)
+            if all(money.left_usd > 0 for money in self.farm_money(tx, now)):
+                for job in tx.jobs.with_caps():
+                    if job.capped in (DAY, FARM):
+                        self._go_on(tx, job, "the farm's caps were changed", now)
+        self.changes.note()
