@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,6 +75,11 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def local_time(at: float) -> str:
+    """A moment for people, on this machine's clock: '2026-11-27 14:05'."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def plural(count: int, word: str) -> str:

@@ -85,7 +85,8 @@ class LocalFleet:
                     f"{count} more agents would be {len(taken) + count} on this machine; {MAX_AGENTS} is the limit"
                 )
             self._farm.expected_agents = len(taken) + count
-            created = self._provider.create(Wanted(names=free_names(taken, count)))
+            names = free_names([*taken, *self._farm.joined()], count)
+            created = self._provider.create(Wanted(names=names))
             return [instance.name for instance in created.instances]
 
     def remove(self, name: str) -> None:
@@ -94,11 +95,11 @@ class LocalFleet:
         Raises:
             NotFound: no such agent.
         """
-        if name not in self._names():
+        if name not in self.names():
             raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
         assert self._provider
         self._provider.destroy([name])
-        self._farm.expected_agents = len(self._names())
+        self._farm.expected_agents = len(self.names())
         self._farm.agent_lost(name, self._clock())
 
     def interrupt(self, name: str, left_s: float | None) -> None:
@@ -108,7 +109,7 @@ class LocalFleet:
             NotFound: no such agent.
             FarmError: it cannot be told.
         """
-        if name not in self._names():
+        if name not in self.names():
             raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
         assert self._provider
         self._provider.interrupt(name, left_s)
@@ -120,7 +121,7 @@ class LocalFleet:
             NotFound: neither an agent nor a process has that name.
         """
         known = (
-            self._names()
+            self.names()
             | {process.name for process in self.processes()}
             | {agent.name for agent in self._farm.agents()}
         )
@@ -130,7 +131,7 @@ class LocalFleet:
 
     def processes(self) -> list[ProcessView]:
         """Every process of the farm, Blenders included."""
-        living = set(self._names())
+        living = set(self.names())
         blenders = [
             ProcessView(role="blender", name=agent.name, pid=agent.blender_pid)
             for agent in self._farm.agents()
@@ -143,5 +144,6 @@ class LocalFleet:
         """End the farm soon; returns at once."""
         self._stop()
 
-    def _names(self) -> set[str]:
+    def names(self) -> set[str]:
+        """Agents on this machine."""
         return {instance.name for instance in self._provider.list()} if self._provider else set()

@@ -15,6 +15,7 @@ from blendnet.messages.base import (
 )
 from blendnet.messages.garbage import Garbage, GarbageReport, GarbageRequest, Removal
 from blendnet.messages.health import Check, DoctorReport, Health
+from blendnet.messages.joining import Joined, JoinRequest, JoinToken, Renewed, RenewRequest, TokenRequest
 from blendnet.messages.scenes import (
     MAX_FRAMES,
     MAX_MANIFEST_FILES,
@@ -88,17 +89,23 @@ __all__ = [
     "JobSettings",
     "JobSubmission",
     "JobView",
+    "JoinRequest",
+    "JoinToken",
+    "Joined",
     "LayerSamples",
     "Message",
     "MissingBlob",
     "ProcessView",
     "Removal",
+    "RenewRequest",
+    "Renewed",
     "ReportAnswer",
     "ResultView",
     "SceneDescription",
     "SceneFiles",
     "Sha256",
     "Text",
+    "TokenRequest",
     "TreePath",
     "check_tree_path",
     "ranges",

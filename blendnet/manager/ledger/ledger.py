@@ -19,6 +19,7 @@ from blendnet.manager.ledger.engine import make_engine, passing_trouble, reading
 from blendnet.manager.ledger.events import Events
 from blendnet.manager.ledger.frames import Frames
 from blendnet.manager.ledger.jobs import Jobs
+from blendnet.manager.ledger.members import JoinTokens, Members, Reading
 from blendnet.manager.ledger.references import References
 from blendnet.manager.ledger.results import Results
 from blendnet.manager.ledger.segments import Segments
@@ -73,6 +74,18 @@ class Transaction:
     @cached_property
     def agents(self) -> Agents:
         return Agents(self._connection)
+
+    @cached_property
+    def join_tokens(self) -> JoinTokens:
+        return JoinTokens(self._connection)
+
+    @cached_property
+    def members(self) -> Members:
+        return Members(self._connection)
+
+    @cached_property
+    def reading(self) -> Reading:
+        return Reading(self._connection)
 
 
 class Ledger:
