@@ -144,8 +144,8 @@ def _sent(connection: Connection, request: JoinRequest) -> Joined:
         host = host_of(connection.url)
         if wrong.verify_code in _WRONG_HOST:
             text = (
-                f"the certificate of the Manager at {connection.url} is not for {host}: join by a name it is for, or start "
-                f"the farm with BLENDNET_PUBLIC_ADDRESSES={host}"
+                f"the certificate of the Manager at {connection.url} is not for {host}: join by a name it is for, or "
+                f"start the farm with BLENDNET_PUBLIC_ADDRESSES={host}"
             )
         else:
             text = (

@@ -48,7 +48,7 @@ def up(agents: int | None, listen: str, folder: DataFolder, as_json: bool) -> No
       blendnet up --agents 0 --listen 192.168.1.10
 
     Jobs that an earlier farm on the same folder left unfinished go on. A farm that runs already is left as it is. Without
-    --listen (or BLENDNET_LISTEN) nobody but this machine can reach the farm; with it, `blendnet agent token` lets others in.
+    --listen (or BLENDNET_LISTEN) nobody but this machine reaches the farm; with it, `blendnet agent token` lets others in.
     """
     farm = folder.running()
     if farm and farm.private:
@@ -56,9 +56,7 @@ def up(agents: int | None, listen: str, folder: DataFolder, as_json: bool) -> No
             f"`blendnet render` runs a farm of its own on {folder.root}: wait until it ends, or use another --data"
         )
     if farm and listen and listen != farm.listen:
-        raise Conflict(
-            f"the farm on {folder.root} was started without --listen {listen}: end it with `blendnet down` first"
-        )
+        raise Conflict(f"the farm on {folder.root} does not listen on {listen}: end it with `blendnet down` first")
     if farm:
         output.say(f"A farm runs on {folder.root} already.")
     else:

@@ -71,7 +71,7 @@ def find_outside_server() -> Path:
         if found and _major_version(found) >= OLDEST_WITH_SELECTORS:
             return Path(found)
     raise FarmError(
-        f"agents on other machines need Redis or Valkey {OLDEST_WITH_SELECTORS} or newer, with TLS, on this machine: run "
+        f"for agents of other machines this one needs Redis or Valkey {OLDEST_WITH_SELECTORS} or newer, with TLS: run "
         "`apt-get install redis-server`"
     )
 
@@ -122,7 +122,7 @@ def broker_url(socket_path: Path) -> str:
 
 
 def answers(socket_path: Path, password_file: Path | None = None) -> bool:
-    """True when a server listens on the socket and has loaded its data; `password_file`: the Manager's, if it has one."""
+    """True when a server listens on the socket and has loaded its data; `password_file`: the Manager's."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(REPLY_TIMEOUT_S)

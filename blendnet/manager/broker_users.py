@@ -1,4 +1,4 @@
-"""The users of a Redis that other machines reach: in its file, which it reads when it starts, and in the running server."""
+"""The users of a Redis that other machines reach: in the file it reads when it starts, and in the running server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who of other machines may be an agent: tokens, certificates, revocation. The ledger knows, and this process by heart."""
+"""Which other machines may be agents: tokens, certificates, revocation. The ledger knows, this process by heart."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Joining:
         self._url = url
         self._local_agents = local_agents
         self._lifetime_s = farm.settings.agent_certificate_s
-        self._keys = {name: member.key for name, member in farm.joined().items()}
+        self._keys = {name: member.key_hash for name, member in farm.joined().items()}
         self.ca = (security / CA_CERTIFICATE).read_bytes()
         """The certificate (PEM) that all of them are signed with."""
 
@@ -90,7 +90,7 @@ class Joining:
             tx.join_tokens.update(allowed, used_at=now, used_by=name)
             tx.members.put(
                 name,
-                key=request.key_hash,
+                key_hash=request.key_hash,
                 broker_hash=password_hash(password),
                 joined_at=now,
                 expires_at=expires_at,
@@ -124,7 +124,7 @@ class Joining:
             raise UserError(f"agent {identity.name} asks for a certificate of another key than its own")
         with self._farm.ledger.write() as tx:
             member = tx.members.get(identity.name)
-            if member is None or member.revoked_at is not None or member.key != identity.key_hash:
+            if member is None or member.revoked_at is not None or member.key_hash != identity.key_hash:
                 raise Revoked(f"agent {identity.name} may not work for this farm any more")
             certificate, expires_at = self._sign(request, member.name, now)
             tx.members.update(member, expires_at=expires_at)
@@ -158,8 +158,8 @@ class Joining:
         if _is_member(member, now):
             if token.name != name:
                 raise Conflict(
-                    f"an agent named {name} has joined already: choose another name with --name, or revoke that one with "
-                    f"`blendnet agent revoke {name}`"
+                    f"an agent named {name} has joined already: choose another name with --name, or revoke that one "
+                    f"with `blendnet agent revoke {name}`"
                 )
         elif name in self._local_agents() or (member is None and agent is not None and agent.state not in GONE):
             raise Conflict(f"an agent on the Manager's machine is named {name}: choose another name with --name")

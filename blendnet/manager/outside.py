@@ -112,8 +112,8 @@ def _bound(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise FarmError(
-            f"cannot listen on {host} port {port}: {error}. Agents look for the farm there; --listen names the address, "
-            "BLENDNET_API_PORT and BLENDNET_BROKER_PORT other ports"
+            f"cannot listen on {host} port {port}: {error}. Agents look for the farm there; --listen names another "
+            "address, BLENDNET_API_PORT and BLENDNET_BROKER_PORT other ports"
         ) from error
 
 

@@ -218,7 +218,7 @@ class MemberRow:
     """An agent of another machine that has joined."""
 
     name: str
-    key: str
+    key_hash: str
     """SHA-256 of its public key."""
     broker_hash: str
     """SHA-256 of its password at Redis."""

@@ -229,7 +229,7 @@ members = Table(
     "members",
     metadata,
     Column("name", String(200), primary_key=True),
-    Column("key", Sha, nullable=False),
+    Column("key_hash", Sha, nullable=False),
     Column("broker_hash", Sha, nullable=False),
     Column("joined_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),

@@ -21,7 +21,7 @@ def upgrade() -> None:
     op.create_table(
         "members",
         sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("key_hash", sa.String(length=64), nullable=False),
         sa.Column("broker_hash", sa.String(length=64), nullable=False),
         sa.Column("joined_at", sa.Double(), nullable=False),
         sa.Column("expires_at", sa.Double(), nullable=False),
