@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
 from kombu import Connection, Queue
+from redis.credentials import CredentialProvider
 
-from blendnet.settings import get_settings, resolve_broker_url
+from blendnet.settings import BrokerLogin, get_settings, resolve_broker_login, resolve_broker_url
 
 RENDER_LANES = 4
 """Render queues: active jobs are spread over them and workers take from them in turn, so jobs share agents fairly."""
@@ -34,6 +36,16 @@ def render_queue(lane: int) -> str:
 AGENT_QUEUES = (AGAIN_QUEUE, *(render_queue(lane) for lane in range(RENDER_LANES)), FINISH_QUEUE)
 
 
+class _Password(CredentialProvider):
+    """Login at Redis whose password stays in its file: in no URL, no environment, no log."""
+
+    def __init__(self, login: BrokerLogin) -> None:
+        self._login = login
+
+    def get_credentials(self) -> tuple[str, str]:
+        return self._login.user, self._login.password_file.read_text("utf-8").strip()
+
+
 class _BrokerConnection(Connection):
     """A connection that is tried again soon."""
 
@@ -50,8 +62,11 @@ class _Amqp(AMQP):
     Connection = _BrokerConnection
 
 
-def make_app(broker_url: str, visibility_timeout_s: int) -> Celery:
-    """Celery configured for preemptible agents: messages are hints, the ledger decides (docs/how-it-works.md)."""
+def make_app(broker_url: str, visibility_timeout_s: int, login: BrokerLogin | None = None) -> Celery:
+    """Celery configured for preemptible agents: messages are hints, the ledger decides (docs/how-it-works.md).
+
+    `login`: where Redis wants one, as it does once other machines can reach it.
+    """
     app = Celery(
         "blendnet", broker=broker_url or None, backend=broker_url or None, amqp=_Amqp, include=["blendnet.tasks"]
     )
@@ -85,8 +100,33 @@ def make_app(broker_url: str, visibility_timeout_s: int) -> Celery:
         task_default_queue=CONTROL_QUEUE,
         task_create_missing_queues=False,
     )
+    if login is not None:
+        _log_in(app, login)
     return app
 
 
+def _log_in(app: Celery, login: BrokerLogin) -> None:
+    password = _Password(login)
+
+    class LoggedIn(_BrokerConnection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{"credential_provider": password} | kwargs)
+
+    app.amqp.Connection = LoggedIn
+    app.conf.redis_backend_credential_provider = password
+    if login.certificate is not None:
+        app.conf.broker_use_ssl = app.conf.redis_backend_use_ssl = {
+            "ssl_cert_reqs": ssl.CERT_REQUIRED,
+            "ssl_check_hostname": True,
+            "ssl_ca_certs": str(login.ca),
+            "ssl_certfile": str(login.certificate),
+            "ssl_keyfile": str(login.key),
+        }
+    if login.agent:
+        # What an agent has taken lies under keys of its own: no other may touch it (security/broker_acl.py).
+        own = ("unacked", "unacked_index", "unacked_mutex")
+        app.conf.broker_transport_options |= {f"{key}_key": f"{key}:{login.agent}" for key in own}
+
+
 _settings = get_settings()
-app = make_app(resolve_broker_url(_settings), _settings.visibility_timeout_s)
+app = make_app(resolve_broker_url(_settings), _settings.visibility_timeout_s, resolve_broker_login(_settings))

@@ -80,6 +80,18 @@ class NoLogin(NotAllowed):
     status = 401
 
 
+class TokenRefused(NoLogin):
+    """A token to join with is unknown, used, expired or another agent's."""
+
+    code = "join_token"
+
+
+class Revoked(NotAllowed):
+    """The farm does not work with this agent any more: it has to join again, with a new token."""
+
+    code = "revoked"
+
+
 class Conflict(BlendNetError):
     """The thing is in a state in which this cannot be done."""
 
@@ -91,6 +103,13 @@ class LeaseLost(Conflict):
     """The fencing token is old: somebody else owns the work now. Stop at once."""
 
     code = "lease_lost"
+
+
+class NotYours(LeaseLost):
+    """The work belongs to another agent than the one that calls."""
+
+    code = "not_yours"
+    status = 403
 
 
 class TransitionError(Conflict):

@@ -135,6 +135,8 @@ class Role(str, enum.Enum):
     """A person or program that owns jobs: everything but agents' calls."""
     AGENT = "agent"
     """An agent: claims and commits work, reads blobs."""
+    JOINER = "joiner"
+    """A machine with a token: becomes an agent, once."""
 
 
 @dataclass(frozen=True, order=True)

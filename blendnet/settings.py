@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,11 @@ def default_data_dir() -> Path:
 def default_blenders_dir() -> Path:
     """Folder of the Blender builds BlendNet installed: $XDG_DATA_HOME/blendnet/blenders."""
     return _user_data_home() / "blendnet" / "blenders"
+
+
+def default_agent_dir() -> Path:
+    """Folder of an agent of another machine's farm: $XDG_DATA_HOME/blendnet/agent."""
+    return _user_data_home() / "blendnet" / "agent"
 
 
 def _user_data_home() -> Path:
@@ -104,6 +110,19 @@ class Settings(BaseSettings):
     egress_usd_per_gb: float = Field(default=0.0, ge=0)
     """Price of what the Manager sends to owners."""
 
+    # Agents on other machines
+    listen: str = ""
+    """Address on which other machines reach the API and Redis, both over TLS; empty: this machine only."""
+    public_addresses: str = ""
+    """Names and addresses under which they know this machine, separated by commas, the best one first; besides those it
+    has itself."""
+    broker_port: int = 0
+    """Redis's port for them. 0 here, and as `api_port`: any free one, and the same one again at the next start."""
+    join_token_s: float = Field(default=3600.0, gt=0)
+    """How long a token to join is good when nobody says otherwise."""
+    agent_certificate_s: float = Field(default=86_400.0, gt=0)
+    """Lifetime of an agent's certificate; it is renewed after half of it."""
+
     # Leases and cadence
     lease_s: float = 10.0
     """An attempt whose agent says nothing for so long loses its lease."""
@@ -169,12 +188,32 @@ class Settings(BaseSettings):
     """CA certificate (PEM) that alone is trusted for the Manager."""
     manager_user: str = ""
     manager_password_file: Path | None = None
+    manager_certificate: Path | None = None
+    """Certificate (PEM) of this agent, its login in place of a password; read again when it is renewed."""
+    manager_key: Path | None = None
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
 
     # Broker
     broker_url: str = ""
     """Celery's broker and result backend; empty: the broker of the farm that runs on `data`."""
+    broker_user: str = ""
+    """User at Redis; empty: that of the farm that runs on `data`, if it has one. Never in the URL: URLs are shown."""
+    broker_password_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class BrokerLogin:
+    """Who to be at Redis."""
+
+    user: str
+    password_file: Path
+    agent: str = ""
+    """Name of the agent; '': no agent."""
+    ca: Path | None = None
+    """Over TLS: the CA that alone is trusted."""
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 @lru_cache(maxsize=1)
@@ -197,6 +236,24 @@ def resolve_broker_url(settings: Settings) -> str:
         return settings.broker_url
     farm = read_farm_file(settings.data) or {}
     return str(farm.get("broker_url", ""))
+
+
+def resolve_broker_login(settings: Settings) -> BrokerLogin | None:
+    """Who to be at that broker; None where nobody has to say: a farm for one machine."""
+    user, password_file = settings.broker_user, settings.broker_password_file
+    if not settings.broker_url:
+        farm = read_farm_file(settings.data) or {}
+        user, password_file = str(farm.get("broker_user", "")), Path(str(farm.get("broker_password_file", "")))
+    if not user or password_file is None:
+        return None
+    return BrokerLogin(
+        user,
+        password_file,
+        settings.agent_name,
+        settings.manager_ca,
+        settings.manager_certificate,
+        settings.manager_key,
+    )
 
 
 def resolve_ledger_url(settings: Settings) -> str:

@@ -110,8 +110,11 @@ CHILD = Child()
 
 def connection_of(settings: Settings) -> Connection:
     """How an agent reaches its Manager. Raises FarmError when the settings do not say."""
-    if not settings.manager_url or settings.manager_password_file is None:
-        raise FarmError("an agent needs to know its Manager: set BLENDNET_MANAGER_URL, _CA, _USER and _PASSWORD_FILE")
+    if not settings.manager_url or (settings.manager_password_file is None and settings.manager_certificate is None):
+        raise FarmError(
+            "an agent needs to know its Manager: set BLENDNET_MANAGER_URL, _CA, and either _USER and _PASSWORD_FILE or "
+            "_CERTIFICATE and _KEY"
+        )
     return Connection(
         settings.manager_url,
         settings.manager_ca,
@@ -119,6 +122,8 @@ def connection_of(settings: Settings) -> Connection:
         settings.manager_password_file,
         connect_timeout_s=settings.connect_timeout_s,
         read_timeout_s=settings.read_timeout_s,
+        certificate=settings.manager_certificate,
+        key=settings.manager_key,
     )
 
 

@@ -8,11 +8,12 @@ import os
 import queue
 import socket
 import threading
+from collections.abc import Callable
 
 from blendnet.agent import blenders
 from blendnet.agent.child import Status, connection_of, read_status
 from blendnet.client import AgentClient
-from blendnet.errors import BlendNetError
+from blendnet.errors import BlendNetError, Revoked
 from blendnet.messages import AgentReport
 from blendnet.settings import Settings
 
@@ -31,12 +32,14 @@ INTERRUPTED = "interrupted"
 class Reporter:
     """Reports at once and every few seconds until `close`, which reports a last time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, on_revoked: Callable[[str], None]) -> None:
+        """`on_revoked(why)` is called, in the reporter's thread, when the farm has shut this agent out."""
         assert settings.agent_dir is not None
         self._name = settings.agent_name
         self._folder = settings.agent_dir
         self._blenders = [build.version for build in blenders.known(settings.blenders_dir)]
         self._client = AgentClient(connection_of(settings))
+        self._on_revoked = on_revoked
         self._leaving = ""
         self._why = ""
         self._interval_s = REPORT_INTERVAL_S
@@ -75,6 +78,8 @@ class Reporter:
         report = agent_report(status, self._blenders, state or status.state, message=self._why)
         try:
             self._interval_s = self._client.report(self._name, report).report_s
+        except Revoked as error:
+            self._on_revoked(str(error))
         except BlendNetError as error:
             logger.warning("the Manager did not take this agent's report: %s", error)
 

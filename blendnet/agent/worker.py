@@ -34,6 +34,8 @@ STOP_LIMIT_S = 15.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 LEAST_LIMIT_S = 5.0
 """...but not sooner, however short a notice is: as long as the machine is there it can save samples."""
+REVOKED_LIMIT_S = 0.0
+"""What an agent has rendered is of no use once the farm has shut it out."""
 NOTICE_SIGNAL = signal.SIGUSR1
 WATCHERS_SIGNAL = signal.SIGUSR2
 """By which a watcher's thread calls the main thread."""
@@ -87,10 +89,14 @@ class Worker:
             signal.signal(number, self._on_stop_signal)
         signal.signal(NOTICE_SIGNAL, self._on_notice_signal)
         signal.signal(WATCHERS_SIGNAL, self._on_watchers_signal)
-        self._reporter = Reporter(self._settings)
+        self._reporter = Reporter(self._settings, on_revoked=self._revoked)
         self._reporter.start()
         for watcher in self._watchers:
             watcher.start()
+
+    def _revoked(self, why: str) -> None:
+        """In the reporter's thread: nothing that is rendered here is taken any more."""
+        self._announce(Notice(REVOKED_LIMIT_S, why))
 
     def _announce(self, notice: Notice) -> None:
         """In a watcher's thread: have the main thread act, between two things that Celery does."""

@@ -11,7 +11,7 @@ import click
 from blendnet.cli import output
 from blendnet.cli.connect import connection_of, find_connection
 from blendnet.cli.farm_process import start, stop
-from blendnet.cli.options import agents_option, data_option, json_option
+from blendnet.cli.options import data_option, json_option
 from blendnet.client import Connection, ManagerClient
 from blendnet.errors import Conflict
 from blendnet.manager.folder import DataFolder
@@ -23,28 +23,44 @@ ALIVE = ("idle", "busy", "draining", "aside")
 
 
 @click.command()
-@agents_option
+@click.option(
+    "--agents",
+    type=click.IntRange(0, 64),
+    default=None,
+    metavar="N",
+    help="Agents to start on this machine; 0: other machines render. Default: 1.",
+)
+@click.option(
+    "--listen",
+    default="",
+    metavar="ADDRESS",
+    help="Let your other machines join: they reach the farm at this address of this machine (0.0.0.0: at any).",
+)
 @data_option
 @json_option
-def up(agents: int | None, folder: DataFolder, as_json: bool) -> None:
+def up(agents: int | None, listen: str, folder: DataFolder, as_json: bool) -> None:
     """Start a farm that stays until `blendnet down`.
 
     \b
     Examples:
       blendnet up
       blendnet up --agents 4 --data /big/disk/farm
+      blendnet up --agents 0 --listen 192.168.1.10
 
-    Jobs that an earlier farm on the same folder left unfinished go on. A farm that runs already is left as it is.
+    Jobs that an earlier farm on the same folder left unfinished go on. A farm that runs already is left as it is. Without
+    --listen (or BLENDNET_LISTEN) nobody but this machine reaches the farm; with it, `blendnet agent token` lets others in.
     """
     farm = folder.running()
     if farm and farm.private:
         raise Conflict(
             f"`blendnet render` runs a farm of its own on {folder.root}: wait until it ends, or use another --data"
         )
+    if farm and listen and listen != farm.listen:
+        raise Conflict(f"the farm on {folder.root} does not listen on {listen}: end it with `blendnet down` first")
     if farm:
         output.say(f"A farm runs on {folder.root} already.")
     else:
-        farm = start(folder, agents=agents or DEFAULT_AGENTS)
+        farm = start(folder, agents=DEFAULT_AGENTS if agents is None else agents, listen=listen)
     with ManagerClient(connection_of(farm)) as client:
         view = _wait_for_agents(client)
     if as_json:

@@ -25,11 +25,11 @@ POLL_S = 0.02
 class FarmStart:
     """A service process that was started on a folder. A private one ends when this process does, however it ends."""
 
-    def __init__(self, folder: DataFolder, *, agents: int, private: bool) -> None:
+    def __init__(self, folder: DataFolder, *, agents: int, private: bool, listen: str = "") -> None:
         folder.create()
         self._folder = folder
         self._log_start = folder.service_log.stat().st_size if folder.service_log.exists() else 0
-        self._process = _spawn(folder, agents=agents, private=private)
+        self._process = _spawn(folder, agents=agents, private=private, listen=listen)
 
     def wait(self) -> FarmFile:
         """The farm, once its API answers.
@@ -66,9 +66,12 @@ class FarmStart:
             self._process.wait()
 
 
-def start(folder: DataFolder, *, agents: int) -> FarmFile:
-    """Start a farm that stays and wait until its API answers. Raises as FarmStart.wait."""
-    starting = FarmStart(folder, agents=agents, private=False)
+def start(folder: DataFolder, *, agents: int, listen: str = "") -> FarmFile:
+    """Start a farm that stays and wait until its API answers. Raises as FarmStart.wait.
+
+    `listen`: the address at which other machines reach it; '': as the settings say, which is that none do.
+    """
+    starting = FarmStart(folder, agents=agents, private=False, listen=listen)
     try:
         farm = starting.wait()
     except BaseException:
@@ -152,13 +155,13 @@ def _wait_until_free(folder: DataFolder, timeout_s: float) -> bool:
     return True
 
 
-def _spawn(folder: DataFolder, *, agents: int, private: bool) -> subprocess.Popen[bytes]:
+def _spawn(folder: DataFolder, *, agents: int, private: bool, listen: str) -> subprocess.Popen[bytes]:
     """Start the service in a session of its own: Ctrl-C in our terminal is ours alone."""
     command = [sys.executable, "-m", SERVICE_MODULE, "--agents", str(agents), *(["--lifeline"] if private else [])]
     with folder.service_log.open("ab") as log:
         return subprocess.Popen(
             command,
-            env={**os.environ, "BLENDNET_DATA": str(folder.root)},
+            env={**os.environ, "BLENDNET_DATA": str(folder.root), **({"BLENDNET_LISTEN": listen} if listen else {})},
             stdin=subprocess.PIPE if private else subprocess.DEVNULL,
             stdout=log,
             stderr=log,

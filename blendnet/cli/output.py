@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,6 +84,11 @@ def usd(amount: float | None, *, unpriced_s: float = 0.0) -> str:
         return "-"
     digits = 2 if amount == 0 or amount >= 0.01 else min(9, 1 - math.floor(math.log10(amount)))
     return f"${amount:.{digits}f}{'+' if unpriced_s > 0 else ''}"
+
+
+def local_time(at: float) -> str:
+    """A moment for people, on this machine's clock: '2026-11-27 14:05'."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def plural(count: int, word: str) -> str:

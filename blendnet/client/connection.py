@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,15 @@ class Connection:
     """'https://host:port'."""
     ca: Path | None
     """Certificate (PEM) that alone is trusted; None: the certificates that the system trusts."""
-    user: str
-    password_file: Path
+    user: str = ""
+    password_file: Path | None = None
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
+    certificate: Path | None = None
+    """The client's own certificate (PEM), with which it logs in; may be renewed at any time."""
+    key: Path | None = None
+    token: str = field(default="", repr=False)
+    """To join with, in the place of any other login."""
 
 
 class Http:
@@ -53,19 +59,16 @@ class Http:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._client = httpx.Client(
-            base_url=connection.url,
-            auth=(connection.user, read_password(connection.password_file)),
-            verify=_trust(connection.ca),
-            timeout=httpx.Timeout(connection.read_timeout_s, connect=connection.connect_timeout_s),
-            limits=httpx.Limits(max_connections=16, keepalive_expiry=KEEP_ALIVE_S),
-            headers={"User-Agent": f"blendnet/{__version__}"},
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._renewing = threading.Lock()
+        self._certificate_of_ns = _changed_at_ns(connection)
+        self._client = _make_client(connection)
+        self._before: httpx.Client | None = None
+        """With the certificate before this one: requests in progress end in peace."""
 
     def close(self) -> None:
-        self._client.close()
+        for client in (self._client, self._before):
+            if client is not None:
+                client.close()
 
     def __enter__(self) -> Http:
         return self
@@ -89,7 +92,7 @@ class Http:
     def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         """The Manager's answer, read completely. Raises what `error_of` makes of a refusal, or ManagerUnreachable."""
         with self._reach():
-            response = self._client.request(method, path, **arguments)
+            response = self._newest().request(method, path, **arguments)
         if response.status_code >= 400:
             raise error_of(response)
         return response
@@ -97,11 +100,24 @@ class Http:
     @contextmanager
     def stream(self, path: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
         """A GET whose body is still to be read. Raises as `send`."""
-        with self._reach(), self._client.stream("GET", path, headers=headers) as response:
+        with self._reach(), self._newest().stream("GET", path, headers=headers) as response:
             if response.status_code >= 400:
                 response.read()
                 raise error_of(response)
             yield response
+
+    def _newest(self) -> httpx.Client:
+        """Connections with the certificate that this machine has now: it is renewed while programs run."""
+        if self.connection.certificate is None:
+            return self._client
+        with self._renewing:
+            changed_at_ns = _changed_at_ns(self.connection)
+            if changed_at_ns != self._certificate_of_ns:
+                if self._before is not None:
+                    self._before.close()
+                self._before, self._client = self._client, _make_client(self.connection)
+                self._certificate_of_ns = changed_at_ns
+            return self._client
 
     @contextmanager
     def _reach(self) -> Iterator[None]:
@@ -111,6 +127,50 @@ class Http:
             raise ManagerUnreachable(f"{self.connection.url} does not answer in time") from error
         except httpx.TransportError as error:
             raise ManagerUnreachable(f"cannot reach {self.connection.url}: {error}") from error
+
+
+def _make_client(connection: Connection) -> httpx.Client:
+    """Raises FarmError when a file of the connection cannot be read."""
+    return httpx.Client(
+        base_url=connection.url,
+        auth=_login(connection),
+        verify=_tls(connection),
+        timeout=httpx.Timeout(connection.read_timeout_s, connect=connection.connect_timeout_s),
+        limits=httpx.Limits(max_connections=16, keepalive_expiry=KEEP_ALIVE_S),
+        headers={"User-Agent": f"blendnet/{__version__}"},
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+def _changed_at_ns(connection: Connection) -> int:
+    """When the connection's certificate was last renewed; 0: it has none."""
+    if connection.certificate is None:
+        return 0
+    try:
+        return connection.certificate.stat().st_mtime_ns
+    except OSError as error:
+        raise FarmError(f"cannot read this agent's certificate {connection.certificate}: {error.strerror}") from error
+
+
+class _Bearer(httpx.Auth):
+    """A token in the place of user and password."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
+
+
+def _login(connection: Connection) -> httpx.Auth | None:
+    """None: the certificate says who it is. Raises FarmError when the password cannot be read."""
+    if connection.token:
+        return _Bearer(connection.token)
+    if connection.password_file is None:
+        return None
+    return httpx.BasicAuth(connection.user, read_password(connection.password_file))
 
 
 def parse(answer: Any, response: httpx.Response) -> Any:
@@ -157,12 +217,19 @@ def _error_of_status(status: int) -> type[BlendNetError]:
     return UserError
 
 
-def _trust(ca: Path | None) -> ssl.SSLContext:
-    """TLS that trusts `ca` alone. Raises FarmError when it cannot be read."""
+def _tls(connection: Connection) -> ssl.SSLContext:
+    """TLS that trusts the connection's CA alone and shows its certificate. Raises FarmError."""
+    ca, certificate = connection.ca, connection.certificate
     try:
-        return ssl.create_default_context(cafile=str(ca) if ca else None)
+        context = ssl.create_default_context(cafile=str(ca) if ca else None)
     except OSError as error:
         raise FarmError(f"cannot read the Manager's CA certificate {ca}: {error}") from error
+    try:
+        if certificate is not None:
+            context.load_cert_chain(certificate, connection.key)
+    except OSError as error:
+        raise FarmError(f"cannot use this agent's certificate {certificate}: {error}") from error
+    return context
 
 
 def _without_none(params: dict[str, Any]) -> dict[str, Any]:

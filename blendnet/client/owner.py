@@ -23,7 +23,9 @@ from blendnet.messages import (
     JobCap,
     JobSubmission,
     JobView,
+    JoinToken,
     ResultView,
+    TokenRequest,
 )
 
 PATIENT_S = 24 * 3600.0
@@ -168,6 +170,14 @@ class ManagerClient:
     def interrupt_agent(self, name: str, *, seconds: float | None = None) -> None:
         """Give an agent a preemption notice; `seconds` until its machine is gone, None: as usual."""
         self._http.post(dict[str, Any], f"/v1/agents/{quote(name, safe='')}/interrupt", {"seconds": seconds})
+
+    def make_token(self, *, name: str = "", valid_s: float | None = None) -> JoinToken:
+        """A token with which one machine can join; `valid_s` None: as long as the farm's settings say."""
+        return self._http.post(JoinToken, "/v1/join-tokens", TokenRequest(name=name, valid_s=valid_s))
+
+    def revoke_agent(self, name: str) -> None:
+        """Shut an agent of another machine out, at once and for good."""
+        self._http.post(dict[str, Any], f"/v1/agents/{quote(name, safe='')}/revoke")
 
     def agent_log(self, name: str) -> str:
         """Last lines of an agent's log."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from blendnet.errors import NotYours
 from blendnet.manager import costs
+from blendnet.manager.caller import caller, only_for
 from blendnet.manager.chunks import release
 from blendnet.manager.costs import Span
 from blendnet.manager.instances import own_price
-from blendnet.manager.ledger import AgentRow, Transaction
+from blendnet.manager.ledger import AgentRow, MemberRow, Transaction
 from blendnet.manager.ledger.agents import AWAY
 from blendnet.manager.part import FarmPart
 from blendnet.manager.trust import readmit
@@ -43,8 +45,9 @@ class AgentBook(FarmPart):
     def report(self, name: str, report: AgentReport, now: float) -> float:
         """Write down what an agent says of itself; one that says it has ended gives back all it holds.
 
-        Returns in how many seconds it is to report again.
+        Returns in how many seconds it is to report again. Raises NotYours when another agent says it.
         """
+        only_for(name, f"the report of {name}")
         with self.ledger.write() as tx:
             known = tx.agents.put(name, **report.model_dump(), seen_at=now)
             if known is not None and known.aside and (known.state in ENDED or now >= (known.aside_until or 0)):
@@ -99,6 +102,27 @@ class AgentBook(FarmPart):
         self.instances.left(name, now)
         self.changes.note()
         return released
+
+    def joined(self) -> dict[str, MemberRow]:
+        """Agents of other machines that have joined and may work, by name."""
+        with self.ledger.read() as tx:
+            return {member.name: member for member in tx.members.all() if member.revoked_at is None}
+
+    def check_works_on(self, job_id: str) -> None:
+        """Raise NotYours when an agent calls that has no lease in the job."""
+        agent = caller()
+        if agent:
+            with self.ledger.read() as tx:
+                if not tx.reading.works_on(agent, job_id):
+                    raise NotYours(f"agent {agent} does not work on job {job_id}: its files are not for it")
+
+    def check_reads(self, sha256: str) -> None:
+        """Raise NotYours when an agent calls that has no lease in a job with that blob."""
+        agent = caller()
+        if agent:
+            with self.ledger.read() as tx:
+                if not tx.reading.reads(agent, sha256):
+                    raise NotYours(f"agent {agent} does not work on a job with the file {sha256}")
 
     def forget_agent(self, name: str, now: float) -> None:
         """Remove an agent that will not come back from the list."""

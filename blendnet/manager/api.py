@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection
 from fastapi import FastAPI
 
 from blendnet import __version__
-from blendnet.manager import api_agents, api_blobs, api_costs, api_docs, api_errors, api_farm, api_jobs
+from blendnet.manager import api_agents, api_blobs, api_costs, api_docs, api_errors, api_farm, api_jobs, api_join
 from blendnet.manager.api_hot import HotCalls
 from blendnet.manager.api_login import HEALTH_PATH, Login
 from blendnet.manager.api_parts import FleetControl, Parts
 from blendnet.manager.jobs import Farm
+from blendnet.manager.joining import Joining
 from blendnet.manager.limits import Limits, SecurityHeaders, Unread
 from blendnet.manager.previews import PreviewFolder
 from blendnet.messages import ErrorBody
@@ -33,9 +34,13 @@ def make_api(
     *,
     broker_url: str = "",
     queued: Callable[[], Collection[str]] | None = None,
+    joining: Joining | None = None,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
-    """The API of one farm. Everything but GET /health wants a login; only POST, PUT and DELETE change anything."""
+    """The API of one farm. Everything but GET /health wants a login; only POST, PUT and DELETE change anything.
+
+    `joining`: where other machines may become agents.
+    """
     api = FastAPI(
         title="BlendNet Manager",
         version=__version__,
@@ -46,7 +51,7 @@ def make_api(
         responses={"4XX": {"model": ErrorBody, "description": "Refused"}},
     )
     previews = PreviewFolder(settings.data / PREVIEWS_FOLDER)
-    parts = api.state.parts = Parts(farm, store, fleet, settings, previews, clock, broker_url, queued)
+    parts = api.state.parts = Parts(farm, store, fleet, settings, previews, clock, broker_url, queued, joining)
     api_errors.install(api)
     for router in (
         api_farm.router,
@@ -55,13 +60,17 @@ def make_api(
         api_blobs.owner,
         api_blobs.everybody,
         api_agents.router,
+        api_join.everybody,
+        api_join.joiner,
+        api_join.agent,
+        api_join.owner,
         api_docs.router,
     ):
         api.include_router(router)
     api.add_api_route(HEALTH_PATH, health, methods=["GET"], tags=["farm"])
     api.add_middleware(HotCalls, parts=parts)
     api.add_middleware(Limits, max_json_bytes=settings.max_json_bytes, idle_timeout_s=settings.request_idle_timeout_s)
-    api.add_middleware(Login, users=users)
+    api.add_middleware(Login, users=users, joining=joining, clock=clock)
     api.add_middleware(Unread)
     api.add_middleware(SecurityHeaders)  # The last one added is the outermost.
     return api

@@ -50,6 +50,7 @@ def report(parts: PartsHere, name: Id, body: AgentReport) -> ReportAnswer:
 @router.get("/jobs/{job_id}/files")
 def files(parts: PartsHere, job_id: Id) -> list[FileEntry]:
     """The files of a job's tree. They never change; fetch them by their hash."""
+    parts.farm.check_works_on(job_id)
     return parts.farm.files(job_id)
 
 

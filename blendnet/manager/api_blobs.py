@@ -117,6 +117,7 @@ def _check_size(parts: Parts, size: int, offset: int) -> None:
 )
 def download(request: Request, parts: PartsHere, sha256: Sha) -> BlobAnswer:
     """A file's content, read against its hash: an answer that is complete is right. Understands `Range`."""
+    parts.farm.check_reads(sha256)
     return BlobAnswer(
         parts.store.open(sha256),
         sha256=sha256,

@@ -21,6 +21,7 @@ from blendnet.errors import BlendNetError
 from blendnet.manager import api_agents
 from blendnet.manager.api_errors import answer
 from blendnet.manager.api_parts import NAME_PATTERN, Parts
+from blendnet.manager.caller import caller, calls_as
 from blendnet.models import Role
 
 THREADS = 2
@@ -70,10 +71,14 @@ class HotCalls:
         except ValidationError:
             await self._app(scope, _again(messages, receive), send)
             return
-        response = await asyncio.get_running_loop().run_in_executor(self._threads, self._respond, call, name, body)
+        agent = caller()  # The executor's threads know nothing of this request.
+        response = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._respond, call, name, body, agent
+        )
         await response(scope, receive, send)
 
-    def _respond(self, call: Call, name: str, body: BaseModel) -> Response:
+    def _respond(self, call: Call, name: str, body: BaseModel, agent: str) -> Response:
+        calls_as(agent)
         try:
             content = call.endpoint(self._parts, name, body).model_dump_json()
         except BlendNetError as error:

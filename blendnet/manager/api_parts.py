@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import Field
 
 from blendnet.manager.jobs import Farm
+from blendnet.manager.joining import Joining
 from blendnet.manager.previews import PreviewFolder
 from blendnet.messages import MAX_SAMPLES, SHA256_PATTERN, Message, ProcessView
 from blendnet.settings import Settings
@@ -55,6 +56,8 @@ class Parts:
     broker_url: str
     queued: Callable[[], Collection[str]] | None
     """Ids of the messages in the queues; None where nothing is published."""
+    joining: Joining | None = None
+    """None: no other machine can reach the farm."""
 
 
 async def _parts(request: Request) -> Parts:

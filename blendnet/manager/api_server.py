@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +14,8 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from blendnet.errors import FarmError
+from blendnet.manager.api_login import IDENTITY
+from blendnet.security.agents import Identity, identity_of
 from blendnet.security.ca import ServerCertificate
 
 KEEP_ALIVE_S = 75
@@ -37,11 +40,14 @@ class PatientProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._head = _Deadline(self.loop, idle_timeout_s, self._end_without_head)
         self._answer = _Deadline(self.loop, idle_timeout_s, self._end)
+        self._identity: Identity | None = None
+        """Whose certificate the client has shown."""
         self._head_bytes: int | None = None
         """Bytes received of a head that is not complete, the last ones of the body before it included."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._identity = _identity_of(transport)
         self._head.start()
 
     def data_received(self, data: bytes) -> None:
@@ -58,6 +64,8 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_bytes = 0
+        if self._identity is not None:
+            self.scope["state"][IDENTITY] = self._identity
 
     def on_headers_complete(self) -> None:
         self._head_bytes = None
@@ -95,6 +103,13 @@ class PatientProtocol(HttpToolsProtocol):
         self.transport.abort()
 
 
+def _identity_of(transport: asyncio.Transport) -> Identity | None:
+    """What the client's certificate says, if it has shown one: TLS has verified it by now."""
+    tls = transport.get_extra_info("ssl_object")
+    certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+    return identity_of(certificate) if certificate else None
+
+
 class _Deadline:
     """Something that happens unless it is stopped in time."""
 
@@ -123,12 +138,22 @@ class ApiServer:
     """An HTTPS server of one API. `url` is known before `run`, which serves until `stop`."""
 
     def __init__(
-        self, api: FastAPI, certificate: ServerCertificate, *, host: str, port: int = 0, idle_timeout_s: float = 30.0
+        self,
+        api: FastAPI,
+        certificate: ServerCertificate,
+        *,
+        host: str,
+        port: int = 0,
+        idle_timeout_s: float = 30.0,
+        agents_certificates: bool = False,
     ) -> None:
-        """Bind to `port` (0: any free one). Raises FarmError when that is not possible."""
+        """Bind to `port` (0: any free one). Raises FarmError when that is not possible.
+
+        `agents_certificates`: clients may show certificates of the same authority. (Browsers are then asked for one.)
+        """
         self._socket = _bind(host, port)
         self.url = f"https://{_for_url(host)}:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(_config(api, certificate, idle_timeout_s))
+        self._server = uvicorn.Server(_config(api, certificate, idle_timeout_s, agents_certificates))
 
     @property
     def started(self) -> bool:
@@ -144,7 +169,9 @@ class ApiServer:
         self._server.should_exit = True
 
 
-def _config(api: FastAPI, certificate: ServerCertificate, idle_timeout_s: float) -> uvicorn.Config:
+def _config(
+    api: FastAPI, certificate: ServerCertificate, idle_timeout_s: float, agents_certificates: bool
+) -> uvicorn.Config:
     protocol: Any = partial(PatientProtocol, idle_timeout_s=idle_timeout_s)
     return uvicorn.Config(
         api,
@@ -155,6 +182,9 @@ def _config(api: FastAPI, certificate: ServerCertificate, idle_timeout_s: float)
         log_config=None,
         ssl_certfile=str(certificate.certificate),
         ssl_keyfile=str(certificate.key),
+        # One that is shown has to be valid, and made for clients: OpenSSL sees to both.
+        ssl_ca_certs=str(certificate.ca) if agents_certificates else None,
+        ssl_cert_reqs=ssl.CERT_OPTIONAL if agents_certificates else ssl.CERT_NONE,
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -9,6 +9,7 @@ from blendnet import planner
 from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserError
 from blendnet.manager.admission import Admission
 from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, UNCOUNTED, AttemptBook, attempt_at, reasons_of
+from blendnet.manager.caller import only_for
 from blendnet.manager.commitments import attempt_key
 from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
@@ -40,6 +41,7 @@ class ChunkWork(Admission, AttemptBook, TailWork):
 
     def claim(self, chunk_id: str, request: ClaimRequest, now: float) -> ChunkClaim:
         """Begin an attempt if there is anything to render: the answer's state says so. Unknown ones are canceled."""
+        only_for(request.agent, f"a claim as {request.agent}")
         with self.ledger.write() as tx:
             chunk = tx.chunks.get(chunk_id)
             if chunk is None or chunk.state in (State.CANCELED, State.FAILED):
@@ -359,12 +361,13 @@ def _attempt(tx: Transaction, chunk_id: str, token: int) -> tuple[JobRow, ChunkR
 
 
 def _held(tx: Transaction, chunk_id: str, token: int) -> ChunkRow:
-    """The chunk of an attempt. Raises LeaseLost as `_attempt`."""
+    """The chunk of an attempt. Raises LeaseLost as `_attempt`, NotYours when another agent makes it."""
     chunk = tx.chunks.get(chunk_id)
     if chunk is None:
         raise LeaseLost(f"chunk {chunk_id} is gone")
     if chunk.token != token or not (chunk.state.final or chunk.agent is not None):
         raise LeaseLost(f"attempt {token} of chunk {chunk_id} is over")
+    only_for(chunk.agent, f"chunk {chunk_id}")
     return chunk
 
 

@@ -16,10 +16,12 @@ from blendnet.celery_app import make_app
 from blendnet.errors import BlendNetError, FarmError, Retryable
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
+from blendnet.manager.broker import SOCKET_NAME, Outside
 from blendnet.manager.dispatch import Dispatcher
 from blendnet.manager.fleet import KeptAgents, LocalFleet
 from blendnet.manager.folder import DataFolder, FarmFile
 from blendnet.manager.jobs import Farm, open_farm
+from blendnet.manager.joining import Joining
 from blendnet.manager.merges import CONTROL
 from blendnet.manager.publish import Publisher
 from blendnet.manager.reconcile import Reconciler
@@ -27,13 +29,13 @@ from blendnet.manager.supervise import Supervisor
 from blendnet.manager.tails import TailPlanner
 from blendnet.models import State
 from blendnet.provision.local import AgentEnvironment, LocalProvider
-from blendnet.security.ca import ensure_server_certificate
+from blendnet.security.broker_acl import LOCAL_AGENTS, MANAGER
+from blendnet.security.ca import ServerCertificate, ensure_server_certificate
 from blendnet.security.credentials import AGENT, OWNER, PASSWORD_FILES, ensure_credentials
-from blendnet.settings import Settings, store_folder
+from blendnet.settings import BrokerLogin, Settings, store_folder
 
 log = logging.getLogger(__name__)
 
-SECURITY_FOLDER = "security"
 API_START_TIMEOUT_S = 20.0
 REST_FACTOR = 2
 REST_MAX_S = 0.2
@@ -55,10 +57,12 @@ class Core:
         broker_url: str,
         runtime: Path,
         stop: Callable[[], None],
+        outside: Outside | None = None,
     ) -> None:
         """Open the ledger and bind the API's port. `stop()` is called when a client ends the farm.
 
-        `runtime`: folder of sockets and temporary files, removed when the farm ends.
+        `runtime`: folder of sockets and temporary files, removed when the farm ends. `outside`: how Redis serves other
+        machines, if it does.
 
         Raises:
             FarmError: the port cannot be bound, the ledger or the logins cannot be read.
@@ -67,21 +71,33 @@ class Core:
         self._folder = folder
         self._broker_url = broker_url
         self._runtime = runtime
-        self._security = folder.root / SECURITY_FOLDER
-        self._certificate = ensure_server_certificate(self._security, [settings.api_host])
+        self._security = folder.security
+        self._outside = outside
+        self._certificate = outside.certificate if outside else self._own_certificate()
         users = ensure_credentials(self._security)
         self.farm = open_farm(settings)
         self.farm.open_books()
         self.fleet = LocalFleet(farm=self.farm, supervisor=supervisor, logs=folder.logs, clock=time.time, stop=stop)
-        app = make_app(broker_url, settings.visibility_timeout_s)
-        queued = Publisher(app).queued_ids
-        api = make_api(self.farm, self.farm.store, users, settings, self.fleet, broker_url=broker_url, queued=queued)
+        login = BrokerLogin(MANAGER, outside.password_file) if outside else None
+        app = make_app(broker_url, settings.visibility_timeout_s, login)
+        self._joining = self._make_joining(outside) if outside else None
+        api = make_api(
+            self.farm,
+            self.farm.store,
+            users,
+            settings,
+            self.fleet,
+            broker_url=broker_url,
+            queued=Publisher(app).queued_ids,
+            joining=self._joining,
+        )
         self._server = ApiServer(
             api,
             self._certificate,
             host=settings.api_host,
             port=settings.api_port,
             idle_timeout_s=settings.request_idle_timeout_s,
+            agents_certificates=outside is not None,
         )
         self.fleet.use(LocalProvider(KeptAgents(supervisor), self._agent_environment()))
         reconciler = Reconciler(self.farm, app, settings, restart_control=lambda: supervisor.restart(CONTROL))
@@ -93,7 +109,10 @@ class Core:
 
         Raises:
             FarmError: the API does not start.
+            Retryable: Redis does not take up the agents that have joined.
         """
+        if self._joining:
+            self._joining.start()
         self._api_thread.start()
         deadline = time.monotonic() + API_START_TIMEOUT_S
         while not self._server.started:
@@ -126,6 +145,9 @@ class Core:
             runtime=str(self._runtime),
             private=private,
             version=__version__,
+            broker_user=MANAGER if self._outside else "",
+            broker_password_file=str(self._outside.password_file) if self._outside else "",
+            listen=self._settings.listen,
         )
 
     def pause_jobs(self) -> None:
@@ -136,6 +158,20 @@ class Core:
                 self.farm.pause(job.id, now)
                 log.info("job %s is paused: the command that rendered it is gone", job.id)
 
+    def _own_certificate(self) -> ServerCertificate:
+        return ensure_server_certificate(self._security, [self._settings.api_host])
+
+    def _make_joining(self, outside: Outside) -> Joining:
+        from blendnet.manager.outside import public_url, users
+
+        return Joining(
+            self.farm,
+            users(self._runtime / SOCKET_NAME, outside, self._security),
+            security=self._security,
+            url=public_url(self._settings, self._settings.api_port),
+            local_agents=self.fleet.names,
+        )
+
     def _agent_environment(self) -> AgentEnvironment:
         return AgentEnvironment(
             data=self._folder.root,
@@ -144,6 +180,7 @@ class Core:
             manager_user=AGENT,
             manager_password_file=self._security / PASSWORD_FILES[AGENT],
             broker_url=self._broker_url,
+            broker_user=LOCAL_AGENTS if self._outside else "",
             temporary=self._runtime,
             local_store_dir=store_folder(self._settings),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from blendnet.errors import BlendNetError, LeaseLost, UserError
 from blendnet.manager.admission import Admission
 from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, UNCOUNTED, AttemptBook, attempt_at, reasons_of
+from blendnet.manager.caller import only_for
 from blendnet.manager.chunks import FILES, SCENE
 from blendnet.manager.commitments import FINISH_S
 from blendnet.manager.healing import lost_files
@@ -31,6 +32,7 @@ class FinishWork(Admission, AttemptBook):
 
     def claim_finish(self, frame_id: str, request: ClaimRequest, now: float) -> FinishClaim:
         """Begin to finish a frame if it is merged: the answer's state says so. Never raises for unknown frames."""
+        only_for(request.agent, f"a claim as {request.agent}")
         with self.ledger.write() as tx:
             frame = tx.frames.get(frame_id)
             if frame is None or frame.state in (State.CANCELED, State.FAILED):
@@ -163,6 +165,7 @@ class EncodeWork(FinishWork):
 
     def claim_encode(self, job_id: str, request: ClaimRequest, now: float) -> EncodeClaim:
         """Begin to encode a job's video if its frames are done: the answer's state says so."""
+        only_for(request.agent, f"a claim as {request.agent}")
         with self.ledger.write() as tx:
             job = tx.jobs.get(job_id)
             if job is None or job.state in (State.CANCELED, State.FAILED):
@@ -246,6 +249,7 @@ def held_job(tx: Transaction, job_id: str, token: int) -> JobRow:
         raise LeaseLost(f"job {job_id} does not want a video any more")
     if job.token != token or job.agent is None:
         raise LeaseLost(f"attempt {token} at the video of job {job_id} is over")
+    only_for(job.agent, f"the video of job {job_id}")
     return job
 
 

@@ -88,7 +88,7 @@ class LocalFleet:
             if reason := self._farm.may_spend(0.0, self._clock()):
                 raise Conflict(f"no agents are started: {reason}")
             self._farm.expected_agents = len(taken) + count
-            return self._create(self._provider, free_names(taken, count))
+            return self._create(self._provider, free_names([*taken, *self._farm.joined()], count))
 
     def _create(self, provider: Provider, names: Sequence[str]) -> list[str]:
         """Start agents; each is in the book before it is asked for, and what did not start is taken off again."""
@@ -105,12 +105,12 @@ class LocalFleet:
         Raises:
             NotFound: no such agent.
         """
-        if name not in self._names():
+        if name not in self.names():
             raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
         assert self._provider
         self._provider.destroy([name])
         self._farm.instances.ended(name, self._clock(), "removed")
-        self._farm.expected_agents = len(self._names())
+        self._farm.expected_agents = len(self.names())
         self._farm.agent_lost(name, self._clock())
 
     def interrupt(self, name: str, left_s: float | None) -> None:
@@ -120,7 +120,7 @@ class LocalFleet:
             NotFound: no such agent.
             FarmError: it cannot be told.
         """
-        if name not in self._names():
+        if name not in self.names():
             raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
         assert self._provider
         self._provider.interrupt(name, left_s)
@@ -132,7 +132,7 @@ class LocalFleet:
             NotFound: neither an agent nor a process has that name.
         """
         known = (
-            self._names()
+            self.names()
             | {process.name for process in self.processes()}
             | {agent.name for agent in self._farm.agents()}
         )
@@ -142,7 +142,7 @@ class LocalFleet:
 
     def processes(self) -> list[ProcessView]:
         """Every process of the farm, Blenders included."""
-        living = set(self._names())
+        living = set(self.names())
         blenders = [
             ProcessView(role="blender", name=agent.name, pid=agent.blender_pid)
             for agent in self._farm.agents()
@@ -155,5 +155,6 @@ class LocalFleet:
         """End the farm soon; returns at once."""
         self._stop()
 
-    def _names(self) -> set[str]:
+    def names(self) -> set[str]:
+        """Agents on this machine."""
         return {instance.name for instance in self._provider.list()} if self._provider else set()

@@ -40,6 +40,11 @@ class FarmFile:
     private: bool
     """True: started by one `blendnet render` for itself, ends with it."""
     version: str
+    broker_user: str = ""
+    """Who to be at the broker; '': it asks nobody, as nobody else can reach it."""
+    broker_password_file: str = ""
+    listen: str = ""
+    """The address on which other machines reach the farm; '': none can."""
 
 
 class DataFolder:
@@ -51,6 +56,7 @@ class DataFolder:
         self.service_log = self.logs / "service.log"
         self.redis = self.root / "redis"
         self.farm_file = self.root / FARM_FILE
+        self.security = self.root / "security"
 
     def create(self) -> None:
         """Make the folder, readable by its owner alone.

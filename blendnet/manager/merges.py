@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from blendnet.errors import LeaseLost
 from blendnet.manager.attempts import AttemptBook, attempt_at
+from blendnet.manager.caller import only_for
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.ledger.frames import OPEN
 from blendnet.manager.lifecycle import fail_frame
@@ -206,6 +207,7 @@ def held_frame(tx: Transaction, frame_id: str, token: int, stage: Stage) -> Fram
         raise LeaseLost(f"frame {frame_id} does not want a {stage.value} any more")
     if frame.token != token or frame.agent is None:
         raise LeaseLost(f"attempt {token} at frame {frame_id} is over")
+    only_for(frame.agent, f"frame {frame_id}")
     return frame
 
 

@@ -21,6 +21,7 @@ from blendnet.errors import BlendNetError, Conflict, FarmError
 from blendnet.manager import broker
 from blendnet.manager.folder import DataFolder
 from blendnet.manager.supervise import Program, Supervisor, limit_log
+from blendnet.security.broker_acl import MANAGER
 from blendnet.settings import Settings, get_settings
 from blendnet.storage.disk import disk_errors
 
@@ -51,6 +52,7 @@ class Service:
         self._private = private
         self._stopping = threading.Event()
         self._core: Core | None = None
+        self._outside: broker.Outside | None = None
         self._redis_ended_at = -REDIS_STABLE_S
 
     def stop(self, *_: object) -> None:
@@ -75,6 +77,8 @@ class Service:
                 threading.Thread(target=self._watch_lifeline, name="lifeline", daemon=True).start()
             supervisor = stack.enter_context(Supervisor(on_exit=self._child_ended))
             socket = runtime / broker.SOCKET_NAME
+            if self._settings.listen:
+                self._prepare_outside(socket)
             supervisor.start(self._redis(socket))
             # It takes most of a second to load, while Redis starts.
             from blendnet.manager.core import Core
@@ -82,7 +86,15 @@ class Service:
             url = broker.broker_url(socket)
             if self._stopping.is_set():
                 return  # Told to end while it starts, as after a scene that cannot be rendered.
-            core = Core(self._settings, self._folder, supervisor, broker_url=url, runtime=runtime, stop=self.stop)
+            core = Core(
+                self._settings,
+                self._folder,
+                supervisor,
+                broker_url=url,
+                runtime=runtime,
+                stop=self.stop,
+                outside=self._outside,
+            )
             stack.callback(core.stop)
             self._await_redis(supervisor, socket)
             if self._stopping.is_set():
@@ -112,21 +124,31 @@ class Service:
         if self._private:
             self._core.pause_jobs()
 
+    def _prepare_outside(self, socket: Path) -> None:
+        """For farms that other machines reach: the rest do without what this imports."""
+        from blendnet.manager import outside
+
+        ports, self._outside = outside.prepare(self._settings, self._folder, self._folder.security, socket)
+        changes = {"api_host": self._settings.listen, "api_port": ports.api}
+        self._settings = self._settings.model_copy(update=changes)
+
     def _redis(self, socket: Path) -> Program:
+        server = broker.find_outside_server() if self._outside else broker.find_server()
         return Program(
             name=REDIS,
             role=REDIS,
-            command=broker.server_command(broker.find_server(), socket_path=socket, folder=self._folder.redis),
+            command=broker.server_command(server, socket_path=socket, folder=self._folder.redis, outside=self._outside),
             environment=os.environ,
             log=self._folder.logs / "redis.log",
         )
 
     def _await_redis(self, supervisor: Supervisor, socket: Path) -> None:
         """Wait for Redis. Data it cannot read is set aside: everything it holds can be made again from the ledger."""
-        if broker.wait_until_ready(socket, alive=_stays_alive(supervisor)):
+        password_file = self._outside.password_file if self._outside else None
+        if broker.wait_until_ready(socket, alive=_stays_alive(supervisor), password_file=password_file):
             return
         self._set_redis_data_aside()
-        if not broker.wait_until_ready(socket, alive=lambda: not self._stopping.is_set()):
+        if not broker.wait_until_ready(socket, alive=lambda: not self._stopping.is_set(), password_file=password_file):
             raise FarmError(f"Redis does not start: see {self._folder.logs / 'redis.log'}")
 
     def _set_redis_data_aside(self) -> None:
@@ -141,6 +163,11 @@ class Service:
             "BLENDNET_BROKER_URL": broker_url,
             "TMPDIR": str(runtime),
         }
+        if self._outside:
+            places |= {
+                "BLENDNET_BROKER_USER": MANAGER,
+                "BLENDNET_BROKER_PASSWORD_FILE": str(self._outside.password_file),
+            }
         return Program(
             name=CONTROL,
             role=CONTROL,

@@ -16,6 +16,7 @@ from blendnet.messages.base import (
 from blendnet.messages.costs import CapState, CostsOf, CostsView, FarmCaps, JobCap, JobCost, MachineCost, PriceOf
 from blendnet.messages.garbage import Garbage, GarbageReport, GarbageRequest, Removal
 from blendnet.messages.health import Check, DoctorReport, Health
+from blendnet.messages.joining import Joined, JoinRequest, JoinToken, Renewed, RenewRequest, TokenRequest
 from blendnet.messages.scenes import (
     MAX_FRAMES,
     MAX_MANIFEST_FILES,
@@ -95,6 +96,9 @@ __all__ = [
     "JobSettings",
     "JobSubmission",
     "JobView",
+    "JoinRequest",
+    "JoinToken",
+    "Joined",
     "LayerSamples",
     "MachineCost",
     "Message",
@@ -102,12 +106,15 @@ __all__ = [
     "PriceOf",
     "ProcessView",
     "Removal",
+    "RenewRequest",
+    "Renewed",
     "ReportAnswer",
     "ResultView",
     "SceneDescription",
     "SceneFiles",
     "Sha256",
     "Text",
+    "TokenRequest",
     "TreePath",
     "check_tree_path",
     "ranges",

@@ -61,6 +61,8 @@ class AgentEnvironment:
     """Folder for temporary files, removed when the farm ends: killed processes cannot clean up."""
     local_store_dir: Path
     """The Manager's blobs: linked instead of downloaded."""
+    broker_user: str = ""
+    """Who to be at the broker, with the password of `manager_password_file`; '': it does not ask."""
 
     def variables(self, name: str) -> dict[str, str]:
         """Settings of one agent, as environment variables."""
@@ -77,6 +79,8 @@ class AgentEnvironment:
             "MANAGER_PASSWORD_FILE": self.manager_password_file,
             "BROKER_URL": self.broker_url,
         }
+        if self.broker_user:
+            values |= {"BROKER_USER": self.broker_user, "BROKER_PASSWORD_FILE": self.manager_password_file}
         return {f"BLENDNET_{key}": str(value) for key, value in values.items()} | {"TMPDIR": str(self.temporary)}
 
     def notice_file(self, name: str) -> Path:

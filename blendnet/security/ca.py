@@ -23,6 +23,9 @@ RENEW_BEFORE = datetime.timedelta(days=30)
 CLOCK_SKEW = datetime.timedelta(days=1)
 """Certificates are valid from so long before they are made: an agent whose clock is late trusts its Manager too."""
 
+CA_CERTIFICATE, CA_KEY = "ca.crt", "ca.key"
+"""Files of the authority, in the folder that ensure_server_certificate is given."""
+
 HOME_ADDRESSES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -37,7 +40,7 @@ class ServerCertificate:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class Pair:
     """A certificate with its private key."""
 
     certificate: x509.Certificate
@@ -53,60 +56,62 @@ def ensure_server_certificate(
     """
     now = now or datetime.datetime.now(datetime.UTC)
     names = sorted({*HOME_ADDRESSES, socket.gethostname().lower(), *(a.lower() for a in addresses)})
-    files = ServerCertificate(folder / "ca.crt", folder / "server.crt", folder / "server.key")
-    ca = _read(files.ca, folder / "ca.key")
+    files = ServerCertificate(folder / CA_CERTIFICATE, folder / "server.crt", folder / "server.key")
+    ca = read_pair(files.ca, folder / CA_KEY)
     if ca is None or _expires_soon(ca, now):
         ca = _make_ca(now)
-        _write(ca, files.ca, folder / "ca.key")
-    server = _read(files.certificate, files.key)
+        _write(ca, files.ca, folder / CA_KEY)
+    server = read_pair(files.certificate, files.key)
     if server is None or _expires_soon(server, now) or not _signed_by(server, ca) or _names(server) != names:
         _write(_make_server(ca, names, now), files.certificate, files.key)
     return files
 
 
-def _make_ca(now: datetime.datetime) -> _Pair:
+def _make_ca(now: datetime.datetime) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(f"BlendNet CA of {socket.gethostname()}"[:64])
     builder = (
-        _builder(name, name, key, now, now + CA_LIFETIME)
+        certificate_builder(name, name, key.public_key(), now, now + CA_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(sign_certificates=True), critical=True)
+        .add_extension(key_usage(sign_certificates=True), critical=True)
     )
-    return _Pair(builder.sign(key, hashes.SHA256()), key)
+    return Pair(builder.sign(key, hashes.SHA256()), key)
 
 
-def _make_server(ca: _Pair, names: list[str], now: datetime.datetime) -> _Pair:
+def _make_server(ca: Pair, names: list[str], now: datetime.datetime) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     until = min(now + SERVER_LIFETIME, ca.certificate.not_valid_after_utc)
     identifier = ca.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
-        _builder(_name("BlendNet Manager"), ca.certificate.subject, key, now, until)
+        certificate_builder(_name("BlendNet Manager"), ca.certificate.subject, key.public_key(), now, until)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(sign_certificates=False), critical=True)
+        .add_extension(key_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
     )
-    return _Pair(builder.sign(ca.key, hashes.SHA256()), key)
+    return Pair(builder.sign(ca.key, hashes.SHA256()), key)
 
 
-def _builder(
+def certificate_builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePublicKey,
     now: datetime.datetime,
     until: datetime.datetime,
 ) -> x509.CertificateBuilder:
+    """What all certificates of a farm have in common."""
     return (
-        x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=key.public_key())
+        x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(until)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 
-def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
+def key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    """To sign certificates, or connections."""
     return x509.KeyUsage(
         digital_signature=not sign_certificates,
         key_cert_sign=sign_certificates,
@@ -131,17 +136,17 @@ def _general_name(address: str) -> x509.GeneralName:
         return x509.DNSName(address)
 
 
-def _names(pair: _Pair) -> list[str]:
+def _names(pair: Pair) -> list[str]:
     """Sorted addresses a certificate is valid for."""
     extension = pair.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     return sorted(str(name.value) for name in extension.value)
 
 
-def _expires_soon(pair: _Pair, now: datetime.datetime) -> bool:
+def _expires_soon(pair: Pair, now: datetime.datetime) -> bool:
     return pair.certificate.not_valid_after_utc - now < RENEW_BEFORE
 
 
-def _signed_by(pair: _Pair, ca: _Pair) -> bool:
+def _signed_by(pair: Pair, ca: Pair) -> bool:
     try:
         pair.certificate.verify_directly_issued_by(ca.certificate)
     except (InvalidSignature, ValueError, TypeError):
@@ -149,7 +154,7 @@ def _signed_by(pair: _Pair, ca: _Pair) -> bool:
     return True
 
 
-def _read(certificate: Path, key: Path) -> _Pair | None:
+def read_pair(certificate: Path, key: Path) -> Pair | None:
     """The pair in two files; None when one is missing, damaged or does not belong to the other."""
     try:
         loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
@@ -158,10 +163,10 @@ def _read(certificate: Path, key: Path) -> _Pair | None:
         return None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != loaded.public_key():
         return None
-    return _Pair(loaded, private)
+    return Pair(loaded, private)
 
 
-def _write(pair: _Pair, certificate: Path, key: Path) -> None:
+def _write(pair: Pair, certificate: Path, key: Path) -> None:
     pem = pair.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -1,6 +1,16 @@
 """The ledger: the Manager's database. Only this package knows SQL."""
 
 from blendnet.manager.ledger.ledger import Ledger, Transaction
-from blendnet.manager.ledger.rows import AgentRow, ChunkRow, FrameRow, InstanceRow, JobRow, SegmentRow
+from blendnet.manager.ledger.rows import AgentRow, ChunkRow, FrameRow, InstanceRow, JobRow, MemberRow, SegmentRow
 
-__all__ = ["AgentRow", "ChunkRow", "FrameRow", "InstanceRow", "JobRow", "Ledger", "SegmentRow", "Transaction"]
+__all__ = [
+    "AgentRow",
+    "ChunkRow",
+    "FrameRow",
+    "InstanceRow",
+    "JobRow",
+    "Ledger",
+    "MemberRow",
+    "SegmentRow",
+    "Transaction",
+]

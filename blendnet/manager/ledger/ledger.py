@@ -20,6 +20,7 @@ from blendnet.manager.ledger.events import Events
 from blendnet.manager.ledger.frames import Frames
 from blendnet.manager.ledger.instances import Instances
 from blendnet.manager.ledger.jobs import Jobs
+from blendnet.manager.ledger.members import JoinTokens, Members, Reading
 from blendnet.manager.ledger.meters import Meters
 from blendnet.manager.ledger.references import References
 from blendnet.manager.ledger.results import Results
@@ -88,6 +89,18 @@ class Transaction:
     @cached_property
     def meters(self) -> Meters:
         return Meters(self._connection)
+
+    @cached_property
+    def join_tokens(self) -> JoinTokens:
+        return JoinTokens(self._connection)
+
+    @cached_property
+    def members(self) -> Members:
+        return Members(self._connection)
+
+    @cached_property
+    def reading(self) -> Reading:
+        return Reading(self._connection)
 
 
 class Ledger:

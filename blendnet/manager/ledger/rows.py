@@ -240,3 +240,32 @@ class InstanceRow:
     """'asked', or one of provision.base.InstanceState."""
     reason: str
     """Why it ended, or how it was found."""
+
+
+@dataclass(frozen=True)
+class JoinTokenRow:
+    """A token with which one machine may join. The token itself is known to nobody but whom it was given."""
+
+    hash: str
+    """SHA-256 of the token."""
+    name: str
+    """The agent that may use it; '': any."""
+    created_at: float
+    expires_at: float
+    used_at: float | None
+    used_by: str
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    """An agent of another machine that has joined."""
+
+    name: str
+    key_hash: str
+    """SHA-256 of its public key."""
+    broker_hash: str
+    """SHA-256 of its password at Redis."""
+    joined_at: float
+    expires_at: float
+    """End of its newest certificate."""
+    revoked_at: float | None

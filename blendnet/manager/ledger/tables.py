@@ -218,6 +218,28 @@ agents = Table(
     Column("aside_until", Double),
 )
 
+join_tokens = Table(
+    "join_tokens",
+    metadata,
+    Column("hash", Sha, primary_key=True),
+    Column("name", String(200), nullable=False, default=""),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("used_at", Double),
+    Column("used_by", String(200), nullable=False, default=""),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("key_hash", Sha, nullable=False),
+    Column("broker_hash", Sha, nullable=False),
+    Column("joined_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("revoked_at", Double),
+)
+
 blobs = Table(
     "blobs",
     metadata,
