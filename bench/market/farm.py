@@ -60,6 +60,8 @@ class Cloud:
     quota_known: bool = False
     segment_s: float = 5.0
     """A machine that ends loses at most so much work: a sub-pass, unless it cannot commit."""
+    overdue: float = 1.0
+    """Machines take so many times as long to end as the farm was promised."""
 
 
 @dataclass
@@ -265,7 +267,8 @@ class Run:
         if box.ending_since is None:
             self.desk.stop(box, self.now, self.cloud.segment_s)
             box.ending_since = self.now
-            self._at(self.now + markets.end_delay_s(self.cloud.rng), lambda: self._gone(box))
+            delay_s = self.cloud.overdue * markets.end_delay_s(self.cloud.rng)
+            self._at(self.now + delay_s, lambda: self._gone(box))
 
     def _gone(self, box: Box) -> None:
         if not box.gone:
@@ -281,14 +284,20 @@ class Run:
                 box.stops_at = self.now + box.busy_left_s(self.now, chunk_s)
                 self._at(box.stops_at, lambda: None)
 
+    def shares(self) -> list[float]:
+        """How much of each cap was spent."""
+        return [usd / limit for _, limit, usd in self._limits()]
+
     def _passed(self) -> tuple[str, ...]:
         """Caps that did not hold."""
-        load, bill = self.workload, self.bill
-        limits = [("farm", load.farm_cap_usd, bill.total_usd)]
-        limits += [(f"day {day}", load.day_cap_usd, usd) for day, usd in bill.days_usd.items()]
-        limits += [(f"job {j.name}", j.cap_usd, bill.accounts_usd.get(j.name, 0.0)) for j in load.jobs]
         return tuple(
-            f"{name}: {usd:.6f} of {limit:.6f} USD"
-            for name, limit, usd in limits
-            if limit is not None and usd > limit + ROUNDING_USD
+            f"{name}: {usd:.6f} of {limit:.6f} USD" for name, limit, usd in self._limits() if usd > limit + ROUNDING_USD
         )
+
+    def _limits(self) -> list[tuple[str, float, float]]:
+        """Every cap, with what was spent under it."""
+        load, bill = self.workload, self.bill
+        found = [("farm", load.farm_cap_usd, bill.total_usd)]
+        found += [(f"day {day}", load.day_cap_usd, usd) for day, usd in bill.days_usd.items()]
+        found += [(f"job {j.name}", j.cap_usd, bill.accounts_usd.get(j.name, 0.0)) for j in load.jobs]
+        return [(name, limit, usd) for name, limit, usd in found if limit is not None]

@@ -39,14 +39,15 @@ SHORTAGE_S = 1800.0
 TAKEN_SHARE = 0.6
 """Share of a pool's spot machines that is taken back in a shortage, and the mean time after its start (assumed)."""
 TAKEN_AFTER_S = 600.0
+REGION_SHARE, REGION_WITHIN_S, REGION_S = 0.25, 2 * HOUR_S, (1200.0, 3600.0)
+"""Share of markets in which all spot pools are short at once, when that begins, and for how long (assumed)."""
 CALM_LIFE_S = 300 * HOUR_S
 """Mean life of a spot machine without shortages: worse than AWS's worst class, more than 20 % in a month."""
 NOTICE_SHARE = 0.95
 """Share of preemptions that are announced (assumed: notices are sent on a best-effort basis)."""
 
 BOOT_MEDIAN_S, BOOT_SIGMA, BOOT_BOUNDS_S = 75.0, 0.35, (40.0, 400.0)
-"""From request to join, log-normal: machines answer 23 to 30 s after the request where people measured it (EC2), an agent has to be
-started and to join then."""
+"""From request to join, log-normal. People measured 23 to 30 s on EC2 until ssh answers; an agent joins later."""
 NEVER_JOIN_SHARE = 0.015
 END_DELAY_S = 120.0
 """An ended machine is confirmed gone within so long: mostly in 5 to 60 s, sometimes at the last moment (assumed)."""
@@ -70,8 +71,9 @@ class Pool:
 
     def is_short(self, at: float) -> bool:
         """Nothing is given then."""
-        i = bisect.bisect_right(self.shortages, (at, math.inf)) - 1
-        return i >= 0 and at < self.shortages[i][1]
+        i = bisect.bisect_right(self.shortages, (at, math.inf))
+        # Two may overlap, that of the region and its own.
+        return any(at < end for _, end in self.shortages[max(0, i - 2) : i])
 
     def taken_at(self, launched_at: float, rng: random.Random) -> float:
         """When the cloud takes back a machine that was given then; infinite for on-demand machines."""
@@ -105,6 +107,7 @@ class Market:
 def make_market(rng: random.Random) -> Market:
     """A market of all types in all zones, as spot and on demand."""
     pools = {}
+    region = _region_shortage(rng)
     for name, vcpus in TYPES:
         full = USD_PER_VCPU[name[0]] * vcpus
         # Rendering scales with vCPUs nearly, and chips of one type differ (assumed).
@@ -112,8 +115,8 @@ def make_market(rng: random.Random) -> Market:
         for zone in ZONES:
             spot, demand = Offer(name, zone, True), Offer(name, zone, False)
             every_s = math.exp(rng.uniform(*(math.log(s) for s in SHORTAGE_EVERY_S)))
-            pools[spot] = Pool(spot, speed, _prices(full, rng), _shortages(every_s, rng))
-            pools[demand] = Pool(demand, speed, [full], _shortages(10 * every_s, rng))
+            pools[spot] = Pool(spot, speed, _prices(full, rng), _shortages(every_s, rng, region))
+            pools[demand] = Pool(demand, speed, [full], _shortages(10 * every_s, rng, []))
     return Market(pools)
 
 
@@ -140,12 +143,17 @@ def _prices(full: float, rng: random.Random) -> list[float]:
     return found
 
 
-def _shortages(every_s: float, rng: random.Random) -> list[tuple[float, float]]:
+def _shortages(every_s: float, rng: random.Random, also: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     # The first one may have begun before the run.
-    at, found = rng.expovariate(1 / every_s) - SHORTAGE_S, []
+    at, found = rng.expovariate(1 / every_s) - SHORTAGE_S, list(also)
     while at < HORIZON_S:
         end = at + rng.expovariate(1 / SHORTAGE_S)
         if end > 0:
             found.append((at, end))
         at = end + rng.expovariate(1 / every_s)
-    return found
+    return sorted(found)
+
+
+def _region_shortage(rng: random.Random) -> list[tuple[float, float]]:
+    begin, length = rng.uniform(0, REGION_WITHIN_S), rng.uniform(*REGION_S)
+    return [(begin, begin + length)] if rng.random() < REGION_SHARE else []

@@ -1,7 +1,7 @@
 """Money that is as good as spent, and who has to end so that no cap is passed. PURE.
 
-A machine costs money until its end is confirmed, at the latest `end_delay_s` after it was told to end. What is left of a
-cap is therefore what is left when every machine is told to end now; a machine may go on as long as that stays above
+A machine costs money until its end is confirmed, at the latest `end_delay_s` after it was told to end. What is left of
+a cap is therefore what is left when every machine is told to end now; a machine may go on as long as that stays above
 nothing until the next decision, even if it comes late.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from blendnet.provision.bill import HOUR_S
 from blendnet.provision.policy import Policy
-from blendnet.provision.situation import Cap, Choice, Machine, Situation
+from blendnet.provision.situation import ANY_DEVICE, Cap, Choice, Machine, Situation
 
 LEAST_WAIT_S = 5.0
 """Shortest time between two decisions."""
@@ -25,14 +25,11 @@ SLACK_USD = 1e-9
 class Verdict:
     """What a cap asks for."""
 
+    holds: bool = True
+    """Everybody may go on until the next decision."""
     end: list[Machine] = field(default_factory=list)
     finish: list[Machine] = field(default_factory=list)
     """They may end their chunk, and start no other."""
-
-    @property
-    def is_clear(self) -> bool:
-        """Nobody has to end."""
-        return not self.end and not self.finish
 
 
 def paid_s(running_s: float, *, least_s: float, step_s: float) -> float:
@@ -85,13 +82,32 @@ def covered(cap: Cap, machines: Sequence[Machine]) -> list[Machine]:
     return [m for m in machines if m.usd_per_hour is not None and m.is_living and cap.job in ("", m.job)]
 
 
+def movers(cap: Cap, situation: Situation, staying: Sequence[Machine]) -> list[Machine]:
+    """Machines that may begin to work for the job of a cap at any moment: as many as it has chunks for, the dearest."""
+    need = next((need for need in situation.needs if need.job == cap.job), None)
+    if not cap.job or need is None:
+        return []
+    room = need.chunks - sum(machine.job == cap.job for machine in staying)
+    others = [m for m in staying if m.job != cap.job and m.usd_per_hour and need.device in (ANY_DEVICE, m.device)]
+    return sorted(others, key=lambda m: (-(m.usd_per_hour or 0.0), m.name))[: max(0, room)]
+
+
+def going_on_usd(cap: Cap, situation: Situation, staying: Sequence[Machine], stay_s: float) -> float:
+    """What a cap is charged more, at most, if nobody is told anything for `stay_s`."""
+    going = sum(extra_usd(machine, situation, stay_s) for machine in covered(cap, staying))
+    # Of those that come over, the time that it takes them to leave again is not committed yet.
+    coming = sum(machine.usd_per_hour or 0.0 for machine in movers(cap, situation, staying))
+    return going + coming * (stay_s + situation.end_delay_s) / HOUR_S
+
+
 def verdict(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Machine]) -> Verdict:
     """Who of `staying` (living, not told to end) has to end now so that the cap holds until the next decision."""
     stay_s = LEAST_WAIT_S + policy.late_s
     left, found = left_usd(cap, situation), Verdict()
     under = covered(cap, staying)
-    if sum(extra_usd(m, situation, stay_s) for m in under) <= left + SLACK_USD:
+    if going_on_usd(cap, situation, staying, stay_s) <= left + SLACK_USD:
         return found
+    found.holds = False
     # First those that are finished sooner than their work would be rendered again, the cheapest of them first.
     finishing = {m.name: extra_usd(m, situation, (m.busy_left_s or 0.0) + stay_s) for m in under if _finishes(m)}
     for machine in sorted(under, key=lambda m: (m.name not in finishing, finishing.get(m.name, 0.0), m.name)):
@@ -109,12 +125,14 @@ def verdict(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Ma
 def longest_wait_s(
     situation: Situation, policy: Policy, staying: Sequence[Machine], reserved: dict[str, float]
 ) -> float:
-    """How long the next decision may take so that no cap is passed until it; `reserved` (by name of the cap) is spoken for."""
+    """How long the next decision may take so that no cap is passed until it.
+
+    `reserved`: dollars that are spoken for, by name of the cap.
+    """
     wait_s = policy.tick_s
     for cap in situation.caps:
         left = left_usd(cap, situation) - reserved.get(cap.name, 0.0)
-        under = covered(cap, staying)
-        while wait_s > LEAST_WAIT_S and sum(extra_usd(m, situation, wait_s + policy.late_s) for m in under) > left:
+        while wait_s > LEAST_WAIT_S and going_on_usd(cap, situation, staying, wait_s + policy.late_s) > left:
             wait_s = max(LEAST_WAIT_S, wait_s / 2)
     return wait_s
 

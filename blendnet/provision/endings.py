@@ -85,7 +85,7 @@ def _money(found: Endings, cap: Cap, situation: Situation, policy: Policy) -> No
     for machine in [m for m in found.staying if m.usd_per_hour is None and cap.job in ("", m.job)]:
         found.end(machine, Why.CAP, f"{said}, and nobody knows what it costs")
     verdict = commitments.verdict(cap, situation, policy, found.staying)
-    if cap.job and (not verdict.is_clear or _is_spent(cap, situation, policy, found.staying)):
+    if cap.job and (not verdict.holds or _is_spent(cap, situation, policy, found.staying)):
         found.halt.append(Halt(job=cap.job, reason=f"{said}, the rest is committed"))
     for machine in verdict.finish:
         found.finish(machine, Why.CAP, f"{said}: it may end its chunk ({machine.busy_left_s:.0f} s)")
@@ -99,14 +99,11 @@ def _money(found: Endings, cap: Cap, situation: Situation, policy: Policy) -> No
 
 
 def _is_spent(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Machine]) -> bool:
-    """Nobody works for the job now, and no machine there is could do anything useful for what is left."""
-    if any(m.job == cap.job for m in staying):
+    """Nobody works for the job now, and those that would begin to could do nothing useful for what is left."""
+    if any(machine.job == cap.job for machine in staying):
         return False
-    cheapest = min((m.usd_per_hour for m in staying if m.usd_per_hour is not None), default=None)
-    if cheapest is None:
-        return False
-    least_s = policy.useful_s + situation.end_delay_s
-    return commitments.left_usd(cap, situation) < cheapest * least_s / 3600
+    useful_usd = commitments.going_on_usd(cap, situation, staying, policy.useful_s)
+    return commitments.left_usd(cap, situation) < useful_usd
 
 
 def _elsewhere(cap: Cap, situation: Situation, policy: Policy, found: Endings) -> dict[str, int]:

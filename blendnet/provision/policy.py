@@ -1,4 +1,7 @@
-"""What the owner of a farm wishes of its fleet. PURE. Every field is the setting `fleet_<field>`; docs/scaling.md explains them."""
+"""What the owner of a farm wishes of its fleet. PURE.
+
+Every field is the setting `fleet_<field>`; docs/scaling.md explains them.
+"""
 
 from __future__ import annotations
 

@@ -126,9 +126,8 @@ class Purchases:
     def _room_usd(self, cap: Cap, pool: Pool) -> float:
         """What a cap leaves for new machines of a pool."""
         stay_s = commitments.useful_after_s(pool.choice, self.situation, self.policy)
-        going_on = commitments.covered(cap, self.staying)
-        left = self.left[cap.name] - self.reserved[cap.name]
-        return left - sum(commitments.extra_usd(machine, self.situation, stay_s) for machine in going_on)
+        going_on_usd = commitments.going_on_usd(cap, self.situation, self.staying, stay_s)
+        return self.left[cap.name] - self.reserved[cap.name] - going_on_usd
 
     def _lifetime_s(self, want: Want, dearest: Pool) -> float:
         """Seconds that the money that is left would last for one machine alone: longer it cannot be needed."""
