@@ -107,14 +107,13 @@ def _is_spent(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[
 
 
 def _elsewhere(cap: Cap, situation: Situation, policy: Policy, found: Endings) -> dict[str, int]:
-    """Chunks of other jobs that nobody works at, by device; none for a cap of the whole farm."""
+    """Chunks of jobs that go on and that nobody works at, by device; none for a cap of the whole farm."""
     if not cap.job:
         return {}
     others = [m for m in found.staying if m.job != cap.job]
-    halted = found.halted | {cap.job}
     return {
         group.device: max(0, group.chunks - len(group.machines))
-        for group in demand.groups(situation, policy, others, halted)
+        for group in demand.groups(situation, policy, others, found.halted)
     }
 
 

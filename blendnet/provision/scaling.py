@@ -55,7 +55,7 @@ def _fill(asked: Purchases, ends: Endings, avoided: Mapping[Offer, Avoidance]) -
             _share(asked, group, found)
         else:
             asked.explain.append(_nothing(group, situation, policy))
-    missing = min(asked.slots, policy.min - len(ends.staying) - asked.count)
+    missing = policy.min - len(ends.staying) - asked.count
     if missing > 0:
         found = places.pools(situation, policy, ANY_DEVICE, avoided, asked.quotas)
         asked.ask(Want(missing, "", ANY_DEVICE, f"fleet_min is {policy.min}"), found)

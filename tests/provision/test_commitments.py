@@ -1,4 +1,4 @@
-"""Money that is as good as spent. A machine costs 0.0001 USD a second here, and is gone 60 s after it was told to end."""
+"""Money that is as good as spent. A machine costs 0.0001 USD a second here, and is gone 60 s after it was told."""
 
 from __future__ import annotations
 

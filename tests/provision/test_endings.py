@@ -1,4 +1,4 @@
-"""Which machines end, and why. A machine costs 0.0001 USD a second, boots in 100 s and is gone 60 s after it was told."""
+"""Which machines end, and why. A machine costs 0.0001 USD a second, boots in 100 s, ends in 60 s."""
 
 from __future__ import annotations
 
@@ -94,6 +94,11 @@ def test_a_machine_that_would_join_after_the_work_is_done_ends() -> None:
     assert ended(situation(machines=machines, needs=[need(work_s=36)])) == {}
     assert ended(situation(machines=machines, needs=[need(work_s=34), need("2", starts_at=NOW + 60)])) == {}
     assert ended(situation(machines=machines, needs=[need(work_s=None)])) == {}
+
+
+def test_the_minimum_joins_although_the_work_is_done_before() -> None:
+    machines = [machine("agent-1"), booting("agent-2", age_s=65)]
+    assert ended(situation(machines=machines, needs=[need(work_s=34)]), min=2) == {}
 
 
 def test_the_boot_time_of_its_own_type_counts() -> None:

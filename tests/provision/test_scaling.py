@@ -1,4 +1,4 @@
-"""The fleet's decision as a whole. A machine costs 0.0001 USD a second, boots in 100 s, is gone 60 s after it was told."""
+"""The fleet's decision as a whole. A machine costs 0.0001 USD a second, boots in 100 s, ends in 60 s."""
 
 from __future__ import annotations
 
