@@ -1,0 +1,120 @@
+"""Money that is as good as spent. A machine costs 0.0001 USD a second here, and is gone 60 s after it was told."""
+
+from __future__ import annotations
+
+import pytest
+
+from blendnet.provision import commitments
+from blendnet.provision.base import InstanceState
+from blendnet.provision.bill import Stay
+from blendnet.provision.policy import Policy
+from tests.provision.fleet_values import END_DELAY_S, NOW, booting, cap, choice, machine, need, situation
+
+SECOND = 0.0001
+POLICY = Policy(tick_s=15, late_s=10)
+SHORTEST_S = commitments.LEAST_WAIT_S + 10
+
+
+def test_a_running_machine_costs_until_its_end_is_confirmed() -> None:
+    assert commitments.commitment_usd(machine(), situation()) == pytest.approx(END_DELAY_S * SECOND)
+
+
+def test_a_new_machine_costs_the_least_billed_time() -> None:
+    fresh = booting(age_s=1, least_s=600)
+    spent = Stay(launched_at=fresh.launched_at, usd_per_hour=0.36, least_s=600).usd(NOW)
+    assert spent + commitments.commitment_usd(fresh, situation()) == pytest.approx(600 * SECOND)
+
+
+def test_a_machine_that_is_ending_costs_what_is_left_of_the_delay() -> None:
+    ending = machine(ending_since=NOW - 40)
+    assert commitments.commitment_usd(ending, situation()) == pytest.approx(20 * SECOND)
+
+
+def test_a_machine_that_should_be_gone_may_take_as_long_again() -> None:
+    assert commitments.commitment_usd(machine(ending_since=NOW - 70), situation()) == pytest.approx(60 * SECOND)
+
+
+def test_a_machine_that_is_gone_costs_nothing_more() -> None:
+    assert commitments.commitment_usd(machine(state=InstanceState.GONE), situation()) == 0
+
+
+def test_a_machine_billed_by_the_hour_costs_whole_hours() -> None:
+    hourly = machine(age_s=3590, step_s=3600, least_s=3600)
+    # It is gone after the hour is over: a second one is paid.
+    assert commitments.commitment_usd(hourly, situation()) == pytest.approx((7200 - 3600) * SECOND)
+    assert commitments.extra_usd(hourly, situation(), 1000) == 0
+    assert commitments.extra_usd(hourly, situation(), 4000) == pytest.approx(3600 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("running_s", "least_s", "step_s", "paid_s"),
+    [(10, 60, 0, 60), (61.5, 60, 0, 61.5), (1, 0, 3600, 3600), (3600, 0, 3600, 3600), (3601, 0, 3600, 7200)],
+)
+def test_paid_time(running_s: float, least_s: float, step_s: float, paid_s: float) -> None:
+    assert commitments.paid_s(running_s, least_s=least_s, step_s=step_s) == paid_s
+
+
+def test_a_cap_is_left_what_ending_everything_now_would_leave() -> None:
+    now = situation(machines=[machine("agent-1"), machine("agent-2", job="2")])
+    assert commitments.left_usd(cap(1.0, 0.4), now) == pytest.approx(0.6 - 120 * SECOND)
+    assert commitments.left_usd(cap(1.0, 0.4, job="2"), now) == pytest.approx(0.6 - 60 * SECOND)
+
+
+def test_everybody_goes_on_while_the_money_lasts_until_the_next_decision() -> None:
+    machines = [machine("agent-1"), machine("agent-2")]
+    enough = 2 * (END_DELAY_S + SHORTEST_S) * SECOND
+    now = situation(machines=machines)
+    assert commitments.verdict(cap(enough + 1e-7), now, POLICY, machines).holds
+    stopped = commitments.verdict(cap(enough - 1e-6), now, POLICY, machines)
+    assert (stopped.holds, [m.name for m in stopped.end]) == (False, ["agent-1", "agent-2"])
+
+
+def test_a_chunk_that_is_nearly_done_is_finished_when_the_money_reaches() -> None:
+    nearly, far = (
+        machine("agent-1", busy_left_s=5, unsaved_s=30),
+        machine("agent-2", busy_left_s=500, unsaved_s=30),
+    )
+    verdict = commitments.verdict(
+        cap((2 * END_DELAY_S + 25) * SECOND), situation(machines=[nearly, far]), POLICY, [nearly, far]
+    )
+    assert [m.name for m in verdict.finish] == ["agent-1"]
+    assert [m.name for m in verdict.end] == ["agent-2"]
+
+
+def test_no_chunk_is_finished_that_the_money_does_not_reach_for() -> None:
+    nearly = machine(busy_left_s=5, unsaved_s=30)
+    verdict = commitments.verdict(cap((END_DELAY_S + 10) * SECOND), situation(machines=[nearly]), POLICY, [nearly])
+    assert [m.name for m in verdict.end] == ["agent-1"]
+
+
+def test_a_machine_whose_hour_is_paid_goes_on() -> None:
+    hourly, other = machine("agent-1", age_s=600, step_s=3600), machine("agent-2")
+    now = situation(machines=[hourly, other])
+    left = (3600 - 600 + END_DELAY_S + 1) * SECOND
+    assert [m.name for m in commitments.verdict(cap(left), now, POLICY, [hourly, other]).end] == ["agent-2"]
+
+
+def test_free_machines_never_end_for_money() -> None:
+    free = machine(usd_per_hour=0.0)
+    assert commitments.verdict(cap(0.0), situation(machines=[free]), POLICY, [free]).holds
+
+
+def test_machines_that_may_come_over_count_against_a_jobs_cap() -> None:
+    idle = [machine(f"agent-{i}", idle_s=1, job="2") for i in range(3)]
+    now = situation(machines=idle, needs=[need("1", chunks=2)])
+    assert len(commitments.movers(cap(1.0, job="1"), now, idle)) == 2
+    going_on = commitments.going_on_usd(cap(1.0, job="1"), now, idle, 10)
+    assert going_on == pytest.approx(2 * (10 + END_DELAY_S) * SECOND)
+
+
+def test_the_next_decision_comes_sooner_when_money_gets_short() -> None:
+    now = situation(machines=[machine()], caps=[cap((END_DELAY_S + 19) * SECOND)])
+    assert commitments.longest_wait_s(now, POLICY, now.machines, {}) == pytest.approx(7.5)
+    rich = situation(machines=[machine()], caps=[cap(1.0)])
+    assert commitments.longest_wait_s(rich, POLICY, rich.machines, {}) == 15
+    assert commitments.longest_wait_s(rich, POLICY, rich.machines, {"farm": 0.9945}) == commitments.LEAST_WAIT_S
+
+
+def test_a_machine_costs_at_least_its_boot_some_work_and_its_end() -> None:
+    least_usd = commitments.least_usd(choice(boot_s=200), 0.36, situation(), Policy(useful_s=300))
+    assert least_usd == pytest.approx((200 + 300 + END_DELAY_S) * SECOND)
