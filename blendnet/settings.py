@@ -18,6 +18,10 @@ FARM_FILE = "farm.json"
 """In the data folder while a farm runs: where its API, broker and credentials are."""
 
 
+BLENDER_ORG = "https://download.blender.org/release"
+"""Where blender.org publishes archives of its releases, with their hashes."""
+
+
 def default_data_dir() -> Path:
     """Folder of the user's own farm: $XDG_DATA_HOME/blendnet/farm."""
     return _user_data_home() / "blendnet" / "farm"
@@ -120,6 +124,14 @@ class Settings(BaseSettings):
     """A Blender that neither says anything nor uses processor time for so long is ended."""
     blender_memory_bytes: int = 0
     """Most memory of one Blender (Linux); 0: what there is."""
+    blender_network: bool = False
+    """Blender may use the network; else it may not, where the system can prevent it (Linux)."""
+    blender_fetch: bool = False
+    """An agent that is given work for a Blender that it lacks installs it; on in the worker image."""
+    blender_mirror: str = BLENDER_ORG
+    """Where archives of Blender are fetched from: blender.org's releases, or a copy of that folder."""
+    heard_file: Path | None = None
+    """A file that an agent touches whenever the Manager answers its report: its machine may end itself without."""
     chunk_timeout_s: float = 24 * 3600.0
     """Hard limit of one attempt at a chunk."""
     blender_threads: int = 0
