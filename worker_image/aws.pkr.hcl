@@ -19,13 +19,9 @@ source "amazon-ebs" "worker" {
     device_name           = "/dev/xvda"
     volume_size           = var.gpu ? 24 : 12
     volume_type           = "gp3"
+    iops                  = 3000
+    throughput            = 125
     delete_on_termination = true
-  }
-
-  metadata_options {
-    http_endpoint               = "enabled"
-    http_tokens                 = "required"
-    http_put_response_hop_limit = 1
   }
 
   tags = {

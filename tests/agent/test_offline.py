@@ -97,7 +97,9 @@ def test_process_says_once_that_blender_keeps_the_network(
     ]
 
 
-@pytest.mark.parametrize(("driver", "device", "called"), [(True, False, True), (True, True, False), (False, False, False)])
+@pytest.mark.parametrize(
+    ("driver", "device", "called"), [(True, False, True), (True, True, False), (False, False, False)]
+)
 def test_wake_gpu_makes_the_device_that_is_missing(
     driver: bool, device: bool, called: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

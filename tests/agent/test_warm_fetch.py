@@ -20,7 +20,7 @@ def scene_of(tmp_path: Path, *, fetch: bool) -> WarmScene:
 
 
 def test_agent_fetches_nothing_unless_it_may(tmp_path: Path) -> None:
-    with pytest.raises(BlenderMissing, match="no Blender 4.9 on this machine"):
+    with pytest.raises(BlenderMissing, match=r"no Blender 4\.9 on this machine"):
         scene_of(tmp_path, fetch=False)._build("4.9")
 
 

@@ -54,7 +54,9 @@ def test_install_refuses_what_a_wheel_needs_with_another_hash(index: Path, tmp_p
     assert list((tmp_path / "builds").iterdir()) == []
 
 
-@pytest.mark.parametrize(("version", "there"), [("4.5", True), ("4", True), ("4.2.1", True), ("4.1.1", False), ("3.6", False)])
+@pytest.mark.parametrize(
+    ("version", "there"), [("4.5", True), ("4", True), ("4.2.1", True), ("4.1.1", False), ("3.6", False)]
+)
 def test_offered_knows_what_pypi_keeps(version: str, there: bool) -> None:
     assert wheels.offered(version) is there
 
