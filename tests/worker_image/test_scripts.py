@@ -188,7 +188,7 @@ def install_listed(tmp_path: Path):
 
 def test_blenders_refuses_a_build_with_another_hash(install_listed, tmp_path: Path) -> None:
     make_bpy(tmp_path / "index", "4.5.99")
-    done = install_listed(f"4.5.99 wheel {'0' * 64} bpy-4.5.lock\n")
+    done = install_listed(f"4.5.99 wheel {'0' * 64} bpy.lock\n")
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stderr
     assert not list((tmp_path / "builds").glob("bpy-*"))
