@@ -23,6 +23,9 @@ mkdir -p "$root/etc"
 
 # Whoever made the image, and what an agent would know.
 remove "$root"/root/.ssh "$root"/home/*/.ssh "$root"/root/.*_history "$root"/home/*/.*_history "$root"/etc/sudoers.d/90-cloud-init-users
+for path in "$root"/var/lib/blendnet/*; do
+  [ "$path" = "$root/var/lib/blendnet/blenders" ] || remove "$path"
+done
 remove "$root"/etc/blendnet/* "$root"/run/blendnet "$root"/run/blendnet-* "$root"/var/lib/blendnet-bundle
 
 # Caches and logs.

@@ -1,4 +1,4 @@
-"""Renders one sample of /var/local/scene.blend with the first Blender of this worker, as an agent would, and says when."""
+"""Renders one sample of /var/local/scene.blend with this worker's Blender 4.5, as an agent would, and says when."""
 
 from __future__ import annotations
 

@@ -112,7 +112,11 @@ service() {
   install -D -m 0644 -t /etc/systemd/system "$here"/units/blendnet-*.service "$here"/units/blendnet-*.timer
   [ ! -f "$here/worker-image.md" ] || install -D -m 0644 -t "$home/share/blendnet" "$here/worker-image.md"
   # In an image: whoever boots it and is no agent of a Manager that answers ends by itself.
-  [ -z "$image" ] || systemctl --no-reload enable blendnet-self-destruct.timer 2>/dev/null || true
+  # Updates come with the next image: a machine of an hour spends no time on them.
+  if [ -n "$image" ]; then
+    systemctl --no-reload enable blendnet-self-destruct.timer 2>/dev/null || true
+    systemctl --no-reload disable apt-daily.timer apt-daily-upgrade.timer 2>/dev/null || true
+  fi
   [ ! -d /run/systemd/system ] || systemctl daemon-reload
 }
 
@@ -120,6 +124,8 @@ main() {
   options "$@"
   check
   mapfile -t listed < <(names "$here/packages.txt")
+  # Who an agent is comes by cloud-init, which Google's Debian lacks. A container is told by its command line.
+  [ -z "$image" ] || [ ! -d /run/systemd/system ] || listed+=(cloud-init)
   packages "${listed[@]}"
   [ -z "$gpu" ] || gpu_packages
   account

@@ -27,16 +27,6 @@ def install(tmp_path: Path, source: Source) -> blenders.Build:
     return blenders.install("4.5.99", tmp_path / "builds", progress=lambda _step, _share: None, source=source)
 
 
-def test_install_takes_the_wheel_with_the_right_hash_and_all_it_needs(index: Path, tmp_path: Path) -> None:
-    sha256 = make_bpy(index, "4.5.99", requires="needed")
-    needed = make_wheel(index, "needed", "1.0", "")
-    lock = tmp_path / "lock.txt"
-    lock.write_text(f"needed==1.0 --hash=sha256:{needed}\n")
-    build = install(tmp_path, Source(sha256, lock=lock))
-    assert (build.version, build.kind) == ("4.5.99", "wheel")
-    assert list(build.path.parent.parent.glob("lib/python3*/site-packages/needed"))
-
-
 def test_install_refuses_a_wheel_with_another_hash(index: Path, tmp_path: Path) -> None:
     make_bpy(index, "4.5.99")
     with pytest.raises(BlenderMissing, match="DO NOT MATCH THE HASHES"):

@@ -103,35 +103,14 @@ def test_machine_counts_anew_when_its_note_is_damaged(watch: Watch, note: str) -
 # --- images ----------------------------------------------------------------------------------------------------------
 
 SECRETS = [
-    "etc/ssh/ssh_host_ed25519_key",
-    "etc/ssh/ssh_host_rsa_key.pub",
-    "root/.ssh/authorized_keys",
-    "home/admin/.ssh/authorized_keys",
-    "root/.bash_history",
-    "home/admin/.cache/x",
-    "root/.cache/pip/x",
-    "var/lib/cloud/instance/user-data.txt",
-    "run/blendnet/token",
-    "etc/blendnet/agent.env",
-    "etc/blendnet/ca.crt",
-    "var/lib/apt/lists/x",
-    "var/cache/apt/archives/x.deb",
-    "var/lib/systemd/random-seed",
-    "tmp/x/y",
-    "var/log/old.1",
-    "var/log/x.gz",
-    "var/lib/blendnet-bundle/bundle.tar.gz",
-    "run/blendnet-fetch.py",
-    "var/lib/dhcp/leases",
-    "var/lib/dbus/machine-id",
+    *("etc/ssh/ssh_host_ed25519_key", "etc/ssh/ssh_host_rsa_key.pub", "root/.ssh/authorized_keys"),
+    *("home/admin/.ssh/authorized_keys", "root/.bash_history", "home/admin/.cache/x", "root/.cache/pip/x"),
+    *("var/lib/cloud/instance/user-data.txt", "run/blendnet/token", "etc/blendnet/agent.env", "etc/blendnet/ca.crt"),
+    *("var/lib/blendnet/agent/agent.key", "var/lib/blendnet/.cache/x", "var/lib/blendnet-bundle/bundle.tar.gz"),
+    *("run/blendnet-fetch.py", "var/lib/apt/lists/x", "var/cache/apt/archives/x.deb", "var/lib/systemd/random-seed"),
+    *("tmp/x/y", "var/log/old.1", "var/log/x.gz", "var/lib/dhcp/leases", "var/lib/dbus/machine-id"),
 ]
-KEPT = [
-    "etc/ssh/sshd_config",
-    "opt/blendnet/bin/blendnet",
-    "var/lib/blendnet/blenders/known.json",
-    "etc/passwd",
-    "home/admin/x",
-]
+KEPT = ["etc/ssh/sshd_config", "opt/blendnet/bin/blendnet", "var/lib/blendnet/blenders/known.json", "home/admin/x"]
 
 
 def test_clean_leaves_no_secret_and_all_the_rest(tmp_path: Path) -> None:
