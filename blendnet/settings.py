@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     max_blob_bytes: int = 1024 * GIB
     """Largest single file of a job."""
     max_segment_bytes: int = 64 * GIB
+    worker_bundle: Path | None = None
+    """What `make bundle` made: fresh machines may fetch it from the Manager, without login. None: they may not."""
     request_idle_timeout_s: float = 30.0
     """A client that sends nothing for so long while it owes a body is cut off."""
     reconcile_interval_s: float = 1.0

@@ -15,6 +15,7 @@ from blendnet.manager.api_parts import FleetControl, Parts
 from blendnet.manager.jobs import Farm
 from blendnet.manager.limits import Limits, SecurityHeaders, Unread
 from blendnet.manager.previews import PreviewFolder
+from blendnet.manager.worker_bundle import WorkerBundle
 from blendnet.messages import ErrorBody
 from blendnet.security.credentials import Users
 from blendnet.settings import Settings
@@ -62,6 +63,8 @@ def make_api(
     api.add_middleware(Limits, max_json_bytes=settings.max_json_bytes, idle_timeout_s=settings.request_idle_timeout_s)
     api.add_middleware(Login, users=users)
     api.add_middleware(Unread)
+    if settings.worker_bundle is not None:
+        api.add_middleware(WorkerBundle, path=settings.worker_bundle)
     api.add_middleware(SecurityHeaders)  # The last one added is the outermost.
     return api
 
