@@ -37,7 +37,7 @@ test: system-test $(VENV)/.ready-test blender lint types unit ## Set up all that
 
 check: $(VENV)/.ready-test lint types unit ## Lint, types, architecture and unit tests: under two minutes
 
-lint: $(VENV)/.ready-test
+lint: $(VENV)/.ready-test lint-image
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/vermin --quiet --no-tips --violations --target=3.7- blendnet/agent/inside.py blendnet/agent/in_blender
@@ -106,6 +106,33 @@ clean: ## Remove what tests and builds leave
 
 distclean: clean ## Also remove the Python environment
 	@rm -rf $(VENV)
+
+# --- machines of agents (docs/worker-image.md) -----------------------------------------------------------------------
+BUNDLE := build/blendnet-bundle.tar.gz
+TOOLS := build/tools
+IMAGE_SCRIPTS := $(wildcard worker_image/*.sh)
+
+.PHONY: bundle images lint-image
+
+bundle: $(VENV)/.ready ## Pack the project for machines that are to become agents: build/blendnet-bundle.tar.gz
+	@PYTHON=$(abspath $(BIN)/python) worker_image/bundle.sh $(BUNDLE)
+
+images: bundle ## Make machine images with Packer: make images ONLY=amazon-ebs.worker GPU=true
+	@PATH="$$PATH:$(abspath $(TOOLS))/usr/bin" worker_image/images.sh $(BUNDLE) "$(ONLY)" "$(GPU)"
+
+lint-image: $(VENV)/.ready-test $(TOOLS)/.ready
+	@$(BIN)/shellcheck $(IMAGE_SCRIPTS)
+	@$(BIN)/hadolint worker_image/Dockerfile
+	@PATH="$$PATH:$(abspath $(TOOLS))/usr/bin" worker_image/check-packer.sh
+
+# Unpacked, not installed: cloud-init would act at the next boot of this machine.
+$(TOOLS)/.ready:
+	@mkdir -p $(TOOLS)
+	@if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
+	  cd $(TOOLS) && { apt-get download -qq packer cloud-init 2>/dev/null || { apt-get update -qq; apt-get download -qq packer cloud-init; }; } && \
+	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb"; done; \
+	else echo "No Debian packages here: Packer's files are checked if packer is on PATH, cloud-init's schema is not." >&2; fi
+	@touch $@
 
 .PHONY: matrix
 matrix: system-test $(VENV)/.ready-test blender ## Prove the farm on Blender 4.2 and 5.0 too; installs both, 2 GB of disk

@@ -19,6 +19,10 @@ FARM_FILE = "farm.json"
 """In the data folder while a farm runs: where its API, broker and credentials are."""
 
 
+BLENDER_ORG = "https://download.blender.org/release"
+"""Where blender.org publishes archives of its releases, with their hashes."""
+
+
 def default_data_dir() -> Path:
     """Folder of the user's own farm: $XDG_DATA_HOME/blendnet/farm."""
     return _user_data_home() / "blendnet" / "farm"
@@ -62,6 +66,8 @@ class Settings(BaseSettings):
     max_blob_bytes: int = 1024 * GIB
     """Largest single file of a job."""
     max_segment_bytes: int = 64 * GIB
+    worker_bundle: Path | None = None
+    """What `make bundle` made: fresh machines may fetch it from the Manager, without login. None: they may not."""
     request_idle_timeout_s: float = 30.0
     """A client that sends nothing for so long while it owes a body is cut off."""
     reconcile_interval_s: float = 1.0
@@ -152,6 +158,14 @@ class Settings(BaseSettings):
     """A Blender that neither says anything nor uses processor time for so long is ended."""
     blender_memory_bytes: int = 0
     """Most memory of one Blender (Linux); 0: what there is."""
+    blender_network: bool = False
+    """Blender may use the network; else it may not, where the system can prevent it (Linux)."""
+    blender_fetch: bool = False
+    """An agent that is given work for a Blender that it lacks installs it; on in the worker image."""
+    blender_mirror: str = BLENDER_ORG
+    """Where archives of Blender are fetched from: blender.org's releases, or a copy of that folder."""
+    heard_file: Path | None = None
+    """A file that an agent touches whenever the Manager answers its report: its machine may end itself without."""
     chunk_timeout_s: float = 24 * 3600.0
     """Hard limit of one attempt at a chunk."""
     blender_threads: int = 0

@@ -65,12 +65,13 @@ class WarmBlender:
         start_timeout_s: float = 120.0,
         stall_s: float = 600.0,
         memory_bytes: int = 0,
+        network: bool = False,
         log_path: Path,
     ) -> None:
         """`threads` 0: one per core. `workdir` takes Blender's temporary files, `log_path` what it prints.
 
         A Blender that neither says anything nor uses processor time for `stall_s` is ended. `memory_bytes`: the most
-        it gets; 0: what there is.
+        it gets; 0: what there is. `network`: it may use the network; not, where the system can prevent it.
         """
         self.build = build
         self.log_path = log_path
@@ -80,6 +81,7 @@ class WarmBlender:
         self._workdir = workdir
         self._stall_s = stall_s
         self._memory_bytes = memory_bytes
+        self._network = network
         self._threads = threads
         self._start_timeout_s = start_timeout_s
         self._process: BlenderProcess | None = None
@@ -157,6 +159,7 @@ class WarmBlender:
                 scratch=scratch,
                 log_path=self.log_path,
                 memory_bytes=self._memory_bytes,
+                network=self._network,
             )
         except BlenderCrashed:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -15,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from blendnet.agent import wheels
+from blendnet.agent import archives, wheels
 from blendnet.errors import BlenderMissing
-from blendnet.settings import clean_environment
+from blendnet.settings import BLENDER_ORG, clean_environment
 
 KNOWN_FILE = "known.json"
 """In the folder of builds: binaries that a person registered."""
@@ -27,6 +27,7 @@ PROBED_MAX_AGE_S = 3600.0
 """The program may be a script that starts another one: its own time of change does not tell when that was updated."""
 PROBE_TIMEOUT_S = 60.0
 VERSION = re.compile(r"^\d+(\.\d+){0,2}$")
+SHA256 = re.compile(r"^[0-9a-f]{64}$")
 VERSION_LINE = re.compile(r"Blender (\d+)\.(\d+)(?: \(sub (\d+)\))?(?:\.(\d+))?")
 """'Blender 3.4.1' and 'Blender 4.5.1 LTS', up to 2.82 'Blender 2.79 (sub 0)'."""
 
@@ -57,6 +58,23 @@ class Build:
         return tuple(int(part) for part in self.version.split("."))
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a build is to come from, and what it has to be. With nothing said: from its publisher, by its hashes."""
+
+    sha256: str = ""
+    """The only SHA-256 that the wheel or the archive may have."""
+    url: str = ""
+    """Address of an archive, wherever it is."""
+    lock: Path | None = None
+    """pip's requirements, with hashes, of all that the wheel needs."""
+    mirror: str = BLENDER_ORG
+    """Folder of blender.org's releases, or a copy of it."""
+
+
+PUBLISHER = Source()
+
+
 def known(blenders_dir: Path) -> list[Build]:
     """Every build on this machine, newest first: installed wheels, registered binaries, `blender` on PATH."""
     found = [*installed(blenders_dir), *_registered(blenders_dir), *_on_path(blenders_dir)]
@@ -77,18 +95,39 @@ def find(wanted: str, blenders_dir: Path) -> Build:
     return probe(Path(program))
 
 
-def install(version: str, blenders_dir: Path, *, progress: wheels.Progress) -> Build:
-    """Install the bpy wheel of a version ('4.5': its newest, '4.5.15'); one that is there already is taken as it is.
+def install(version: str, blenders_dir: Path, *, progress: wheels.Progress, source: Source = PUBLISHER) -> Build:
+    """Install a version ('4.5': its newest, '4.5.15'); one that is there already is taken as it is.
 
-    Raises BlenderMissing when there is no such wheel or the system lacks what it needs (named), DiskFull.
+    As the bpy wheel of PyPI where there is one for a Python that is here, else as blender.org's archive.
+    Raises BlenderMissing when there is neither, a hash is wrong, or the system lacks what it needs (named), DiskFull.
     """
     if not VERSION.match(version):
         raise BlenderMissing(f"{version!r} is not a version such as 4.5 or 4.5.15")
+    _check_source(version, source)
     have = [build for build in installed(blenders_dir) if matches(build.version, version)]
     newest = max(have, key=lambda build: build.order, default=None)
-    python = newest.path if newest else wheels.install(version, blenders_dir, progress=progress)
-    wheels.check_libraries(python)
-    return probe(python)
+    path = newest.path if newest else _fetch(version, blenders_dir, progress, source)
+    if path.name.startswith("python"):
+        wheels.check_libraries(path)
+    return probe(path)
+
+
+def _check_source(version: str, source: Source) -> None:
+    if source.sha256 and not SHA256.match(source.sha256):
+        raise BlenderMissing(f"{source.sha256!r} is not a SHA-256: 64 hexadecimal digits, small letters")
+    if source.url and not source.sha256:
+        raise BlenderMissing(f"an archive from {source.url} needs its SHA-256: name it with --sha256")
+    if source.sha256 and version.count(".") != 2:
+        raise BlenderMissing(f"a SHA-256 belongs to one build: name the full version instead of {version}")
+
+
+def _fetch(version: str, blenders_dir: Path, progress: wheels.Progress, source: Source) -> Path:
+    """The Python of a fresh wheel, or the program of a fresh archive."""
+    if not source.url and wheels.offered(version):
+        return wheels.install(version, blenders_dir, progress=progress, sha256=source.sha256, lock=source.lock)
+    return archives.install(
+        version, blenders_dir, mirror=source.mirror, progress=progress, sha256=source.sha256, url=source.url
+    )
 
 
 def register(path: Path, blenders_dir: Path) -> Build:
@@ -115,13 +154,11 @@ def probe(path: Path) -> Build:
 
 
 def installed(blenders_dir: Path) -> list[Build]:
-    """The wheels that `blendnet blender install` put into a folder of builds."""
-    found = []
-    for python in sorted(blenders_dir.glob("bpy-*/bin/python")):
-        version = python.parent.parent.name.removeprefix("bpy-")
-        if VERSION.match(version):
-            found.append(Build(version, "wheel", python))
-    return found
+    """The wheels (bpy-4.5.15) and archives (4.2.1) that `blendnet blender install` put into a folder of builds."""
+    wheel = [(python.parent.parent.name, "wheel", python) for python in sorted(blenders_dir.glob("bpy-*/bin/python"))]
+    archive = [(program.parent.name, "binary", program) for program in sorted(blenders_dir.glob("*.*.*/blender"))]
+    named = [(name.removeprefix("bpy-"), kind, path) for name, kind, path in (*wheel, *archive)]
+    return [Build(version, kind, path) for version, kind, path in named if VERSION.match(version)]
 
 
 def parse_version(output: str) -> str | None:

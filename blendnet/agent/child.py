@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from blendnet.agent.lifeline import Lifeline
@@ -31,6 +31,8 @@ class Status:
     """'starting', 'idle' or 'busy'."""
     blender_pid: int | None = None
     devices: list[str] = field(default_factory=list)
+    message: str = ""
+    """What it waits for, for people."""
 
     def write(self, folder: Path) -> None:
         """Leave it for the worker."""
@@ -48,7 +50,7 @@ def read_status(folder: Path) -> Status:
         status = Status(**json.loads((folder / STATUS_FILE).read_text("utf-8")))
     except FileNotFoundError:
         return Status()
-    return status if _runs(status.blender_pid) else Status(status.state, None, status.devices)
+    return status if _runs(status.blender_pid) else replace(status, blender_pid=None)
 
 
 class Child:
@@ -91,7 +93,7 @@ class Child:
     def _tell(self, state: str) -> None:
         if self._slot is not None:
             warm = self._slot.warm
-            Status(state, warm.pid, warm.devices).write(self._slot.folder)
+            Status(state, warm.pid, warm.devices, warm.news).write(self._slot.folder)
 
     def _leave(self) -> None:
         self.end()

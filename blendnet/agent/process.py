@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import resource
 import select
@@ -11,11 +12,15 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import lru_cache
 from pathlib import Path
 
+from blendnet.agent import offline
 from blendnet.agent.blenders import Build
 from blendnet.errors import BlenderCrashed
 from blendnet.settings import clean_environment
+
+logger = logging.getLogger(__name__)
 
 INSIDE = Path(__file__).with_name("inside.py")
 READ_BYTES = 1 << 16
@@ -40,17 +45,35 @@ def limit_memory(pid: int, size_bytes: int) -> None:
             resource.prlimit(pid, resource.RLIMIT_DATA, (size_bytes, size_bytes))
 
 
+def _go_offline() -> None:
+    """Take the network from this thread and what it starts; where the system cannot do that, say so once."""
+    try:
+        offline.wake_gpu()
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.warning("the compute device of the GPU was not made: %s", error)
+    if reason := offline.go_offline():
+        _say_once(f"Blender keeps its access to the network: {reason}")
+
+
+@lru_cache(maxsize=8)
+def _say_once(text: str) -> None:
+    logger.warning("%s", text)
+
+
 class BlenderProcess:
     """A running Blender with its two pipes. A thread of its own starts it and stays until it is gone: on Linux
     Blender dies with the thread that started it (see die_with_parent in inside.py)."""
 
-    def __init__(self, build: Build, *, threads: int, scratch: Path, log_path: Path, memory_bytes: int) -> None:
+    def __init__(
+        self, build: Build, *, threads: int, scratch: Path, log_path: Path, memory_bytes: int, network: bool
+    ) -> None:
         self.scratch = scratch
         self.killed = False
         """It was told to end by us."""
         self.peak_memory_bytes: int | None = None
         """Most memory that it held, once it has ended; None when nobody knows."""
         self._memory_bytes = memory_bytes
+        self._network = network
         self.ended = threading.Event()
         self._failure: OSError | None = None
         self._popen: subprocess.Popen[bytes] | None = None
@@ -70,6 +93,8 @@ class BlenderProcess:
             raise BlenderCrashed(f"Blender {build.version} at {build.path} cannot be started: {self._failure}")
 
     def _keep(self, command: list[str], fds: tuple[int, int], log_path: Path, started: threading.Event) -> None:
+        if not self._network:
+            _go_offline()
         try:
             with log_path.open("ab") as log:
                 self._popen = subprocess.Popen(

@@ -37,7 +37,10 @@ class Reporter:
         assert settings.agent_dir is not None
         self._name = settings.agent_name
         self._folder = settings.agent_dir
-        self._blenders = [build.version for build in blenders.known(settings.blenders_dir)]
+        self._blenders_dir = settings.blenders_dir
+        self._blenders: list[str] = []
+        self._blenders_of = -1
+        self._heard_file = settings.heard_file
         self._client = AgentClient(connection_of(settings))
         self._on_revoked = on_revoked
         self._leaving = ""
@@ -75,13 +78,33 @@ class Reporter:
     def _send(self, state: str | None) -> None:
         """Report, with the pool child's own state unless another is given."""
         status = read_status(self._folder)
-        report = agent_report(status, self._blenders, state or status.state, message=self._why)
+        message = self._why or status.message
+        report = agent_report(status, self._versions(), state or status.state, message=message)
         try:
             self._interval_s = self._client.report(self._name, report).report_s
         except Revoked as error:
             self._on_revoked(str(error))
         except BlendNetError as error:
             logger.warning("the Manager did not take this agent's report: %s", error)
+        else:
+            self._note_heard()
+
+    def _versions(self) -> list[str]:
+        """The Blenders here, looked for again when one was installed."""
+        stamp = self._blenders_dir.stat().st_mtime_ns if self._blenders_dir.is_dir() else 0
+        if stamp != self._blenders_of:
+            self._blenders = [build.version for build in blenders.known(self._blenders_dir)]
+            self._blenders_of = stamp
+        return self._blenders
+
+    def _note_heard(self) -> None:
+        """The Manager is there: who watches over this machine may see it."""
+        if self._heard_file is None:
+            return
+        try:
+            self._heard_file.touch()
+        except OSError as error:
+            logger.warning("the answer of the Manager was not noted in %s: %s", self._heard_file, error)
 
 
 def agent_report(status: Status, versions: list[str], state: str, *, message: str = "") -> AgentReport:

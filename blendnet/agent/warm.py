@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,11 +13,14 @@ from typing import Any
 
 from blendnet.agent import blenders
 from blendnet.agent.blender import WarmBlender
+from blendnet.agent.blenders import Build
 from blendnet.agent.collect import PassFile
 from blendnet.agent.workspace import Workspace
-from blendnet.errors import BlenderError
+from blendnet.errors import BlenderError, BlenderMissing
 from blendnet.messages import LayerSamples, SceneFiles
 from blendnet.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 OnEvent = Callable[[Mapping[str, Any]], None]
 """Takes what Blender says while a command runs."""
@@ -51,10 +56,13 @@ class WarmScene:
     def __init__(self, settings: Settings, *, folder: Path, log_path: Path) -> None:
         """`folder`: for Blender's temporary files. `log_path`: what it prints."""
         self._settings = settings
+        self._stop_fetching = threading.Event()
         self._folder = folder
         self._log_path = log_path
         self.on_change: Callable[[], None] = lambda: None
-        """Called when a Blender was started or has ended."""
+        """Called when a Blender was started or has ended, or `news` has changed."""
+        self.news = ""
+        """What goes on before a Blender can be started, for people; '' most of the time."""
         self._blender: WarmBlender | None = None
         self._version = ""
         self._open: OpenScene | None = None
@@ -155,6 +163,7 @@ class WarmScene:
 
     def kill(self) -> None:
         """Make the running call fail. From any thread."""
+        self._stop_fetching.set()
         blender = self._blender
         if blender is not None:
             blender.kill()
@@ -170,15 +179,43 @@ class WarmScene:
     def _start(self, version: str) -> None:
         self.close()
         self._blender = WarmBlender(
-            blenders.find(version, self._settings.blenders_dir),
+            self._build(version),
             workdir=self._folder,
             threads=self._settings.blender_threads,
             start_timeout_s=self._settings.blender_start_timeout_s,
             stall_s=self._settings.blender_stall_s,
             memory_bytes=self._settings.blender_memory_bytes,
+            network=self._settings.blender_network,
             log_path=self._log_path,
         )
         self._version = version
+
+    def _build(self, version: str) -> Build:
+        """The build to start, fetched when it is missing and that is allowed. Raises BlenderMissing, DiskFull."""
+        settings = self._settings
+        try:
+            return blenders.find(version, settings.blenders_dir)
+        except BlenderMissing:
+            if not settings.blender_fetch or not blenders.VERSION.match(version):
+                raise
+        self._stop_fetching.clear()
+        try:
+            source = blenders.Source(mirror=settings.blender_mirror)
+            return blenders.install(version, settings.blenders_dir, progress=self._tell_fetching, source=source)
+        finally:
+            self._set_news("")
+
+    def _tell_fetching(self, step: str, share: float | None) -> None:
+        """Raises BlenderError when the work that wants it is to end."""
+        if self._stop_fetching.is_set():
+            raise BlenderError("no Blender is needed any more")
+        self._set_news(step if share is None else f"{step}, {share:.0%}")
+
+    def _set_news(self, news: str) -> None:
+        if news != self.news:
+            logger.info("%s", news or "done")
+            self.news = news
+            self.on_change()
 
     def _call(self, do: str, *, timeout_s: float, **arguments: Any) -> dict[str, Any]:
         """One command. After a failure nothing is taken for open any more; Blender itself stays if it still answers."""

@@ -20,6 +20,8 @@ Progress = Callable[[str, float | None], None]
 
 PYTHON_OF_WHEEL = (((5, 1), "3.13"), ((4, 1), "3.11"), ((0, 0), "3.10"))
 """From this Blender on, its wheel is made for this Python."""
+OLDEST_WHEEL = (4, 2)
+"""PyPI keeps no older ones."""
 PARTIAL_PREFIX = ".partial-"
 DOWNLOAD_LINE = re.compile(r"Downloading (?P<name>bpy-[\w.]+)-\S+ \((?P<size>[\d.]+) (?P<unit>[kMG]?B)\)")
 UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -39,19 +41,22 @@ PACKAGE_OF_LIBRARY = {
 """System libraries a bpy wheel loads -> Debian and Ubuntu packages."""
 
 
-def install(version: str, folder: Path, *, progress: Progress) -> Path:
+def install(version: str, folder: Path, *, progress: Progress, sha256: str = "", lock: Path | None = None) -> Path:
     """Install the newest bpy wheel of `version` ('4.5' or '4.5.15') into folder/bpy-<full version>; return its Python.
 
-    The environment is made under a temporary name and renamed when it is complete.
+    The environment is made under a temporary name and renamed when it is complete. pip holds every file against the
+    hash in PyPI's index; `sha256` is the only one that the wheel may have, `lock` (pip's requirements with hashes)
+    names all that it needs.
     Raises BlenderMissing (no such wheel, no Python for it, pip's own words), DiskFull.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(folder)
+    remove_abandoned(folder)
     python = _python_for(version)
     partial = Path(tempfile.mkdtemp(prefix=f"{PARTIAL_PREFIX}{os.getpid()}-", dir=folder))
     try:
         _make_environment(partial, python, progress)
-        _install_wheel(partial, version, progress)
+        for arguments in _runs(partial, version, sha256, lock):
+            _install_wheel(partial, version, arguments, progress)
         return _keep(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -91,6 +96,14 @@ def python_of_wheel(version: str) -> str:
     return next(python for since, python in PYTHON_OF_WHEEL if key >= since)
 
 
+def offered(version: str) -> bool:
+    """True when PyPI should have a wheel of a version for a Python that is here."""
+    parts = tuple(int(part) for part in version.split("."))
+    if parts[:2] < OLDEST_WHEEL[: len(parts)]:
+        return False
+    return _python_here(python_of_wheel(version)) is not None
+
+
 def download_size(line: str) -> tuple[str, int] | None:
     """('bpy-4.5.15', bytes) from pip's line about a download of Blender; None for other lines. Pure."""
     found = DOWNLOAD_LINE.search(line)
@@ -99,15 +112,30 @@ def download_size(line: str) -> tuple[str, int] | None:
 
 def _python_for(version: str) -> str:
     wanted = python_of_wheel(version)
-    if wanted == f"{sys.version_info.major}.{sys.version_info.minor}":
-        return sys.executable
-    python = shutil.which(f"python{wanted}")
+    python = _python_here(wanted)
     if python is None:
         raise BlenderMissing(
             f"the wheel of Blender {version} needs Python {wanted}, which is not on PATH. Install it, "
             "or download Blender from blender.org and name its program instead of a version"
         )
     return python
+
+
+def _python_here(wanted: str) -> str | None:
+    if wanted == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    return shutil.which(f"python{wanted}")
+
+
+def _runs(partial: Path, version: str, sha256: str, lock: Path | None) -> list[list[str]]:
+    """What to tell pip, run by run: a hash for one file wants it installed alone, and all the rest afterwards."""
+    wanted = f"bpy=={version}" if version.count(".") == 2 else f"bpy=={version}.*"
+    if not sha256:
+        return [[wanted]]
+    pinned = partial / "pinned.txt"
+    pinned.write_text(f"{wanted} --hash=sha256:{sha256}\n", "utf-8")
+    rest = ["--require-hashes", "-r", str(lock)] if lock is not None else [wanted]
+    return [["--require-hashes", "--no-deps", "-r", str(pinned)], rest]
 
 
 def _make_environment(partial: Path, python: str, progress: Progress) -> None:
@@ -119,14 +147,13 @@ def _make_environment(partial: Path, python: str, progress: Progress) -> None:
         raise _failure("cannot make an environment for Blender", done.stdout)
 
 
-def _install_wheel(partial: Path, version: str, progress: Progress) -> None:
+def _install_wheel(partial: Path, version: str, arguments: list[str], progress: Progress) -> None:
     """Run pip and tell how far it is, judged by the size of the file it downloads."""
-    wanted = f"bpy=={version}" if version.count(".") == 2 else f"bpy=={version}.*"
     scratch = partial / "download"
     scratch.mkdir()
     log_path = partial / "pip.log"
     command = [str(partial / "bin" / "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    command += ["--no-cache-dir", "--only-binary=:all:", "--progress-bar", "off", wanted]
+    command += ["--no-cache-dir", "--only-binary=:all:", "--progress-bar", "off", *arguments]
     environment = {**os.environ, "TMPDIR": str(scratch)}
     progress(f"looking for Blender {version}", None)
     with log_path.open("wb") as log:
@@ -189,7 +216,7 @@ def _errors_of(output: str) -> str:
     return ("\n".join(errors) or output.strip())[-OUTPUT_TAIL:]
 
 
-def _remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
     """Drop what installations left behind whose process is gone."""
     for path in folder.glob(f"{PARTIAL_PREFIX}*-*"):
         owner = path.name.removeprefix(PARTIAL_PREFIX).split("-")[0]

@@ -10,7 +10,7 @@ import click
 from rich.progress import BarColumn, Progress, TextColumn
 
 from blendnet.agent import blenders
-from blendnet.agent.blenders import Build
+from blendnet.agent.blenders import Build, Source
 from blendnet.cli import output
 from blendnet.cli.options import json_option
 from blendnet.errors import BlenderMissing
@@ -27,8 +27,8 @@ def blender() -> None:
       blendnet blender install 4.5
       blendnet blender path ~/blender-4.2/blender
 
-    A version is installed as the bpy wheel of PyPI in an environment of its own. Blender programs on PATH are found by
-    themselves; others are made known by `path`.
+    A version is installed as the bpy wheel of PyPI in an environment of its own, or, where there is none, as
+    blender.org's archive. Blender programs on PATH are found by themselves; others are made known by `path`.
     """
 
 
@@ -51,21 +51,37 @@ def list_(as_json: bool) -> None:
 @blender.command()
 @click.argument("version", metavar="VERSION|FILE")
 @click.option("--if-missing", is_flag=True, help="Do nothing, quietly, when it is there already.")
+@click.option("--sha256", default="", metavar="HEX", help="The only hash that the wheel or archive may have.")
+@click.option("--url", default="", metavar="URL", help="Take this .tar.xz of Blender; needs --sha256.")
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="pip's requirements, with hashes, of all that the wheel needs.",
+)
 @json_option
-def install(version: str, if_missing: bool, as_json: bool) -> None:
+def install(version: str, if_missing: bool, sha256: str, url: str, lock: Path | None, as_json: bool) -> None:
     """Install a Blender, for example 4.5 or 4.5.15; a FILE is made known as by `blendnet blender path`.
 
     \b
     Examples:
       blendnet blender install 4.5
+      blendnet blender install 3.6
       blendnet blender install 4.2 --json
+      blendnet blender install 4.5.15 --sha256 3f2c...
+      blendnet blender install 4.2.1 --url https://mirror.example/blender.tar.xz --sha256 9ab1...
+
+    What comes is held against a hash and refused when it has another: that of --sha256, else the one that PyPI
+    publishes with the wheel, or blender.org with the archive.
     """
-    folder = get_settings().blenders_dir
+    settings = get_settings()
+    folder = settings.blenders_dir
     if not blenders.VERSION.match(version):
         _say_build(blenders.register(Path(version), folder), as_json, quiet=False)
         return
     have = [build for build in blenders.installed(folder) if blenders.matches(build.version, version)]
-    _say_build(_install(version, folder), as_json, quiet=if_missing and bool(have))
+    source = Source(sha256, url, lock, settings.blender_mirror)
+    _say_build(_install(version, folder, source), as_json, quiet=if_missing and bool(have))
 
 
 @blender.command()
@@ -81,7 +97,7 @@ def path(file: Path, as_json: bool) -> None:
     _say_build(blenders.register(file, get_settings().blenders_dir), as_json, quiet=False)
 
 
-def _install(version: str, folder: Path) -> Build:
+def _install(version: str, folder: Path, source: Source) -> Build:
     """Install with a bar on a terminal, with a line for each step elsewhere."""
     if not sys.stderr.isatty():
         said: set[str] = set()
@@ -91,7 +107,7 @@ def _install(version: str, folder: Path) -> Build:
                 said.add(step)
                 output.say(step)
 
-        return blenders.install(version, folder, progress=tell)
+        return blenders.install(version, folder, progress=tell, source=source)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), console=output.console(stderr=True), transient=True
     ) as bar:
@@ -100,7 +116,7 @@ def _install(version: str, folder: Path) -> Build:
         def show(step: str, share: float | None) -> None:
             bar.update(task, description=step, total=None if share is None else 1.0, completed=share or 0.0)
 
-        return blenders.install(version, folder, progress=show)
+        return blenders.install(version, folder, progress=show, source=source)
 
 
 def _say_build(build: Build, as_json: bool, *, quiet: bool) -> None:

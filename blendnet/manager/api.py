@@ -16,6 +16,7 @@ from blendnet.manager.jobs import Farm
 from blendnet.manager.joining import Joining
 from blendnet.manager.limits import Limits, SecurityHeaders, Unread
 from blendnet.manager.previews import PreviewFolder
+from blendnet.manager.worker_bundle import WorkerBundle
 from blendnet.messages import ErrorBody
 from blendnet.security.credentials import Users
 from blendnet.settings import Settings
@@ -72,6 +73,8 @@ def make_api(
     api.add_middleware(Limits, max_json_bytes=settings.max_json_bytes, idle_timeout_s=settings.request_idle_timeout_s)
     api.add_middleware(Login, users=users, joining=joining, clock=clock)
     api.add_middleware(Unread)
+    if settings.worker_bundle is not None:
+        api.add_middleware(WorkerBundle, path=settings.worker_bundle)
     api.add_middleware(SecurityHeaders)  # The last one added is the outermost.
     return api
 

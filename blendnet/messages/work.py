@@ -27,7 +27,7 @@ class AgentReport(Message):
     state: Text = "idle"
     """As AgentView.state; 'lost' is for the Manager to say."""
     message: Text = ""
-    """Why it ends, while it does and afterwards."""
+    """What it waits for (a Blender that is being installed), or why it ends, while it does and afterwards."""
 
 
 class ReportAnswer(Message):

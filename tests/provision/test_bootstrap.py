@@ -1,0 +1,267 @@
+"""User data of machines: what it holds, that no name breaks out of it, that it fits, and what cloud-init says to it."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blendnet.errors import UserError
+from blendnet.provision import bootstrap
+from blendnet.provision.bootstrap import Bundle, Identity, user_data
+from blendnet.security.ca import ensure_server_certificate
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = ROOT / "worker_image" / "units"
+TOOLS = ROOT / "build" / "tools" / "usr" / "lib" / "python3" / "dist-packages"
+"""Where `make check` unpacks Debian's cloud-init."""
+INSTALLED = Path("/usr/lib/python3/dist-packages")
+PEM = "-----BEGIN CERTIFICATE-----\n" + "QUJD" * 16 + "\nQUJD\n-----END CERTIFICATE-----\n"
+AGENT = Identity(name="agent-1", manager_url="https://farm.example:8443", ca_pem=PEM, token="t0ken-_A.b")
+BUNDLE = Bundle(url="https://farm.example:8443/bundle?signature=a%2Fb&x=1", sha256="0" * 64, pinned=True)
+KEYS = {"write_files", "runcmd"}
+"""All that is asked of cloud-init; its own schema takes any other key for a good one, and ignores it."""
+
+
+def parsed(text: str) -> dict[str, Any]:
+    assert text.startswith("#cloud-config\n")
+    document = yaml.safe_load(text)
+    assert set(document) == KEYS
+    return document
+
+
+def files(document: dict[str, Any]) -> dict[str, dict[str, str]]:
+    return {entry["path"]: entry for entry in document["write_files"]}
+
+
+def test_image_gets_identity_alone() -> None:
+    document = parsed(user_data(AGENT, lifetime_s=7200, notice="aws"))
+    written = files(document)
+    assert set(written) == {"/etc/blendnet/agent.env", "/etc/blendnet/ca.crt", "/run/blendnet/token"}
+    assert written["/run/blendnet/token"]["content"] == AGENT.token
+    assert written["/run/blendnet/token"]["permissions"] == "0600"
+    assert written["/etc/blendnet/ca.crt"]["content"] == PEM
+    assert written["/etc/blendnet/agent.env"]["content"].splitlines() == [
+        'BLENDNET_JOIN_URL="https://farm.example:8443"',
+        'BLENDNET_JOIN_NAME="agent-1"',
+        'BLENDNET_NOTICE="aws"',
+        'BLENDNET_LIFETIME_S="7200"',
+        'BLENDNET_SILENCE_S="900"',
+    ]
+    assert document["runcmd"][-1] == ["systemctl", "enable", "--now", bootstrap.WATCH_UNIT, bootstrap.AGENT_UNIT]
+
+
+def test_units_that_are_started_exist_and_read_what_is_written() -> None:
+    assert (UNITS / bootstrap.WATCH_UNIT).is_file()
+    unit = (UNITS / bootstrap.AGENT_UNIT).read_text()
+    assert f"EnvironmentFile={bootstrap.AGENT_FILE}\n" in unit
+    command = "agent run --join ${BLENDNET_JOIN_URL} @/run/blendnet/token --ca /etc/blendnet/ca.crt --name ${BLENDNET"
+    assert command in unit
+
+
+def test_stock_machine_makes_itself_a_worker_and_ends_when_it_cannot() -> None:
+    document = parsed(user_data(AGENT, lifetime_s=7200, bundle=replace(BUNDLE, gpu=True)))
+    commands = document["runcmd"]
+    assert commands[0][:2] == ["systemd-run", "--unit=blendnet-unborn"]
+    assert commands[0][-1] == "poweroff"
+    assert ["python3", bootstrap.FETCH_FILE] in commands
+    assert commands[4][:2] == ["bash", "-c"]
+    assert "install.sh --gpu || systemctl --no-block poweroff" in commands[4][2]
+    assert commands[-1] == ["systemctl", "stop", "blendnet-unborn.timer"]
+    # A signed address is a secret for a while: not on a command line.
+    assert BUNDLE.url not in json.dumps(commands)
+
+
+def test_user_data_says_when_it_is_too_long() -> None:
+    line = "QUJD" * 16 + "\n"
+    long = PEM.replace("QUJD\n-----END", f"{line * 300}-----END")
+    with pytest.raises(UserError, match="clouds take 16384"):
+        user_data(replace(AGENT, ca_pem=long), lifetime_s=1)
+
+
+def test_user_data_of_a_stock_machine_with_a_real_certificate_fits(tmp_path: Path) -> None:
+    pem = ensure_server_certificate(tmp_path, ["farm.example"]).ca.read_text()
+    text = user_data(replace(AGENT, ca_pem=pem, token="x" * 512), lifetime_s=86400, bundle=BUNDLE)
+    assert len(text) < bootstrap.LIMIT_BYTES / 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "Agent"}, "no name for a machine"),
+        ({"name": "a\nruncmd: [x]"}, "no name for a machine"),
+        ({"name": "a" * 64}, "no name for a machine"),
+        ({"manager_url": "http://farm.example"}, "the Manager's address"),
+        ({"manager_url": "https://"}, "the Manager's address"),
+        ({"manager_url": "https://:80"}, "names no host"),
+        ({"manager_url": "https://farm:99999"}, "names no host"),
+        ({"token": ""}, "no join token"),
+        ({"token": "a b"}, "no join token"),
+        ({"ca_pem": "no"}, "no certificate"),
+        ({"ca_pem": PEM + "runcmd: [x]\n"}, "no certificate"),
+    ],
+)
+def test_identity_that_cannot_be_right_is_refused(change: dict[str, str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        user_data(replace(AGENT, **change), lifetime_s=1)
+
+
+def test_a_wrong_token_is_not_repeated_in_the_error() -> None:
+    with pytest.raises(UserError) as caught:
+        user_data(replace(AGENT, token="sec ret"), lifetime_s=1)
+    assert "sec ret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"url": "http://x.example/b"}, {"sha256": "00"}, {"url": 'https://x/"'}])
+def test_bundle_that_cannot_be_right_is_refused(change: dict[str, str]) -> None:
+    with pytest.raises(UserError):
+        user_data(AGENT, lifetime_s=1, bundle=replace(BUNDLE, **change))
+
+
+@pytest.mark.parametrize("bad", [{"notice": "azur"}, {"lifetime_s": 0}, {"silence_s": -1}])
+def test_what_no_machine_can_follow_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        user_data(AGENT, **{"lifetime_s": 1, **bad})
+
+
+evil = st.text() | st.sampled_from(
+    ["a: b", "- x", "\n#cloud-config", "'", '"', "\\", "{}", "!!python/object", "%YAML"]
+    + ["\u2028", "$(reboot)", "`id`", "\ud800"]
+)  # fmt: skip
+
+
+@given(name=evil, url=evil.map("https://x".__add__), token=evil, ca=evil.map(PEM.__add__), bundle=evil)
+def test_nothing_breaks_out_of_user_data(name: str, url: str, token: str, ca: str, bundle: str) -> None:
+    for change in ({"name": name}, {"manager_url": url}, {"token": token}, {"ca_pem": ca}):
+        check_harmless(replace(AGENT, **change), BUNDLE)
+    check_harmless(AGENT, replace(BUNDLE, url=f"https://x/{bundle}"))
+
+
+def check_harmless(identity: Identity, bundle: Bundle) -> None:
+    """Refused, or word by word what was given, with the same commands as for everybody."""
+    try:
+        text = user_data(identity, lifetime_s=1, bundle=bundle)
+    except UserError:
+        return
+    document = parsed(text)
+    assert files(document)["/run/blendnet/token"]["content"] == identity.token
+    assert files(document)["/etc/blendnet/ca.crt"]["content"] == identity.ca_pem
+    environment = files(document)["/etc/blendnet/agent.env"]["content"].splitlines()
+    assert environment[:2] == [
+        f'BLENDNET_JOIN_URL="{identity.manager_url}"',
+        f'BLENDNET_JOIN_NAME="{identity.name}"',
+    ]
+    assert len(environment) == 5
+    assert document["runcmd"] == parsed(user_data(AGENT, lifetime_s=1, bundle=BUNDLE))["runcmd"]
+    values = files(document)[bootstrap.FETCH_FILE]["content"].splitlines()[0]
+    assert json.loads(values.partition(" = ")[2])[0] == bundle.url
+
+
+@given(st.from_regex(bootstrap.NAME, fullmatch=True))
+def test_every_good_name_arrives_as_it_is(name: str) -> None:
+    text = user_data(replace(AGENT, name=name), lifetime_s=1)
+    assert f'BLENDNET_JOIN_NAME="{name}"\n' in files(parsed(text))["/etc/blendnet/agent.env"]["content"]
+
+
+# --- fetching the bundle ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A TLS server of a farm's own authority that has a bundle; its address and that authority's certificate."""
+    import ssl
+
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "bundle").write_bytes(b"a bundle")
+    certificate = ensure_server_certificate(tmp_path / "security")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(tmp_path / "www"))
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_address[1]}/bundle", certificate.ca
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def fetch(url: str, sha256: str, target: Path, ca: str) -> subprocess.CompletedProcess[str]:
+    """Run the script of the user data as a machine does, with its own paths and without its patience."""
+    document = parsed(user_data(AGENT, lifetime_s=1, bundle=replace(BUNDLE, url=url, sha256=sha256)))
+    script = files(document)[bootstrap.FETCH_FILE]["content"]
+    script = script.replace(bootstrap.ARCHIVE, str(target)).replace(bootstrap.CA_FILE, ca)
+    script = script.replace("(5, 10, 20, 40, 60, 60, 0)", "(0, 0)")
+    return subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_bundle_is_fetched_from_the_manager_itself(served: tuple[str, Path], tmp_path: Path) -> None:
+    url, ca = served
+    done = fetch(url, hashlib.sha256(b"a bundle").hexdigest(), tmp_path / "got", str(ca))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "got").read_bytes() == b"a bundle"
+
+
+def test_bundle_with_another_hash_is_refused(served: tuple[str, Path], tmp_path: Path) -> None:
+    url, ca = served
+    done = fetch(url, "1" * 64, tmp_path / "got", str(ca))
+    assert "refused" in done.stderr
+    assert done.returncode != 0
+    assert not (tmp_path / "got").exists()
+
+
+def test_bundle_of_somebody_else_is_not_fetched(served: tuple[str, Path], tmp_path: Path) -> None:
+    url, _ = served
+    other = ensure_server_certificate(tmp_path / "other").ca
+    done = fetch(url, hashlib.sha256(b"a bundle").hexdigest(), tmp_path / "got", str(other))
+    assert "CERTIFICATE_VERIFY_FAILED" in done.stdout
+    assert done.returncode != 0
+
+
+# --- cloud-init itself -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def cloud_init() -> Path:
+    """Debian's cloud-init, installed or unpacked by `make check`."""
+    for folder in (TOOLS, INSTALLED):
+        if (folder / "cloudinit").is_dir():
+            return folder
+    if os.environ.get("CI"):
+        pytest.fail("no cloud-init: `make check` unpacks it")
+    pytest.skip("no cloud-init here: `make build/tools/.ready` unpacks Debian's")
+
+
+@pytest.mark.parametrize("bundle", [None, BUNDLE], ids=["image", "stock"])
+def test_cloud_init_finds_no_fault(cloud_init: Path, bundle: Bundle | None) -> None:
+    import jsonschema
+
+    schema = json.loads((cloud_init / "cloudinit/config/schemas/schema-cloud-config-v1.json").read_text())
+    document = parsed(user_data(AGENT, lifetime_s=1, bundle=bundle))
+    known = {key for part in schema["$defs"].values() for key in part.get("properties", {})}
+    assert set(document) <= known
+    validator = jsonschema.Draft4Validator(schema)
+    assert list(validator.iter_errors(document)) == []
+    document["write_files"][0]["permissions"] = 644
+    assert list(validator.iter_errors(document)) != []

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Measures how long a bare Debian 12 needs to become a worker, and a worker to its first sample, in a folder.
+#   measure.sh BUNDLE SCENE [FOLDER]
+# Needs root, debootstrap and the network. FOLDER [default: a temporary one, removed] may hold a Debian already. All
+# mounts are made in a namespace that ends with this script, however it ends.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+bundle=$(realpath "$1")
+scene=$(realpath "$2")
+root=${3:-}
+
+if [ -z "${BLENDNET_MEASURE_INSIDE:-}" ]; then
+  BLENDNET_MEASURE_INSIDE=1 exec unshare --mount --propagation private --fork --kill-child \
+    bash "${BASH_SOURCE[0]}" "$bundle" "$scene" "$root"
+fi
+if [ -z "$root" ]; then
+  root=$(mktemp -d)
+  # What is mounted in there is not removed: it is unmounted first, or nothing is removed.
+  trap 'umount -R "$root/proc" "$root/dev" 2>/dev/null || true; rm -rf --one-file-system "$root"' EXIT
+fi
+
+step() {
+  local name=$1 from
+  shift
+  from=$(date +%s.%N)
+  "$@" >&2
+  awk -v a="$from" -v b="$(date +%s.%N)" -v n="$name" 'BEGIN {printf "%-44s %6.1f s\n", n, b - a}'
+}
+
+inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "${pip[@]}" "$@"; }
+
+as_agent() {
+  inside setpriv --reuid blendnet --regid blendnet --clear-groups --no-new-privs env HOME=/var/lib/blendnet \
+    XDG_DATA_HOME=/var/lib BLENDNET_BLENDERS_DIR=/var/lib/blendnet/blenders "$@"
+}
+
+if [ ! -x "$root/usr/bin/apt-get" ]; then
+  step "debootstrap (a cloud's image has this)" debootstrap --variant=minbase \
+    --include=ca-certificates,systemd,systemd-sysv bookworm "$root" http://deb.debian.org/debian
+fi
+mkdir -p "$root/proc" "$root/dev"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+pip=()
+if [ -n "${PIP_CERT:-}" ]; then
+  install -m 0644 "$PIP_CERT" "$root/var/local/pip.crt"
+  pip=(PIP_CERT=/var/local/pip.crt)
+fi
+unpacked=$root/var/lib/blendnet-bundle
+rm -rf "$unpacked"
+mkdir -p "$unpacked"
+tar -xzf "$bundle" -C "$unpacked"
+
+installer=/var/lib/blendnet-bundle/worker_image/install.sh
+step "install.sh without Blender" inside "$installer" --no-blender
+step "install.sh, Blender builds" inside "$installer"
+step "install.sh again" inside "$installer"
+du -sh --one-file-system "$root/opt/blendnet" "$root"/opt/blender/* | sed "s#$root##" >&2
+
+install -m 0644 "$scene" "$root/var/local/scene.blend"
+install -m 0644 "$here/first_sample.py" "$root/var/local/first_sample.py"
+step "blendnet agent --help" as_agent /opt/blendnet/bin/blendnet agent --help
+step "the first sample, files not in memory" as_agent /opt/blendnet/bin/python /var/local/first_sample.py drop
+step "the first sample, files in memory" as_agent /opt/blendnet/bin/python /var/local/first_sample.py
+rm -rf "$root"/var/local/*
+step "install.sh --image" inside "$installer" --image
+du -sh --one-file-system "$root" | sed "s#$root#whole image#" >&2
