@@ -105,6 +105,8 @@ class Views(FarmPart):
             agents=len({chunk.agent for chunk in active}),
             remaining_s=None if job.state.final else self._remaining_s(tx, job, done),
             movie=job.movie,
+            sample_s=job.sample_s,
+            load_s=job.mean_load_s,
         )
 
     def _remaining_s(self, tx: Transaction, job: JobRow, samples_done: int) -> float | None:

@@ -117,6 +117,10 @@ class JobView(Message):
     """Estimated seconds until completed; None while nothing is measured."""
     cost_usd: float = 0.0
     movie: bool = False
+    sample_s: float | None = None
+    """Measured seconds of an agent for a sample of a frame; None while nothing is measured."""
+    load_s: float | None = None
+    """Measured seconds until the scene is open and built."""
 
 
 class AgentView(Message):
