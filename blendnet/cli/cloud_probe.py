@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -104,9 +105,11 @@ class _Probing:
         self._folder = folder
         self._say = say
         self._found = _Found()
-        self._least = agent_pace.least_samples(
+        self._layers = layer_samples(inspection.description, aim.samples)
+        least = agent_pace.least_samples(
             aim.samples, adaptive=inspection.description.adaptive, sample_s=None, sub_pass_s=aim.seconds
         )
+        self._least = min(aim.samples, shortest_call(self._layers, aim.samples, least=least))
 
     def run(self) -> Probe:
         started = time.monotonic()
@@ -141,10 +144,7 @@ class _Probing:
         )  # fmt: skip
 
     def _prepare(self, blender: WarmBlender) -> None:
-        layers = [
-            {"name": name, "samples": count}
-            for name, count in layer_samples(self._inspection.description, self._aim.samples)
-        ]
+        layers = [{"name": name, "samples": count} for name, count in self._layers]
         aim = self._aim
         blender.call(
             "prepare",
@@ -229,6 +229,12 @@ class _Probing:
 def probed_frames(frames: Sequence[int]) -> list[int]:
     """The first, the middle and the last, each once."""
     return list(dict.fromkeys([frames[0], frames[len(frames) // 2], frames[-1]]))
+
+
+def shortest_call(layers: Sequence[tuple[str, int]], total: int, *, least: int) -> int:
+    """Samples of the shortest call of which each view layer gets one, unless that were a large part of the frame."""
+    fewest = min((count for _, count in layers), default=total)
+    return max(least, min(math.ceil(total / fewest), max(8, total // 16)))
 
 
 def longer_call(few: int, short_s: float, *, total: int, seconds: float) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.agent.blenders import Build
-from blendnet.cli.cloud_probe import Aim, longer_call, probe, probed_frames, slope
+from blendnet.cli.cloud_probe import Aim, longer_call, probe, probed_frames, shortest_call, slope
 from blendnet.cli.scene import inspect
 from blendnet.errors import SceneError
 from tests.agent.render_scenes import MAKE_SCENE
@@ -39,6 +39,15 @@ def test_first_middle_and_last_frame_stand_for_all(frames: list[int], probed: li
 )
 def test_longer_call_takes_about_the_wanted_time(short_s: float, total: int, count: int) -> None:
     assert longer_call(1, short_s, total=total, seconds=10.0) == count
+
+
+@pytest.mark.parametrize(
+    ("layers", "total", "least", "count"),
+    [([64], 64, 1, 1), ([64, 16], 64, 1, 4), ([1024, 1], 1024, 1, 64), ([24, 1], 24, 1, 8), ([64, 32], 64, 16, 16)],
+    ids=["one", "a-quarter", "hardly-any", "few", "adaptive"],
+)
+def test_shortest_call_has_a_sample_of_every_layer(layers: list[int], total: int, least: int, count: int) -> None:
+    assert shortest_call([("layer", samples) for samples in layers], total, least=least) == count
 
 
 @pytest.mark.parametrize(
