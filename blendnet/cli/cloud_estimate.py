@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 
 from blendnet.cli import output
+from blendnet.cli.cloud_meter import cores
 from blendnet.cli.cloud_place import choice_of, place_options
-from blendnet.cli.cloud_probe import Aim, Probe, cores, probe, probe_progress
+from blendnet.cli.cloud_probe import Aim, Probe, probe, probe_progress
 from blendnet.cli.cloud_question import answer, ask
 from blendnet.cli.cloud_report import print_estimate, record
 from blendnet.cli.cloud_types import entries_of

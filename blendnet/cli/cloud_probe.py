@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from blendnet.agent import pace as agent_pace
 from blendnet.agent.blender import WarmBlender
 from blendnet.cli import output
+from blendnet.cli.cloud_meter import Span, between, cores, read
 from blendnet.cli.progress import BAR_WIDTH
 from blendnet.cli.scene import Inspection, opened
 from blendnet.errors import BlenderError, SceneError
@@ -57,6 +58,8 @@ class Probe:
     frames: Sequence[int] = ()
     finished: bool = True
     """Compositing was measured, too."""
+    others_share: float = 0.0
+    """Part of the processors that other programs used meanwhile; their time is taken out of the pace."""
     job: str = ""
     """The job of a farm that measured it instead of a probe."""
 
@@ -81,6 +84,7 @@ class _Found:
     samples: int = 0
     slopes: list[float] = field(default_factory=list)
     changes: list[float] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
 
 
 def probe(inspection: Inspection, aim: Aim, *, say: Say) -> Probe:
@@ -140,7 +144,7 @@ class _Probing:
         return Probe(
             pace=pace, samples=found.samples, seconds=time.monotonic() - started, cores=cores(), frames=frames,
             memory_bytes=memory_bytes, result_bytes=picture_bytes + merged_bytes, segment_bytes=segment_bytes,
-            finished=finish_s is not None,
+            finished=finish_s is not None, others_share=reduce(Span.__add__, found.spans).others_share,
         )  # fmt: skip
 
     def _prepare(self, blender: WarmBlender) -> None:
@@ -178,9 +182,9 @@ class _Probing:
         self._found.changes.append(max(0.0, changed_s - call_s - few * sample_s))
 
     def _render(self, blender: WarmBlender, frame: int, count: int) -> float:
-        """Seconds of one call."""
+        """Seconds of one call, without what other programs took."""
         count = min(count, self._aim.samples)
-        started = time.monotonic()
+        started = read(blender.pid)
         answer = blender.call(
             "render",
             timeout_s=CALL_TIMEOUT_S,
@@ -192,7 +196,9 @@ class _Probing:
         )
         self._files = [Path(entry["path"]) for entry in answer["files"]]
         self._found.samples += count
-        return time.monotonic() - started
+        span = between(started, read(blender.pid))
+        self._found.spans.append(span)
+        return span.alone_s
 
     def _finish(self, blender: WarmBlender, frame: int) -> tuple[float | None, float]:
         """(seconds, bytes of the picture) of compositing what was rendered last; None when it cannot be tried."""
@@ -252,11 +258,6 @@ def slope(short: tuple[int, float], long: tuple[int, float]) -> tuple[float, flo
     return (sample_s, call_s) if call_s >= 0 else (long_s / many, 0.0)
 
 
-def cores() -> int:
-    """Logical processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def probe_progress(*, quiet: bool) -> Iterator[Say]:
     """A bar on a terminal, a line for each step in a log; gives the function that is told of steps."""
@@ -279,4 +280,5 @@ def as_record(found: Probe) -> dict[str, Any]:
     facts = {"samples": found.samples, "seconds": found.seconds, "load_s": pace.load_s, "sample_s": pace.sample_s}
     facts |= {"call_s": pace.call_s, "change_s": pace.change_s, "finish_s": pace.finish_s}
     rounded = {name: round(value, 5) for name, value in facts.items()}
+    rounded["others_share"] = round(found.others_share, 3)
     return {**rounded, "frames": list(found.frames), "cores": found.cores, "memory_bytes": found.memory_bytes}

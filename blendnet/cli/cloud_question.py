@@ -23,6 +23,8 @@ MEMORY_SHARE = 0.8
 """Of a machine's memory, what Blender may take: the rest is for its system and the agent."""
 SYSTEM_BYTES = 1 << 30
 """...and at least so much."""
+BUSY_SHARE = 0.1
+"""Others that use less of the processors are not worth a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,11 @@ def assumptions(question: Question, candidate: Candidate) -> Iterator[str]:
     """All that was assumed, with the option or setting that says otherwise."""
     rules, work = question.rules, question.work
     yield _pace_text(question.probe)
+    if question.probe.others_share >= BUSY_SHARE:
+        yield (
+            f"other programs used {question.probe.others_share:.0%} of this machine meanwhile: their time is taken "
+            "out, but a probe without them is better"
+        )
     yield _speed_text(question, candidate)
     if candidate.entry.type.gpus and question.speed is None:
         yield f"the GPU of {candidate.entry.type.name} is not counted: only --speed can say how much faster it renders"
@@ -201,11 +208,14 @@ def _speed_text(question: Question, candidate: Candidate) -> str:
     measured = "an agent of this farm" if question.probe.job else "this machine"
     if question.speed:
         return f"{name} renders {speed} times as fast as {measured} (--speed)"
+    if candidate.speed == 1 and question.probe.cores:
+        return f"a vCPU renders as fast as a core here: {name} renders as fast as {measured}; --speed says it better"
     if not question.probe.cores:
         return f"{name} renders as fast as {measured}: --speed says it better"
+    vcpus = output.plural(candidate.entry.type.vcpus, "vCPU")
     return (
-        f"a vCPU renders as fast as a core here: {name} with {candidate.entry.type.vcpus} vCPUs renders {speed} times "
-        f"as fast as {measured}; --speed says it better"
+        f"a vCPU renders as fast as a core here: {name} with {vcpus} renders {speed} times as fast as {measured}; "
+        "--speed says it better"
     )
 
 

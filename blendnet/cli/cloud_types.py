@@ -16,6 +16,8 @@ from blendnet.provision.menu import Entry, menu, narrowed, offers_of
 from blendnet.settings import get_settings
 
 UNKNOWN = "unknown"
+NO_SPOT = "none"
+"""In place of the price of spot machines that the provider does not have."""
 
 
 @click.command()
@@ -44,11 +46,13 @@ def types(
         what = f"with at least {min_vcpus} vCPUs{' and a GPU' if gpu else ''}" if min_vcpus > 1 or gpu else "at all"
         raise UserError(f"{opened.name} offers no machine types {what}{_why_none(opened)}")
     now = time.time()
+    spot = opened.features.spot
     if as_json:
-        output.print_json({"provider": opened.name, "types": [_record(entry, now) for entry in found]})
+        records = [_record(entry, now) for entry in found]
+        output.print_json({"provider": opened.name, "spot_machines": spot, "types": records})
         return
     columns = ["TYPE", ">VCPU", ">RAM", "GPU", ">SPOT $/H", ">ON DEMAND $/H", ">$/VCPU H", "SOURCE", ">AGE"]
-    output.print_table(columns, [_row(entry, now) for entry in found])
+    output.print_table(columns, [_row(entry, now, spot=spot) for entry in found])
 
 
 def entries_of(provider: Provider, types: list[MachineType]) -> list[Entry]:
@@ -105,10 +109,12 @@ def _record(entry: Entry, now: float) -> dict[str, Any]:
     }
 
 
-def _row(entry: Entry, now: float) -> tuple[object, ...]:
+def _row(entry: Entry, now: float, *, spot: bool) -> tuple[object, ...]:
     type_ = entry.type
     known = [price for price in (entry.spot, entry.on_demand) if price is not None]
     prices = [usd_text(price.usd_per_hour if price else None) for price in (entry.spot, entry.on_demand)]
+    if not spot:
+        prices[0] = NO_SPOT
     sources = ", ".join(dict.fromkeys(price.source for price in known))
     age = age_text(max((price.age_s(now) for price in known), default=0.0)) if known else ""
     memory = output.size(type_.memory_bytes)

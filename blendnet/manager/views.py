@@ -100,13 +100,13 @@ class Views(FarmPart):
             samples_done=done,
             chunks_total=job.chunks_total,
             chunks_completed=job.chunks_completed,
+            sample_s=job.sample_s,
+            load_s=job.mean_load_s,
             redelivered=job.redelivered,
             interrupted=job.interrupted,
             agents=len({chunk.agent for chunk in active}),
             remaining_s=None if job.state.final else self._remaining_s(tx, job, done),
             movie=job.movie,
-            sample_s=job.sample_s,
-            load_s=job.mean_load_s,
         )
 
     def _remaining_s(self, tx: Transaction, job: JobRow, samples_done: int) -> float | None:
