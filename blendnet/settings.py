@@ -164,8 +164,8 @@ class Settings(BaseSettings):
     """Who gives machines when --provider does not say."""
     cloud_region: str = ""
     """Where; empty: what the cloud's own settings name."""
-    cloud_options: dict[str, str] = Field(default_factory=dict)
-    """What only that provider knows, as JSON: {"project": "my-farm"}."""
+    cloud_options: str = ""
+    """What only that provider knows: 'project=my-farm; zones=a,b'."""
     estimate_boot_s: float = Field(default=120.0, ge=0)
     """Estimates: seconds from the request for a machine until its agent asks for work."""
     estimate_idle_s: float = Field(default=300.0, ge=0)

@@ -83,7 +83,10 @@ def _typo(variable: str) -> Check | None:
 
 def _examine(name: str, choice: Choice, settings: Settings) -> Iterator[Check]:
     """One check after the other; those behind a problem that keeps them from making sense are left out."""
-    yield _place_check(choice, settings)
+    place = _place_check(choice, settings)
+    yield place
+    if place.state is CheckState.PROBLEM:
+        return
     if name not in provider_names():
         yield Check("provider", CheckState.PROBLEM, *_no_provider(name))
         return
@@ -107,7 +110,10 @@ def _examine(name: str, choice: Choice, settings: Settings) -> Iterator[Check]:
 
 
 def _place_check(choice: Choice, settings: Settings) -> Check:
-    place = choice.place(settings)
+    try:
+        place = choice.place(settings)
+    except UserError as error:
+        return Check("place", CheckState.PROBLEM, str(error), "export BLENDNET_CLOUD_OPTIONS='project=my-farm'")
     options = ", ".join(place.options)  # Their names alone: a value may be a secret.
     where = place.region or "the one of the cloud's own settings"
     return Check("place", CheckState.OK, f"region: {where}" + (f"; options: {options}" if options else ""))

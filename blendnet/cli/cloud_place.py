@@ -37,9 +37,9 @@ class Choice:
         return name
 
     def place(self, settings: Settings) -> Place:
-        """Where it works: the options, else the settings."""
+        """Where it works: the options, else the settings. Raises UserError."""
         region = settings.cloud_region if self.region is None else self.region
-        return Place(farm=FARM, region=region, options={**settings.cloud_options, **self.options})
+        return Place(farm=FARM, region=region, options={**options_of(settings), **self.options})
 
     def open(self, settings: Settings) -> Provider:
         """The provider. Raises as open_provider."""
@@ -60,13 +60,27 @@ def place_options(function: Function) -> Function:
 
 def choice_of(provider: str | None, region: str | None, option: tuple[str, ...]) -> Choice:
     """The values of `place_options` as one. Raises click.BadParameter."""
-    pairs = [text.partition("=") for text in option]
-    for key, equals, _ in pairs:
-        if not key or not equals:
-            raise click.BadParameter(
-                f"{key!r} is not written as NAME=VALUE, as in project=my-farm", param_hint="--option"
-            )
-    return Choice(provider, region, {key: value for key, _, value in pairs})
+    try:
+        return Choice(provider, region, dict(map(_pair, option)))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--option") from error
+
+
+def options_of(settings: Settings) -> dict[str, str]:
+    """The setting `cloud_options`. Raises UserError."""
+    parts = [part.strip() for part in settings.cloud_options.split(";")]
+    try:
+        return dict(_pair(part) for part in parts if part)
+    except ValueError as error:
+        raise UserError(f"BLENDNET_CLOUD_OPTIONS: {error}; write ';' between several") from error
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Raises ValueError, which does not repeat the value: it may be a secret."""
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals:
+        raise ValueError("an option is written as NAME=VALUE, as in project=my-farm")
+    return name.strip(), value.strip()
 
 
 _OPTIONS = (

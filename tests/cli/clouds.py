@@ -86,7 +86,7 @@ PROJECT = {
 def clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The clouds are installed, and nothing of the developer's own settings counts."""
     install_package(tmp_path / "site", monkeypatch, module="nimbus_cloud", source=NIMBUS, project=PROJECT)
-    set_settings(monkeypatch, cloud_provider="", cloud_region="", cloud_options="{}")
+    set_settings(monkeypatch, cloud_provider="", cloud_region="", cloud_options="")
     yield
     get_settings.cache_clear()
 

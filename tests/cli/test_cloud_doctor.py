@@ -67,7 +67,7 @@ def test_settings_choose_provider_region_and_options(run: Run, monkeypatch: pyte
         monkeypatch,
         cloud_provider="nimbus",
         cloud_region="moon-2",
-        cloud_options='{"mood": "problem", "key": "s3cret"}',
+        cloud_options="mood=problem; key=s3cret",
     )
     done = doctor(run, "--json")
     assert done.returncode == 1
@@ -138,6 +138,13 @@ def test_an_unreadable_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatc
     found = checks(done)["settings"]
     assert "BLENDNET_ESTIMATE_BOOT_S is 'soon'" in found["message"]
     assert found["help"].startswith("unset BLENDNET_ESTIMATE_BOOT_S")
+
+
+def test_options_that_cannot_be_read_are_a_problem(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_settings(monkeypatch, cloud_options="mood")
+    done = doctor(run, "--provider", "nimbus", "--json")
+    assert done.returncode == 1
+    assert "BLENDNET_CLOUD_OPTIONS" in checks(done)["place"]["message"]
 
 
 def test_a_setting_with_a_typo_is_a_warning(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
