@@ -21,7 +21,7 @@ from bench.farm import Bench, Line, run
 from blendnet.cli.cloud_meter import Reading, between, read
 from blendnet.cli.cloud_probe import Aim, probe
 from blendnet.cli.cloud_question import ask
-from blendnet.cli.scene import inspect
+from blendnet.cli.scene import check_scene_file, inspect
 from blendnet.cli.submission import Choices, frames_of
 from blendnet.provision.base import Features
 from blendnet.provision.estimate import Fleet, course_of
@@ -46,7 +46,7 @@ class Shot:
 
 def estimated(bench: Bench, shot: Shot) -> tuple[float, float]:
     """(seconds of the job, seconds that the probe took)."""
-    looked = inspect(shot.scene, bench.build)
+    looked = inspect(check_scene_file(shot.scene), bench.build)
     samples = shot.choices.samples or looked.description.samples
     found = probe(looked, Aim(frames=frames_of(shot.choices, looked.description), samples=samples), say=lambda *_: None)
     question = ask(

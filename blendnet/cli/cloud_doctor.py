@@ -25,6 +25,7 @@ from blendnet.settings import Settings, get_settings, unknown_variables
 OTHERS = ("libcloud", "apache-libcloud", "libcloud")
 SDKS = {"aws": ("boto3", "boto3", "aws"), "gcp": ("google.cloud.compute_v1", "google-cloud-compute", "gcp")}
 """Provider of BlendNet's own -> module, distribution and extra of its SDK; all others need apache-libcloud."""
+MESSAGE_MAX = 500
 STYLES = {CheckState.OK: "green", CheckState.WARNING: "yellow", CheckState.PROBLEM: "bold red"}
 
 
@@ -163,7 +164,7 @@ def _asked(provider: Provider) -> Sequence[Check]:
     Raises FarmError when it breaks its promise not to raise.
     """
     try:
-        with output.console(stderr=True).status(f"Asking {provider.name} ..."):
+        with output.waiting(f"Asking {provider.name}"):
             return list(provider.checks())
     except BlendNetError:
         raise
@@ -183,7 +184,8 @@ def _print(check: Check, as_json: bool) -> None:
     """One line as soon as it is known, and what mends it below."""
     if as_json:
         return
-    line = Text.assemble((f"{check.state.value:<9}", STYLES[check.state]), f"{check.name}: {check.message}")
+    message = " ".join(check.message.split())[:MESSAGE_MAX]  # Clouds have been seen to answer with pages of HTML.
+    line = Text.assemble((f"{check.state.value:<9}", STYLES[check.state]), f"{check.name}: {message}")
     output.console().print(line)
     if check.help and check.state is not CheckState.OK:
         output.console().print(Text(f"{'':<9}-> {check.help}"))

@@ -23,6 +23,8 @@ MEMORY_SHARE = 0.8
 """Of a machine's memory, what Blender may take: the rest is for its system and the agent."""
 SYSTEM_BYTES = 1 << 30
 """...and at least so much."""
+OLD_S = 7 * 86_400.0
+"""A price that is older is not relied upon."""
 BUSY_SHARE = 0.1
 """Others that use less of the processors are not worth a word."""
 
@@ -137,9 +139,12 @@ def _rules(settings: Settings, *, notice: bool) -> Rules:
     )
 
 
-def warnings(question: Question, candidate: Candidate) -> Iterator[str]:
+def warnings(question: Question, candidate: Candidate, now: float) -> Iterator[str]:
     """What makes an estimate less than it should be."""
     type_, rules = candidate.entry.type, question.rules
+    price = candidate.entry.price(spot=question.spot)
+    if price is not None and price.age_s(now) > OLD_S:
+        yield f"the price of {type_.name} is {price.age_s(now) / 86_400:.0f} days old"
     if candidate.estimate.usd is None:
         kind = "spot price" if question.spot else "price"
         yield (

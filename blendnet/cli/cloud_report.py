@@ -37,7 +37,7 @@ def record(question: Question, candidates: Sequence[Candidate], now: float) -> d
         ],
         "assumptions": list(assumptions(question, best)),
         "assumed": dict(settings_record(question.rules)),
-        "warnings": list(warnings(question, best)),
+        "warnings": list(warnings(question, best, now)),
         "machines": [_summary(question, candidate, now) for candidate in candidates],
     }
 
@@ -45,7 +45,7 @@ def record(question: Question, candidates: Sequence[Candidate], now: float) -> d
 def print_estimate(question: Question, candidates: Sequence[Candidate], now: float) -> None:
     """A table of the machine types, the best one's numbers and bill, and what all of it assumes."""
     best = candidates[0]
-    for text in warnings(question, best):
+    for text in warnings(question, best, now):
         output.say(f"Warning: {text}.")
     if len(candidates) > 1:
         columns = ["", "TYPE", ">VCPU", ">RAM", ">$/H", ">AGENTS", ">TIME", ">COST", ">FROM", ">TO"]

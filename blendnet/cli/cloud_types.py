@@ -57,7 +57,8 @@ def types(
 
 def entries_of(provider: Provider, types: list[MachineType]) -> list[Entry]:
     """The types with their prices of the moment, the cheapest first. Raises FarmError."""
-    return menu(types, provider.prices(offers_of(types, spot=provider.features.spot)))
+    with output.waiting(f"Asking {provider.name} for prices"):
+        return menu(types, provider.prices(offers_of(types, spot=provider.features.spot)))
 
 
 def gpu_text(type_: MachineType) -> str:
@@ -67,8 +68,10 @@ def gpu_text(type_: MachineType) -> str:
 
 
 def usd_text(usd: float | None) -> str:
-    """Of an hourly price: small ones matter."""
-    return UNKNOWN if usd is None else f"{usd:.4f}"
+    """Of an hourly price. A small one does not become 0, which would be free."""
+    if usd is None:
+        return UNKNOWN
+    return f"{usd:.4f}" if usd >= 0.001 or usd == 0 else f"{usd:.1e}"
 
 
 def age_text(seconds: float) -> str:

@@ -37,7 +37,7 @@ class Nimbus:
         return TYPES
 
     def prices(self, offers):
-        at = time.time() - 7200
+        at = time.time() - float(self.place.options.get("age_s", 7200))
         return {
             o: Price(o.machine, self.place.region + "a", o.spot, USD[o.machine] * (1 if o.spot else 3), "cache", at)
             for o in offers if o.machine in USD and (o.spot or o.machine != "n.huge")

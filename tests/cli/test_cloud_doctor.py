@@ -125,6 +125,14 @@ def test_a_provider_that_breaks_is_a_problem_and_no_traceback(run: Run) -> None:
     assert "RuntimeError: out of order" in checks(done)["open"]["message"]
 
 
+def test_text_says_what_is_waited_for_and_keeps_a_message_in_its_line(run: Run) -> None:
+    done = doctor(run, "--provider", "nimbus", "--region", "a\nb  " + "c" * 900)
+    assert "Asking nimbus ..." in done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "credentials" in line]
+    assert line.startswith("ok       credentials: you are a b ccc")
+    assert len(line) < 600
+
+
 def test_a_provider_without_checks_is_a_warning(run: Run) -> None:
     done = doctor(run, "--provider", "still", "--json")
     assert done.returncode == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from blendnet.provision.estimate import Pace
 from tests.cli.clouds import clouds, set_settings
 from tests.cli.conftest import Done
 from tests.cli.test_submission import inspection
-from tests.manager.farms import make_kit
+from tests.manager.farms import Kit
+from tests.manager.served import serve
 
 __all__ = ["clouds"]
 
@@ -140,6 +141,14 @@ def test_a_gpu_is_not_counted_without_speed_and_that_is_said(run: Run, scene: Pa
     )
 
 
+def test_an_old_price_is_a_warning(run: Run, scene: Path) -> None:
+    options = ("--option", f"age_s={30 * 86_400}")
+    assert any(
+        "n.large is 30 days old" in text for text in answer(run, scene, "--machine", "n.large", *options)["warnings"]
+    )
+    assert not any("old" in text for text in answer(run, scene, "--machine", "n.large")["warnings"])
+
+
 def test_more_agents_than_work_is_a_warning(run: Run, scene: Path) -> None:
     got = answer(run, scene, "--machine", "n.large", "--agents", "500", "--frames", "1", "--samples", "2")
     assert got["agents"] < 500
@@ -224,11 +233,31 @@ def test_a_scene_that_fails_in_the_probe_is_an_error_in_its_words(
     assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (1, "scene")
 
 
-def test_pace_of_a_job_is_told_once_it_is_measured(tmp_path: Path) -> None:
-    kit = make_kit(tmp_path / "farm")
+@pytest.fixture
+def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kit]:
+    """A farm on another machine that the command line is told of."""
+    with serve(tmp_path / "farm") as served:
+        connection = served.connection()
+        set_settings(
+            monkeypatch, manager_url=connection.url, manager_ca=str(connection.ca), manager_user=connection.user,
+            manager_password_file=str(connection.password_file),
+        )  # fmt: skip
+        yield Kit(served.farm, tmp_path / "farm")
+
+
+def test_pace_of_a_job_that_a_farm_has_rendered_is_taken_for_the_probe(
+    run: Run, scene: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aims = plays(monkeypatch, PROBE)
     job = kit.submit()
-    assert (kit.farm.job(job.id).sample_s, kit.farm.job(job.id).load_s) == (None, None)
+    assert "has measured nothing yet" in estimate(run, scene, "--job", job.id).stderr
     kit.complete(job)
     view = kit.farm.job(job.id)
-    assert view.sample_s is not None
-    assert view.sample_s > 0
+    got = answer(run, scene, "--job", job.id, "--machine", "n.large")
+    assert aims == []
+    assert (got["probe"]["job"], got["speed"]) == (job.id, 1.0)
+    assert got["probe"]["sample_s"] == pytest.approx(view.sample_s)
+    assert got["probe"]["load_s"] == pytest.approx(view.load_s or 0.0)
+    assert any("as fast as an agent of this farm: --speed says it better" in text for text in got["assumptions"])
+    assert any(f"job {job.id}" in text for text in got["assumptions"])
+    assert any("were not measured" in text for text in got["assumptions"])
