@@ -133,6 +133,8 @@ def _rules(settings: Settings, *, notice: bool) -> Rules:
         chunk_time_max_s=settings.chunk_time_max_s,
         load_share_max=settings.load_share_max,
         max_chunks=settings.max_chunks_per_frame,
+        chunk_samples=settings.chunk_samples,
+        window_chunks_per_slot=settings.window_chunks_per_slot,
         disk_gb=settings.estimate_disk_gb,
         disk_usd_per_gb_month=settings.estimate_disk_usd_per_gb_month,
         egress_usd_per_gb=settings.estimate_egress_usd_per_gb,

@@ -29,7 +29,7 @@ def record(question: Question, candidates: Sequence[Candidate], now: float) -> d
         "samples": question.work.samples,
         "strategy": question.work.strategy.value,
         "strategy_reason": question.reason,
-        "chunks_per_frame": best.estimate.course.chunks,
+        "chunks": best.estimate.course.chunks,
         "probe": {**as_record(question.probe), "job": question.probe.job or None},
         "lines": [
             {"name": line.name, "seconds": _rounded(line.seconds, 1), "usd": _rounded(line.usd, 6)}

@@ -6,6 +6,7 @@ It plans as the Manager does (planner.py) and bills as clouds do (bill.py); all 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -82,6 +83,10 @@ class Rules:
     chunk_time_max_s: float
     load_share_max: float
     max_chunks: int
+    chunk_samples: int
+    """Samples of a chunk while nothing is measured."""
+    window_chunks_per_slot: int
+    """Chunks that are handed out to each agent at first."""
     least_billed_s: float = LEAST_BILLED_S
     disk_gb: float = 0.0
     """Disk of one machine."""
@@ -104,7 +109,7 @@ class Course:
     """How the render goes: seconds, each of them of every working agent."""
 
     chunks: int
-    """Of a frame."""
+    """Of all frames."""
     agents: int
     """Agents that get work."""
     boot_s: float
@@ -174,38 +179,45 @@ def estimate(work: Work, pace: Pace, fleet: Fleet, rules: Rules, *, spread: tupl
 
 def course_of(work: Work, pace: Pace, fleet: Fleet, rules: Rules) -> Course:
     """How the work goes on this fleet."""
-    chunks = _chunks(work, pace, fleet, rules)
-    agents = max(1, min(fleet.agents, chunks * work.frames))
-    chunk_s = _chunk_s(work, pace, rules, chunks)
+    frames, chunks = zip(*_plan(work, pace, fleet, rules), strict=True)
+    total = sum(map(operator.mul, frames, chunks))
+    agents = max(1, min(fleet.agents, total))
+    chunk_s = [_chunk_s(work, pace, rules, count) for count in chunks]
+    render_s = sum(map(operator.mul, frames, map(operator.mul, chunks, chunk_s))) / agents
     if work.one_call:
         # Nobody can take over a part: the last round is as long as any.
-        render_s = math.ceil(chunks * work.frames / agents) * chunk_s
-    else:
-        render_s = chunks * work.frames * chunk_s / agents
-    beside_s = min(chunks, agents) * pace.change_s * (work.frames - 1) + pace.finish_s * (work.frames - 1)
-    render_s += beside_s / agents
-    segments = chunks * max(1, math.ceil(chunk_s / rules.segment_interval_s))
+        render_s *= math.ceil(total / agents) * agents / total
+    beside_s = min(chunks[-1], agents) * pace.change_s + pace.finish_s
+    render_s += (work.frames - 1) * beside_s / agents
+    segments = chunks[-1] * max(1, math.ceil(chunk_s[-1] / rules.segment_interval_s))
     merge_s = work.segment_bytes * (segments + 1) / MERGE_BYTES_PER_S
     lost_s = _lost_s(pace, rules, busy_s=pace.load_s + render_s) if fleet.spot else 0.0
-    return Course(chunks, agents, rules.boot_s, pace.load_s, render_s, lost_s, merge_s + pace.finish_s)
+    return Course(total, agents, rules.boot_s, pace.load_s, render_s, lost_s, merge_s + pace.finish_s)
 
 
-def _chunks(work: Work, pace: Pace, fleet: Fleet, rules: Rules) -> int:
-    """Chunks of a frame once the first ones have told how long a sample takes."""
+def _plan(work: Work, pace: Pace, fleet: Fleet, rules: Rules) -> list[tuple[int, int]]:
+    """[(frames, chunks of each)]: those that are handed out before anything is measured, and the rest."""
     if work.strategy is Strategy.FRAME:
-        return 1
+        return [(work.frames, 1)]
     whole_s = work.samples * pace.sample_s + _calls(work.samples, work, pace, rules) * pace.call_s
-    ranges = planner.plan_frame(
-        work.samples,
-        slots=planner.frame_slots(fleet.agents, work.frames),
-        chunk_time_max_s=rules.chunk_time_max_s,
-        load_share_max=rules.load_share_max,
-        max_chunks=rules.max_chunks,
-        sample_s=whole_s / work.samples,
-        load_s=pace.load_s,
-        minimum=work.minimum,
+    first, later = (
+        len(
+            planner.plan_frame(
+                work.samples,
+                slots=planner.frame_slots(fleet.agents, work.frames),
+                chunk_time_max_s=rules.chunk_time_max_s,
+                load_share_max=rules.load_share_max,
+                max_chunks=rules.max_chunks,
+                sample_s=sample_s,
+                load_s=pace.load_s,
+                default_chunk_samples=rules.chunk_samples,
+                minimum=work.minimum,
+            )
+        )
+        for sample_s in (None, whole_s / work.samples)
     )
-    return len(ranges)
+    window = min(work.frames, math.ceil(rules.window_chunks_per_slot * fleet.agents / first))
+    return [(window, first), *([(work.frames - window, later)] if work.frames > window else [])]
 
 
 def _chunk_s(work: Work, pace: Pace, rules: Rules, chunks: int) -> float:

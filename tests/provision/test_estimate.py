@@ -27,6 +27,7 @@ from blendnet.provision.estimate import (
 RULES = Rules(
     boot_s=100.0, idle_s=300.0, preemptions_per_hour=0.0, notice=True, sub_pass_s=5.0, segment_interval_s=60.0,
     chunk_time_max_s=1800.0, load_share_max=0.1, max_chunks=1000,
+    chunk_samples=100, window_chunks_per_slot=2,
 )  # fmt: skip
 PACE = Pace(sample_s=1.0, load_s=10.0)
 WORK = Work(frames=1, samples=1000)
@@ -44,7 +45,7 @@ def made(**change: object) -> Estimate:
 
 def test_estimate_is_what_one_works_out_by_hand() -> None:
     got = made()
-    # At most three chunks for each of 4 agents, load time a tenth of a chunk at most: 1000 / ((10 + 0.5) * 9) = 10.
+    # Nothing is measured when the only frame is handed out: chunks of 100 samples.
     assert got.course.chunks == 10
     render_s = (1000 + 10 * CHUNK_OVERHEAD_S) / 4
     assert got.seconds == pytest.approx(100 + 10 + render_s)
@@ -55,6 +56,13 @@ def test_bill_of_the_agents_is_that_of_their_stays() -> None:
     got = made()
     stay = Stay(launched_at=0.0, usd_per_hour=0.36, ended_at=got.seconds + RULES.idle_s)
     assert got.usd == pytest.approx(4 * stay.usd(math.inf))
+
+
+def test_frames_after_the_first_ones_are_planned_by_what_was_measured() -> None:
+    # Handed out at first: 2 chunks for each of 4 agents, which the 10 of the first frame are. For the second one two
+    # agents are expected: three chunks for each of them, or as many as loading stays a tenth of.
+    assert course_of(replace(WORK, frames=2), PACE, FLEET, RULES).chunks == 10 + 6
+    assert course_of(replace(WORK, frames=2), replace(PACE, load_s=40.0), FLEET, RULES).chunks == 10 + 2
 
 
 def test_lines_add_up_to_the_sum() -> None:
