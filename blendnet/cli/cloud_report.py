@@ -113,7 +113,7 @@ def _price_text(price: Price | None, now: float) -> str:
     if price is None:
         return UNKNOWN
     zone = f", {price.zone}" if price.zone else ""
-    return f"${price.usd_per_hour:.4f} an hour for each ({price.source}, {_age(price.age_s(now))}{zone})"
+    return f"${usd_text(price.usd_per_hour)} an hour for each ({price.source}, {_age(price.age_s(now))}{zone})"
 
 
 def _age(seconds: float) -> str:
@@ -134,6 +134,8 @@ def _money(usd: float | None) -> str:
     """'$1.23'; small amounts with as many digits as tell something."""
     if usd is None:
         return UNKNOWN
+    if 0 < usd < 0.0001:
+        return "< $0.0001"
     return f"${usd:.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.4f}"
 
 

@@ -10,6 +10,8 @@ from blendnet.provision.base import MachineType, Offer, Price
 
 BLENDER_ARCH = "x86_64"
 """The Blender builds of agents run on no other processors."""
+USUAL_VCPUS = range(4, 65)
+"""On smaller machines much is paid for booting and loading; larger ones are hard to get and are missed when lost."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,16 @@ def narrowed(types: Iterable[MachineType], *, vcpus: int = 0, gpu: bool = False)
 
 
 def best_few(entries: Sequence[Entry], *, spot: bool, memory_bytes: float, count: int) -> list[Entry]:
-    """The cheapest by vCPU of those that can render a scene that needs so much memory, without paying for GPUs."""
+    """The cheapest by vCPU of those that can render a scene that needs so much memory, without paying for GPUs.
+
+    Of usual sizes, if there are any that fit.
+    """
     fit = [
         entry
         for entry in entries
         if entry.type.memory_bytes >= memory_bytes and entry.type.arch == BLENDER_ARCH and not entry.type.gpus
     ]
+    fit = [entry for entry in fit if entry.type.vcpus in USUAL_VCPUS] or fit
     return sorted(fit, key=lambda entry: _rank(_per_vcpu(entry.price(spot=spot), entry.type), entry.type))[:count]
 
 

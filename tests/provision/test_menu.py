@@ -73,6 +73,13 @@ def test_the_best_can_hold_the_scene_and_run_blender_and_have_no_gpu_to_pay_for(
     assert names(best_few(menu(ALL, PRICES), spot=True, memory_bytes=memory, count=count)) == found
 
 
+def test_the_best_are_of_usual_sizes_if_any_of_those_fit() -> None:
+    giant, tiny = MachineType("giant", 896, 13_000 * GIB), MachineType("tiny", 2, 4 * GIB)
+    entries = menu([giant, tiny, SMALL], priced("giant", 0.001) | priced("tiny", 0.001) | priced("small", 0.2))
+    assert names(best_few(entries, spot=True, memory_bytes=GIB, count=9)) == ["small"]
+    assert names(best_few(entries, spot=True, memory_bytes=1000 * GIB, count=9)) == ["giant"]
+
+
 def test_the_best_are_chosen_by_the_price_that_will_be_paid() -> None:
     prices = PRICES | priced("small", 0.1, spot=False) | priced("big", 1.6, spot=False)
     assert names(best_few(menu(ALL, prices), spot=False, memory_bytes=0, count=9)) == ["small", "big"]
