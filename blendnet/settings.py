@@ -208,6 +208,25 @@ class Settings(BaseSettings):
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
 
+    # Clouds (docs/estimates.md says where the numbers are from)
+    cloud_provider: str = ""
+    """Who gives machines when --provider does not say."""
+    cloud_region: str = ""
+    """Where; empty: what the cloud's own settings name."""
+    cloud_options: str = ""
+    """What only that provider knows: 'project=my-farm; zones=a,b'."""
+    estimate_boot_s: float = Field(default=120.0, ge=0)
+    """Estimates: seconds from the request for a machine until its agent asks for work."""
+    estimate_idle_s: float = Field(default=300.0, ge=0)
+    """Estimates: an agent without work is destroyed after so long."""
+    estimate_preemptions_per_hour: float = Field(default=0.05, ge=0)
+    """Estimates: how often a spot machine is taken away."""
+    estimate_disk_gb: float = Field(default=30.0, ge=0)
+    """Estimates: disk of an agent's machine."""
+    estimate_disk_usd_per_gb_month: float = Field(default=0.1, ge=0)
+    estimate_egress_usd_per_gb: float = Field(default=0.12, ge=0)
+    """Estimates: bringing results home."""
+
     # Broker
     broker_url: str = ""
     """Celery's broker and result backend; empty: the broker of the farm that runs on `data`."""
@@ -234,6 +253,12 @@ class BrokerLogin:
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
+
+
+def unknown_variables() -> list[str]:
+    """Environment variables that begin as settings do and are none."""
+    known = {f"BLENDNET_{name.upper()}" for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith("BLENDNET_") and name not in known)
 
 
 def read_farm_file(data: Path) -> dict[str, object] | None:

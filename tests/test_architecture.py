@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "agent": {"celery_app", "errors", "settings", "models", "messages", "client", "merge", "storage"},
     "manager": EVERYTHING - {"agent", "cli", "tasks"},
     "merge": {"errors", "models"},
-    "provision": {"errors", "models", "settings"},
+    "provision": {"errors", "models", "settings", "planner"},
     "storage": {"errors", "messages"},
     "security": {"errors"},
 }

@@ -6,7 +6,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -27,6 +28,17 @@ def console(*, stderr: bool = False) -> Console:
 def say(text: str) -> None:
     """A message for the person who watches: stderr."""
     click.echo(text, err=True)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Shows on stderr that something takes its time: it moves on a terminal, elsewhere it is one line."""
+    if not sys.stderr.isatty():
+        say(f"{what} ...")
+        yield
+        return
+    with console(stderr=True).status(f"{what} ..."):
+        yield
 
 
 def print_json(value: Any) -> None:

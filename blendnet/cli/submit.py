@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from blendnet import exactness
+from blendnet.agent.blenders import Build
 from blendnet.cli import output
 from blendnet.cli.place import Place, place_of
 from blendnet.cli.progress import bytes_progress, describe
@@ -48,16 +49,7 @@ class Submission:
             SceneError: it cannot be rendered; the text says what to change.
             UserError: its output folder cannot be written to.
         """
-        output.say(f"Opening {self._scene.name} with Blender {self._build.version} ...")
-        inspection = inspect(self._scene, self._build)
-        check_renderable(inspection)
-        if not self._choices.allow_missing:
-            check_complete(inspection)
-        elif inspection.missing:
-            output.say(f"Warning: {missing_text(inspection.path, inspection.missing)}")
-        for text in exactness.warnings(inspection.description):
-            output.say(f"Warning: {text}.")
-        job_settings(inspection, self._choices)
+        inspection = look_at(self._scene, self._build, self._choices)
         place = place_of(self._scene, inspection.description, self._output)
         place.check_writable()
         return inspection, place
@@ -75,6 +67,25 @@ class Submission:
         for text in job.warnings:
             output.say(f"Warning: {text}.")
         return job
+
+
+def look_at(scene: Path, build: Build, choices: Choices) -> Inspection:
+    """Ask Blender about a scene and refuse what cannot be rendered. Warnings are said.
+
+    Raises:
+        SceneError: it cannot be rendered; the text says what to change.
+    """
+    output.say(f"Opening {scene.name} with Blender {build.version} ...")
+    inspection = inspect(scene, build)
+    check_renderable(inspection)
+    if not choices.allow_missing:
+        check_complete(inspection)
+    elif inspection.missing:
+        output.say(f"Warning: {missing_text(inspection.path, inspection.missing)}")
+    for text in exactness.warnings(inspection.description):
+        output.say(f"Warning: {text}.")
+    job_settings(inspection, choices)
+    return inspection
 
 
 def check_not_both(resume: str | None, scene: Path | None) -> None:

@@ -116,6 +116,8 @@ class Views(FarmPart):
             samples_done=done,
             chunks_total=job.chunks_total,
             chunks_completed=job.chunks_completed,
+            sample_s=job.sample_s,
+            load_s=job.mean_load_s,
             redelivered=job.redelivered,
             interrupted=job.interrupted,
             agents=len({chunk.agent for chunk in active}),

@@ -111,6 +111,10 @@ class JobView(Message):
     samples_done: int = 0
     chunks_total: int = 0
     chunks_completed: int = 0
+    sample_s: float | None = None
+    """Measured seconds of an agent for a sample of a frame; None while nothing is measured."""
+    load_s: float | None = None
+    """Measured seconds until the scene is open and built."""
     redelivered: int = 0
     """Chunk attempts after the first, caused by lost agents or messages."""
     interrupted: int = 0

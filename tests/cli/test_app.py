@@ -7,12 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from blendnet.cli import app
+from tests.cli.conftest import Done
 from tests.manager.farms import make_kit
 
 BLENDNET = Path(sys.executable).with_name("blendnet")
@@ -22,32 +21,10 @@ COMMANDS = [
     "job cancel", "job retry", "job priority", "job remove",
     "agent", "agent list", "agent add", "agent remove", "agent interrupt", "agent logs",
     "blender", "blender list", "blender install", "blender path",
+    "cloud", "cloud doctor", "cloud types", "cloud estimate",
 ]  # fmt: skip
 SLOW_TO_LOAD = {"celery", "fastapi", "httpx", "numpy", "OpenEXR", "pydantic", "redis", "sqlalchemy"}
 """Packages whose import takes longer than everything else that help needs."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command did."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Runs a command as the program does, within this process: dozens of new ones would take a minute."""
-
-    def run_it(*args: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["blendnet", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            app.run()
-        captured = capsys.readouterr()
-        return Done(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run_it
 
 
 def test_help_loads_nothing_that_takes_long() -> None:
@@ -67,7 +44,7 @@ def test_every_command_explains_itself(run: Callable[..., Done], command: str) -
     done = run(*command.split(), "--help")
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: blendnet")
-    if command not in ("", "job", "agent", "blender"):
+    if command not in ("", "job", "agent", "blender", "cloud"):
         assert "--json" in done.stdout
 
 
