@@ -67,7 +67,7 @@ class Account:
 
     def __init__(self, clients: Clients, own: Labels, options: Options, *, sleep: Callable[[float], None]) -> None:
         self._clients = clients
-        self._own = own
+        self.labels = self._own = own
         self._network = Network(clients, own, options)
         self._template = Template(clients, own, options)
         self._identity = Identity(clients, own)
