@@ -1,0 +1,66 @@
+"""Clients of AWS' services: the SDK's own environment (profiles, regions, AWS_ENDPOINT_URL) decides where they go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from blendnet.errors import FarmError, UserError
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 60.0
+PRICING_REGION = "us-east-1"
+"""One of the few regions that answer for the price list of all of them."""
+
+
+class Clients:
+    """One client a service, made when it is first asked for. Thread-safe."""
+
+    def __init__(self, session: Any, region: str) -> None:
+        self._session = session
+        self.region = region
+        self._made: dict[str, Any] = {}
+        self._making = threading.Lock()
+
+    def __getitem__(self, service: str) -> Any:
+        with self._making:
+            if service not in self._made:
+                self._made[service] = self._make(service)
+            return self._made[service]
+
+    def _make(self, service: str) -> Any:
+        from botocore.config import Config
+
+        config = Config(
+            # How often it tries is the environment's word: AWS_MAX_ATTEMPTS.
+            retries={"mode": "adaptive"},
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            signature_version="s3v4" if service == "s3" else None,
+            max_pool_connections=16,
+            user_agent_extra="blendnet",
+        )
+        region = PRICING_REGION if service == "pricing" else self.region
+        return self._session.client(service, region_name=region, config=config)
+
+
+def connect(region: str, options: Mapping[str, str]) -> Clients:
+    """Clients for a region ('': the SDK's own). Asks nothing of AWS.
+
+    Raises:
+        UserError: no region, or a profile that does not exist.
+        FarmError: boto3 is not installed.
+    """
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+    except ImportError as error:
+        raise FarmError("the provider aws needs boto3: pip install 'blendnet[aws]'") from error
+    try:
+        session = boto3.Session(profile_name=options.get("profile") or None, region_name=region or None)
+    except BotoCoreError as error:
+        raise UserError(f"{error}: `aws configure list-profiles` shows those there are") from error
+    if not session.region_name:
+        raise UserError("no AWS region: name one, for example with AWS_REGION=eu-central-1")
+    return Clients(session, session.region_name)

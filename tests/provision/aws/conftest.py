@@ -1,0 +1,54 @@
+"""One fake AWS for all tests of this folder, and farms of their own on it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from blendnet.provision.aws.provider import AwsProvider, make
+from blendnet.provision.base import Place
+from tests.provision.moto_server import FakeAws, environment, running_aws
+
+IMAGE = "ami-12c6146b"
+"""An image that moto knows."""
+
+MakeProvider = Callable[..., AwsProvider]
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[FakeAws]:
+    with running_aws() as fake:
+        yield fake
+
+
+@pytest.fixture
+def aws(_server: FakeAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
+    """The fake, well-behaved, with the environment pointing to it."""
+    _server.forget()
+    for name, value in environment(_server).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    yield _server
+    _server.forget()
+
+
+@pytest.fixture
+def open_farm(aws: FakeAws, tmp_path: Path) -> MakeProvider:
+    """Open the provider for a farm that nobody else has, or the one named."""
+
+    def open_(farm: str = "", **options: str) -> AwsProvider:
+        options = {"image": IMAGE, "price_cache": str(tmp_path / "prices.json"), **options}
+        return make(Place(farm or f"t{uuid.uuid4().hex[:8]}", options=options))
+
+    return open_
+
+
+@pytest.fixture
+def farm(open_farm: MakeProvider) -> AwsProvider:
+    """A farm that is set up."""
+    provider = open_farm()
+    provider.account.ensure()
+    return provider

@@ -1,0 +1,411 @@
+"""AWS on this machine: moto's server behind a door that adds what moto lacks and misbehaves when told.
+
+Added: client tokens of CreateFleet that are idempotent, capacity that runs out by type and zone, quotas, spot prices
+and the price list, spot interruptions. Misbehaviour: calls that fail before or after they have done their work, slow
+answers. `machines()` is the fake's own log of launches and ends: enough to compute a bill from.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+from xml.sax.saxutils import escape
+
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import ec2_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+REGION = "eu-central-1"
+KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+ACCOUNT = DEFAULT_ACCOUNT_ID
+
+READING = re.compile(r"(Describe|Get|List|Head|Lookup)")
+"""Begin of operations that change nothing."""
+
+StartResponse = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as it came in."""
+
+    service: str
+    operation: str
+    """As the API calls it; of S3: method and what the query asks for, 'PUT ?lifecycle'."""
+    parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
+    body: bytes = b""
+    json: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """True when it may change something."""
+        if self.service == "s3":
+            return not self.operation.startswith(("GET", "HEAD"))
+        return not READING.match(self.operation)
+
+
+@dataclass
+class Fault:
+    """How some calls go wrong."""
+
+    matches: Callable[[Call], bool]
+    code: str
+    status: int = 400
+    times: int = 1
+    after: bool = False
+    """The work is done, and the caller is told that it failed."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine in the fake's log."""
+
+    id: str
+    name: str
+    """Name of its agent, '' when it is none's."""
+    machine: str
+    zone: str
+    spot: bool
+    launched_at: float
+    ended_at: float | None
+    interrupted: bool
+    user_data: str
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+class FakeAws:
+    """A WSGI application: the door before moto. Thread-safe enough for tests."""
+
+    def __init__(self) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self.url = ""
+        self.forget()
+
+    def forget(self) -> None:
+        """Behave well from now on; what was made stays."""
+        self.calls: list[Call] = []
+        self.faults: list[Fault] = []
+        self.slow: dict[str, float] = {}
+        """Operation -> seconds that its answers take."""
+        self.without_capacity: set[tuple[str, str, str]] = set()
+        """(type, zone, 'spot' or 'on-demand') that are not to be had; '' stands for all."""
+        self.fleet_error = ""
+        """Code with which fleets refuse whatever has no capacity; '': none is left."""
+        self.quotas: dict[str, float] = {}
+        """Code of a quota -> its value; of others nothing is known."""
+        self.spot_prices: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        """(type, zone) -> [(USD, since when)]; {}: moto's own, 0.00001 since 2006."""
+        self.list_prices: dict[str, float] = {}
+        self._tokens: dict[str, tuple[Any, list[Any]]] = {}
+
+    # --- what tests tell it ------------------------------------------------------------------------------------------
+    def fail(self, operation: str, code: str, *, status: int = 400, times: int = 1, after: bool = False) -> None:
+        """Let the next calls of an operation fail."""
+        self.faults.append(Fault(lambda call: call.operation == operation, code, status, times, after))
+
+    def fail_change(self, number: int, *, after: bool) -> None:
+        """Let the call fail that is the `number`-th from now (0 is the next) to change something."""
+        seen = iter(range(1 << 30))
+        self.faults.append(
+            Fault(lambda call: call.changes and next(seen) == number, "InternalError", status=500, after=after)
+        )
+
+    def no_capacity(self, machine: str = "", zone: str = "", *, market: str = "spot") -> None:
+        """Have no machines of a type in a zone; '' stands for all."""
+        self.without_capacity.add((machine, zone, market))
+
+    def preempt(self, id_: str) -> None:
+        """Take a spot machine back, as EC2 does when it wants it for itself."""
+        backend, machine = self._find(id_)
+        backend.terminate_instances([id_])
+        machine._reason = f"Service initiated ({datetime.now(UTC):%Y-%m-%d %H:%M:%S} GMT)"
+        code = "Server.SpotInstanceTermination"
+        machine.state_reason.code = code
+        machine.state_reason.message = f"{code}: Instance terminated by the Spot service (capacity-not-available)"
+
+    def enforce(self, on: bool) -> None:
+        """Check keys and policies from now on, or no more."""
+        request = urllib.request.Request(f"{self.url}/moto-api/reset-auth", b"0" if on else b"inf", method="POST")
+        with urllib.request.urlopen(request) as answer:
+            answer.read()
+
+    # --- what tests ask it -------------------------------------------------------------------------------------------
+    def machines(self, farm: str = "") -> list[Machine]:
+        """Every machine that was ever launched, in this order; of one farm when it is named."""
+        found = [_machine(instance) for _, instance in self._instances()]
+        return [m for m in found if not farm or m.tags.get("blendnet-farm") == farm]
+
+    def made(self, operation: str) -> list[Call]:
+        """The calls of one operation, in order."""
+        return [call for call in self.calls if call.operation == operation]
+
+    def _instances(self) -> Iterator[tuple[Any, Any]]:
+        for backend in list(ec2_backends[ACCOUNT].values()):
+            for reservation in list(backend.reservations.values()):
+                for instance in reservation.instances:
+                    yield backend, instance
+
+    def _find(self, id_: str) -> tuple[Any, Any]:
+        return next((b, i) for b, i in self._instances() if i.id == id_)
+
+    # --- the door ----------------------------------------------------------------------------------------------------
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = BytesIO(body)
+        if environ["PATH_INFO"].startswith("/moto-api/"):
+            return self._moto(environ, start_response)
+        call = read_call(environ, body)
+        self.calls.append(call)
+        time.sleep(self.slow.get(call.operation, 0.0))
+        fault = self._fault(call)
+        if fault and not fault.after:
+            return _error(call, fault.code, fault.status, "told to fail", start_response)
+        status, headers, content = self._answer(call, environ)
+        if fault:
+            return _error(call, fault.code, fault.status, "told to fail, though it was done", start_response)
+        start_response(status, headers)
+        return [content]
+
+    def _fault(self, call: Call) -> Fault | None:
+        for fault in self.faults:
+            if fault.times > 0 and fault.matches(call):
+                fault.times -= 1
+                return fault
+        return None
+
+    def _answer(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
+        own = {
+            "CreateFleet": self._fleet,
+            "DescribeSpotPriceHistory": self._history if self.spot_prices else None,
+            "GetServiceQuota": self._quota,
+            "GetAWSDefaultServiceQuota": self._quota,
+            "GetProducts": self._products,
+        }.get(call.operation)
+        return own(call, environ) if own else self._pass(environ)
+
+    def _pass(self, environ: dict[str, Any], body: bytes | None = None) -> tuple[str, Any, bytes]:
+        """Let moto answer."""
+        if body is not None:
+            environ = {**environ, "wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        begun: list[Any] = []
+
+        def start_response(status: str, headers: Any, *_: Any) -> None:
+            begun[:] = [status, headers]
+
+        answer = self._moto(environ, start_response)
+        try:
+            content = b"".join(answer)
+        finally:
+            if close := getattr(answer, "close", None):
+                close()
+        return begun[0], begun[1], content
+
+    def _fleet(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
+        token = call.parameters.get("ClientToken", "")
+        if token in self._tokens:
+            before, answer = self._tokens[token]
+            if before != call.parameters:
+                return _answered(call, "IdempotentParameterMismatch", 400, "the token was used before")
+            return tuple(answer)  # type: ignore[return-value]
+        kept, lacking = self._split(call)
+        if lacking and call.parameters.get("DryRun") != "true":
+            status, headers, content = (
+                self._pass(environ, urlencode(kept).encode()) if kept else ("200 OK", _XML, _EMPTY_FLEET)
+            )
+            errors = f"<errorSet>{''.join(map(self._lack, lacking))}</errorSet>".encode()
+            content = re.sub(rb"<errorSet\s*/>|<errorSet>.*?</errorSet>", b"", content, flags=re.S)
+            content = content.replace(b"</CreateFleetResponse>", errors + b"</CreateFleetResponse>")
+            headers = [(k, v) for k, v in headers if k.lower() != "content-length"]
+            answer = [status, [*headers, ("Content-Length", str(len(content)))], content]
+        else:
+            answer = list(self._pass(environ))
+        if token and answer[0].startswith("200"):
+            self._tokens[token] = (call.parameters, answer)
+        return tuple(answer)  # type: ignore[return-value]
+
+    def _split(self, call: Call) -> tuple[dict[str, str], list[dict[str, str]]]:
+        """The request with those places alone that have capacity ({} when none has), and the others."""
+        market = call.parameters.get("TargetCapacitySpecification.DefaultTargetCapacityType", "on-demand")
+        prefix = re.compile(r"LaunchTemplateConfigs\.1\.Overrides\.(\d+)\.(\w+)")
+        places: dict[int, dict[str, str]] = {}
+        rest: dict[str, str] = {}
+        for key, value in call.parameters.items():
+            if found := prefix.fullmatch(key):
+                places.setdefault(int(found[1]), {})[found[2]] = value
+            else:
+                rest[key] = value
+        kept = [place for _, place in sorted(places.items()) if self._has(place, market)]
+        lacking = [{**place, "market": market} for _, place in sorted(places.items()) if place not in kept]
+        for number, place in enumerate(kept, 1):
+            rest |= {f"LaunchTemplateConfigs.1.Overrides.{number}.{key}": value for key, value in place.items()}
+        return (rest if kept or not places else {}), lacking
+
+    def _has(self, place: Mapping[str, str], market: str) -> bool:
+        machine, zone = place.get("InstanceType", ""), self._zone(place.get("SubnetId", ""))
+        return not any(
+            m in ("", machine) and z in ("", zone) and market == k for m, z, k in self.without_capacity
+        )  # fmt: skip
+
+    def _zone(self, subnet: str) -> str:
+        for backend in list(ec2_backends[ACCOUNT].values()):
+            for by_id in backend.subnets.values():
+                if subnet in by_id:
+                    return str(by_id[subnet].availability_zone)
+        return ""
+
+    def _lack(self, place: Mapping[str, str]) -> str:
+        code = self.fleet_error or "InsufficientInstanceCapacity"
+        text = f"There is no {place['market']} capacity for {place.get('InstanceType')}"
+        return (
+            f"<item><errorCode>{code}</errorCode><errorMessage>{text}</errorMessage>"
+            f"<lifecycle>{place['market']}</lifecycle><launchTemplateAndOverrides><overrides>"
+            f"<instanceType>{place.get('InstanceType', '')}</instanceType>"
+            f"<subnetId>{place.get('SubnetId', '')}</subnetId>"
+            "</overrides></launchTemplateAndOverrides></item>"
+        )
+
+    def _history(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
+        wanted = {value for key, value in call.parameters.items() if key.startswith("InstanceType.")}
+        items = "".join(
+            f"<item><instanceType>{machine}</instanceType><productDescription>Linux/UNIX</productDescription>"
+            f"<spotPrice>{usd:.6f}</spotPrice><timestamp>{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
+            f"</timestamp><availabilityZone>{zone}</availabilityZone></item>"
+            for (machine, zone), history in self.spot_prices.items()
+            if machine in wanted
+            for usd, at in history
+        )
+        content = (
+            "<DescribeSpotPriceHistoryResponse xmlns='http://ec2.amazonaws.com/doc/2016-11-15/'>"
+            f"<spotPriceHistorySet>{items}</spotPriceHistorySet></DescribeSpotPriceHistoryResponse>"
+        ).encode()
+        return "200 OK", _XML, content
+
+    def _quota(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
+        checked = self._pass(environ)  # moto knows none, but it checks the keys.
+        code = json.loads(call.body)["QuotaCode"]
+        if code not in self.quotas or b"NoSuchResource" not in checked[2]:
+            return checked
+        content = {"Quota": {"ServiceCode": "ec2", "QuotaCode": code, "Value": self.quotas[code]}}
+        return "200 OK", _JSON, json.dumps(content).encode()
+
+    def _products(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
+        wanted = {item["Field"]: item["Value"] for item in json.loads(call.body)["Filters"]}
+        usd = self.list_prices.get(wanted["instanceType"])
+        dimension = {"unit": "Hrs", "pricePerUnit": {"USD": f"{usd:.10f}"}} if usd is not None else {}
+        product = {"terms": {"OnDemand": {"a": {"priceDimensions": {"b": dimension}}}}}
+        content = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(product)] if usd is not None else []}
+        return "200 OK", _JSON, json.dumps(content).encode()
+
+
+_XML = [("Content-Type", "text/xml")]
+_JSON = [("Content-Type", "application/x-amz-json-1.1")]
+_EMPTY_FLEET = (
+    b"<CreateFleetResponse xmlns='http://ec2.amazonaws.com/doc/2016-11-15/'><requestId>r</requestId>"
+    b"<fleetId>fleet-0</fleetId><fleetInstanceSet/></CreateFleetResponse>"
+)
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
+
+
+def read_call(environ: Mapping[str, Any], body: bytes) -> Call:
+    """What a request asks for."""
+    scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    service = scope[1] if scope else ""
+    if service == "s3":
+        query = re.sub(r"=[^&]*", "", environ.get("QUERY_STRING", ""))
+        return Call(service, f"{environ['REQUEST_METHOD']} ?{query}".rstrip("? "), body=body)
+    if target := environ.get("HTTP_X_AMZ_TARGET", ""):
+        return Call(service, target.rpartition(".")[2], body=body, json=True)
+    form = {key: values[0] for key, values in parse_qs(body.decode(errors="replace")).items()}
+    return Call(service, form.get("Action", ""), form, body)
+
+
+def _error(call: Call, code: str, status: int, text: str, start_response: StartResponse) -> Iterable[bytes]:
+    line, headers, content = _answered(call, code, status, text)
+    start_response(line, headers)
+    return [content]
+
+
+def _answered(call: Call, code: str, status: int, text: str) -> tuple[str, Any, bytes]:
+    """An error as the service would word it."""
+    text = escape(text)
+    line = f"{status} {'Server' if status >= 500 else 'Client'} Error"
+    if call.json:
+        return line, _JSON, json.dumps({"__type": code, "message": text}).encode()
+    error = f"<Error><Code>{code}</Code><Message>{text}</Message></Error>"
+    if call.service == "ec2":
+        error = f"<Response><Errors>{error}</Errors><RequestID>r</RequestID></Response>"
+    elif call.service != "s3":
+        error = f"<ErrorResponse>{error}<RequestId>r</RequestId></ErrorResponse>"
+    return line, _XML, error.encode()
+
+
+def _machine(instance: Any) -> Machine:
+    tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
+    ended = re.search(r"\((.*) (?:UTC|GMT)\)", instance._reason) if instance.state == "terminated" else None
+    raw = str(instance.user_data or "")
+    text = ""
+    with contextlib.suppress(ValueError):  # moto keeps some of it decoded.
+        text = base64.b64decode(raw, validate=True).decode()
+    return Machine(
+        id=instance.id,
+        name=tags.get("blendnet-agent", ""),
+        machine=instance.instance_type,
+        zone=str(instance.availability_zone),
+        spot=instance.lifecycle == "spot",
+        launched_at=instance.launch_time.replace(tzinfo=UTC).timestamp(),
+        ended_at=datetime.fromisoformat(f"{ended[1]}+00:00").timestamp() if ended else None,
+        interrupted=(instance.state_reason.code or "").startswith("Server.Spot"),
+        user_data=text or raw,
+        tags=tags,
+    )
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: Any) -> None:
+        pass
+
+    def make_environ(self) -> dict[str, Any]:
+        return {**super().make_environ(), "RAW_URI": self.path}
+
+
+@contextmanager
+def running_aws() -> Iterator[FakeAws]:
+    """A fake that answers on a free port until the block ends."""
+    fake = FakeAws()
+    server: BaseWSGIServer = make_server("127.0.0.1", 0, fake, threaded=True, request_handler=_Quiet)
+    fake.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield fake
+    finally:
+        server.shutdown()
+        thread.join(30)
+        server.server_close()
+
+
+def environment(fake: FakeAws) -> dict[str, str]:
+    """Environment variables that send the SDK of any process to the fake."""
+    return {
+        **KEYS,
+        "AWS_ENDPOINT_URL": fake.url,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
