@@ -129,6 +129,44 @@ class Settings(BaseSettings):
     agent_certificate_s: float = Field(default=86_400.0, gt=0)
     """Lifetime of an agent's certificate; it is renewed after half of it."""
 
+    # Fleet: machines that come and go by themselves (docs/scaling.md)
+    fleet_provider: str = ""
+    """Who gives them: 'local' (processes on this machine) or a cloud; empty: agents are started and ended by hand."""
+    fleet_machines: str = ""
+    """Machine types that may be asked for, separated by commas; empty: the cheapest per vCPU of usual sizes."""
+    fleet_zones: str = ""
+    """Zones that may be asked for, separated by commas; empty: wherever the cloud has them."""
+    fleet_memory_bytes: int = 8 * GIB
+    """Machines that nobody named have at least so much."""
+    fleet_poll_s: float = Field(default=10.0, gt=0)
+    """The provider is asked for its machines so often."""
+    fleet_end_delay_s: float = Field(default=180.0, ge=0)
+    """An ended machine is confirmed gone after so long at the latest."""
+    fleet_min: int = Field(default=0, ge=0)
+    """Machines that stay although there is nothing to do."""
+    fleet_max: int = Field(default=8, ge=0)
+    """Most machines at once; one that is being ended counts until it is gone."""
+    fleet_idle_s: float = Field(default=300.0, ge=0)
+    """A machine that had nothing to do for so long is ended."""
+    fleet_boot_s: float = Field(default=120.0, gt=0)
+    """From the request for a machine until its agent joins, while nothing is measured."""
+    fleet_boot_limit_s: float = Field(default=900.0, gt=0)
+    """A machine that has not joined by then is replaced."""
+    fleet_silent_limit_s: float = Field(default=300.0, ge=0)
+    """A machine whose agent has not been heard of for so long is replaced."""
+    fleet_on_demand: Literal["never", "fallback", "always"] = "fallback"
+    """Machines at the full price: never, when no spot machine is to be had, or always."""
+    fleet_prefer: Literal["cost", "time"] = "cost"
+    """Where a second of work is cheapest, or where it is done fastest."""
+    fleet_worth: float = Field(default=1.0, gt=0)
+    """A machine is only added when it will work at least so many times as long as it boots."""
+    fleet_unknown_prices: bool = False
+    """Also ask for machines whose price nobody knows. Never while a cap is set."""
+    fleet_price_max_usd: float | None = Field(default=None, gt=0)
+    """Most dollars per hour for one machine; None: any."""
+    fleet_lifetime_s: float = Field(default=86_400.0, gt=0)
+    """The cloud itself, or a timer of the machine, ends a machine after so long."""
+
     # Leases and cadence
     lease_s: float = 10.0
     """An attempt whose agent says nothing for so long loses its lease."""

@@ -29,6 +29,7 @@ COMMANDS = {
     "gc": ("gc", "Delete what nothing needs, and old jobs when asked."),
     "backup": ("backup:backup", "Write the farm's ledger into one file, also while it runs."),
     "restore": ("backup:restore", "Put a backup in the place of the farm's ledger."),
+    "fleet": ("fleet:fleet", "Show the machines that come and go by themselves, and why."),
     "cloud": ("cloud:cloud", "Check a cloud, list its machines and prices, estimate what a scene costs."),
     "blender": ("blender:blender", "List and install the Blender builds of this machine."),
     "deps": ("deps", "List the files a scene needs, and those that are missing."),

@@ -10,7 +10,7 @@ import click
 
 from blendnet.errors import UserError
 from blendnet.provision.base import Place, Provider
-from blendnet.provision.registry import open_provider, provider_names
+from blendnet.provision.registry import open_provider, provider_names, read_option, read_options
 from blendnet.settings import Settings
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -39,7 +39,7 @@ class Choice:
     def place(self, settings: Settings) -> Place:
         """Where it works: the options, else the settings. Raises UserError."""
         region = settings.cloud_region if self.region is None else self.region
-        return Place(farm=FARM, region=region, options={**options_of(settings), **self.options})
+        return Place(farm=FARM, region=region, options={**read_options(settings.cloud_options), **self.options})
 
     def open(self, settings: Settings) -> Provider:
         """The provider. Raises as open_provider."""
@@ -61,26 +61,9 @@ def place_options(function: Function) -> Function:
 def choice_of(provider: str | None, region: str | None, option: tuple[str, ...]) -> Choice:
     """The values of `place_options` as one. Raises click.BadParameter."""
     try:
-        return Choice(provider, region, dict(map(_pair, option)))
+        return Choice(provider, region, dict(map(read_option, option)))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--option") from error
-
-
-def options_of(settings: Settings) -> dict[str, str]:
-    """The setting `cloud_options`. Raises UserError."""
-    parts = [part.strip() for part in settings.cloud_options.split(";")]
-    try:
-        return dict(_pair(part) for part in parts if part)
-    except ValueError as error:
-        raise UserError(f"BLENDNET_CLOUD_OPTIONS: {error}; write ';' between several") from error
-
-
-def _pair(text: str) -> tuple[str, str]:
-    """Raises ValueError, which does not repeat the value: it may be a secret."""
-    name, equals, value = text.partition("=")
-    if not name.strip() or not equals:
-        raise ValueError("an option is written as NAME=VALUE, as in project=my-farm")
-    return name.strip(), value.strip()
 
 
 _OPTIONS = (

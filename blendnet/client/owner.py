@@ -17,6 +17,7 @@ from blendnet.messages import (
     EventView,
     FarmCaps,
     FarmView,
+    FleetView,
     FrameView,
     GarbageReport,
     GarbageRequest,
@@ -140,6 +141,14 @@ class ManagerClient:
     def set_farm_caps(self, caps: FarmCaps) -> CostsView:
         """Change what the whole farm may cost."""
         return self._http.post(CostsView, "/v1/costs/caps", caps)
+
+    def fleet(self) -> FleetView:
+        """The machines that come and go by themselves, and what was decided last."""
+        return self._http.get(FleetView, "/v1/fleet")
+
+    def fleet_go_on(self) -> FleetView:
+        """Let machines be asked for again after something was refused. Raises Conflict where none come and go."""
+        return self._http.post(FleetView, "/v1/fleet/go-on")
 
     def remove(self, job_id: str) -> None:
         """Forget a job that has ended, with its files."""

@@ -8,7 +8,17 @@ from collections.abc import Callable, Collection
 from fastapi import FastAPI
 
 from blendnet import __version__
-from blendnet.manager import api_agents, api_blobs, api_costs, api_docs, api_errors, api_farm, api_jobs, api_join
+from blendnet.manager import (
+    api_agents,
+    api_blobs,
+    api_costs,
+    api_docs,
+    api_errors,
+    api_farm,
+    api_fleet,
+    api_jobs,
+    api_join,
+)
 from blendnet.manager.api_hot import HotCalls
 from blendnet.manager.api_login import HEALTH_PATH, Login
 from blendnet.manager.api_parts import FleetControl, Parts
@@ -56,6 +66,7 @@ def make_api(
     api_errors.install(api)
     for router in (
         api_farm.router,
+        api_fleet.router,
         api_jobs.router,
         api_costs.router,
         api_blobs.owner,

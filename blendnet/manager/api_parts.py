@@ -9,6 +9,7 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Path, Query, Request
 from pydantic import Field
 
+from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.jobs import Farm
 from blendnet.manager.joining import Joining
 from blendnet.manager.previews import PreviewFolder
@@ -22,6 +23,9 @@ MAX_TOKEN = (1 << 31) - 1
 
 class FleetControl(Protocol):
     """Agents and processes of the running farm."""
+
+    loop: FleetLoop | None
+    """What starts and ends machines by itself; None: people do."""
 
     def add(self, count: int) -> list[str]:
         """Start agents; their names."""

@@ -56,7 +56,7 @@ class ChunkWork(Admission, AttemptBook, TailWork):
                 return ChunkClaim(state="later")
             if request.agent in chunk.refused_by:
                 return self._turn_away(tx, job, chunk, now)
-            if passed_over(tx, request.agent):
+            if request.agent in self.draining or passed_over(tx, request.agent):
                 _leave(tx, chunk)
                 return ChunkClaim(state="later", wait_s=self.settings.lost_message_s)
             allowed = self._may_render(tx, chunk, request.agent) and self._is_paid_for(job, chunk, request.agent)

@@ -16,6 +16,7 @@ from blendnet.celery_app import make_app
 from blendnet.errors import BlendNetError, FarmError, Retryable
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
+from blendnet.manager.autoscale.make import make_loop
 from blendnet.manager.broker import SOCKET_NAME, Outside
 from blendnet.manager.dispatch import Dispatcher
 from blendnet.manager.fleet import KeptAgents, LocalFleet
@@ -99,7 +100,9 @@ class Core:
             idle_timeout_s=settings.request_idle_timeout_s,
             agents_certificates=outside is not None,
         )
-        self.fleet.use(LocalProvider(KeptAgents(supervisor), self._agent_environment()))
+        local = LocalProvider(KeptAgents(supervisor), self._agent_environment())
+        self.fleet.use(local)
+        self.fleet.loop = make_loop(self.farm, local, self._joining, farm_label=folder.label(), logs=folder.logs)
         reconciler = Reconciler(self.farm, app, settings, restart_control=lambda: supervisor.restart(CONTROL))
         self._loop = WorkLoop(self.farm, Dispatcher(self.farm, app, settings), reconciler)
         self._api_thread = threading.Thread(target=self._server.run, name="api", daemon=True)
@@ -120,9 +123,13 @@ class Core:
                 raise FarmError(f"the API does not start: see {self._folder.service_log}")
             time.sleep(0.005)
         self._loop.start()
+        if self.fleet.loop:
+            self.fleet.loop.start()
 
     def stop(self) -> None:
         """End what `start` started; requests in progress get a moment."""
+        if self.fleet.loop:
+            self.fleet.loop.stop()
         self._loop.stop()
         self._server.stop()
         if self._api_thread.is_alive():

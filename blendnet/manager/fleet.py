@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from blendnet.errors import Conflict, NotFound
+from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.instances import own_price
 from blendnet.manager.jobs import Farm
 from blendnet.manager.supervise import Program, Supervisor, read_tail
@@ -62,6 +63,8 @@ class LocalFleet:
         self._clock = clock
         self._stop = stop
         self._provider: Provider | None = None
+        self.loop: FleetLoop | None = None
+        """What starts and ends machines by itself; None: people do."""
         self._changing = threading.Lock()
 
     def use(self, provider: Provider) -> None:

@@ -22,6 +22,7 @@ USERS_FILE = "users.lock"
 RUNTIME_PREFIX = "blendnet-"
 RUNTIME_FILE = "runtime"
 """In the data folder: which folder the farm uses for its sockets, written down before it is made."""
+LABEL_FILE = "label"
 LOOK_S = 0.5
 
 
@@ -73,6 +74,15 @@ class DataFolder:
             raise FarmError(
                 f"cannot keep data in {self.root}: {error.strerror}. Choose another folder with --data"
             ) from error
+
+    def label(self) -> str:
+        """What this farm's machines and other things in a cloud are labelled with, from its first start on."""
+        file = self.root / LABEL_FILE
+        if not file.exists():
+            partial = file.with_suffix(".new")
+            partial.write_text(f"blendnet-{secrets.token_hex(4)}\n", "ascii")
+            partial.replace(file)
+        return file.read_text("ascii").strip()
 
     @contextlib.contextmanager
     def owned(self) -> Iterator[None]:

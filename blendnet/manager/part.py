@@ -54,6 +54,8 @@ class FarmPart:
         """Counts what gives dispatcher or reconciler something to do."""
         self.expected_agents = 0
         """Agents that are being started: frames are planned for them before they report."""
+        self.draining: frozenset[str] = frozenset()
+        """Agents that get no more work, because their machines are about to end."""
         self.tails = TailBook()
         """How fast agents are, and which chunks are to end earlier."""
         self.losses = LossBook()

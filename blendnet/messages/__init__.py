@@ -14,6 +14,7 @@ from blendnet.messages.base import (
     check_tree_path,
 )
 from blendnet.messages.costs import CapState, CostsOf, CostsView, FarmCaps, JobCap, JobCost, MachineCost, PriceOf
+from blendnet.messages.fleet import FleetMachine, FleetView
 from blendnet.messages.garbage import Garbage, GarbageReport, GarbageRequest, Removal
 from blendnet.messages.health import Check, DoctorReport, Health
 from blendnet.messages.joining import Joined, JoinRequest, JoinToken, Renewed, RenewRequest, TokenRequest
@@ -86,6 +87,8 @@ __all__ = [
     "FileEntry",
     "FinishClaim",
     "FinishReport",
+    "FleetMachine",
+    "FleetView",
     "FrameView",
     "Garbage",
     "GarbageReport",

@@ -33,6 +33,22 @@ def open_provider(name: str, place: Place) -> Provider:
     return _maker(name)(place)
 
 
+def read_options(text: str) -> dict[str, str]:
+    """What the setting `cloud_options` says: 'project=my-farm; zones=a,b'. Raises UserError."""
+    try:
+        return dict(read_option(part) for part in text.split(";") if part.strip())
+    except ValueError as error:
+        raise UserError(f"BLENDNET_CLOUD_OPTIONS: {error}; write ';' between several") from error
+
+
+def read_option(text: str) -> tuple[str, str]:
+    """One of them. Raises ValueError, which does not repeat the value: it may be a secret."""
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals:
+        raise ValueError("an option is written as NAME=VALUE, as in project=my-farm")
+    return name.strip(), value.strip()
+
+
 def _maker(name: str) -> Callable[[Place], Provider]:
     if name in BUILT_IN:
         module, _, function = BUILT_IN[name].partition(":")

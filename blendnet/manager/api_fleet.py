@@ -1,0 +1,57 @@
+"""Endpoints of the machines that come and go by themselves."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+
+from blendnet.errors import Conflict
+from blendnet.manager.api_login import require
+from blendnet.manager.api_parts import PartsHere
+from blendnet.manager.autoscale.loop import FleetLoop
+from blendnet.manager.ledger import InstanceRow
+from blendnet.messages import FleetMachine, FleetView
+from blendnet.models import Role
+
+router = APIRouter(prefix="/v1", tags=["fleet"], dependencies=[Depends(require(Role.OWNER))])
+
+
+@router.get("/fleet")
+def fleet(parts: PartsHere) -> FleetView:
+    """The machines there are, and what was decided last."""
+    loop = parts.fleet.loop
+    return FleetView(provider="") if loop is None else _view(loop)
+
+
+@router.post("/fleet/go-on")
+def go_on(parts: PartsHere) -> FleetView:
+    """Somebody has looked at what the cloud refused: ask for machines again."""
+    loop = parts.fleet.loop
+    if loop is None:
+        raise Conflict("no machines come and go by themselves here: set BLENDNET_FLEET_PROVIDER")
+    loop.go_on()
+    return _view(loop)
+
+
+def _view(loop: FleetLoop) -> FleetView:
+    state = loop.state
+    return FleetView(
+        provider=state.provider,
+        decided_at=state.at or None,
+        machines=[_machine(row) for row in loop.machines()],
+        explain=list(state.explain),
+        stopped=state.stopped,
+        trouble=state.trouble,
+    )
+
+
+def _machine(row: InstanceRow) -> FleetMachine:
+    return FleetMachine(
+        name=row.name,
+        state=row.state,
+        machine=row.machine,
+        zone=row.zone,
+        spot=row.spot,
+        usd_per_hour=row.usd_per_hour,
+        launched_at=row.launched_at,
+        joined_at=row.joined_at,
+    )

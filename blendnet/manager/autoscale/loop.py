@@ -1,0 +1,251 @@
+"""The loop of the fleet: look what machines there are, decide, carry it out. In a thread of its own: clouds are slow.
+
+Every step may fail or be the last one before the Manager dies: what is asked for is in the book before, and what a
+machine really is says the provider's list.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from blendnet.errors import BlendNetError
+from blendnet.manager.autoscale.market import Market
+from blendnet.manager.autoscale.memory import Memory, asked_offer
+from blendnet.manager.autoscale.view import Times, situation_of, wants_gpu
+from blendnet.manager.jobs import Farm
+from blendnet.manager.ledger import InstanceRow
+from blendnet.provision.base import InstanceState, Offer, Price, Provider, Wanted, free_names
+from blendnet.provision.decision import Decision, Ending, Request, Why
+from blendnet.provision.policy import Policy
+from blendnet.provision.scaling import decide
+from blendnet.provision.situation import Choice, Loss
+
+log = logging.getLogger(__name__)
+
+LEAST_PAUSE_S = 1.0
+"""Changes in the farm do not wake the loop more often."""
+TROUBLE_PAUSE_S = 15.0
+"""Pause after a round that failed."""
+
+
+class Gate(Protocol):
+    """How a machine becomes an agent, and is no longer one."""
+
+    def user_data(self, name: str, lifetime_s: float) -> str:
+        """What the machine of that name is told at its start. Raises BlendNetError."""
+        ...
+
+    def shut_out(self, name: str, now: float) -> None:
+        """The machine is gone: nobody may pose as its agent."""
+        ...
+
+
+@dataclass(frozen=True)
+class FleetState:
+    """What the loop did last, for people."""
+
+    provider: str
+    at: float = 0.0
+    """When it decided; 0: not yet."""
+    explain: Sequence[str] = ()
+    stopped: str = ""
+    """Why nothing is asked for until a person has looked; '' when it goes on."""
+    trouble: str = ""
+    """What kept the last round from its end; '' when nothing did."""
+
+
+class FleetLoop:
+    """Keeps the fleet of one provider as the decision wants it. `state` may be read at any time."""
+
+    def __init__(
+        self,
+        farm: Farm,
+        provider: Provider,
+        market: Market,
+        gate: Gate,
+        policy: Policy,
+        times: Times,
+        *,
+        poll_s: float,
+        logs: Path,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`poll_s`: the provider is asked for its machines so often; `logs`: where boot logs are kept."""
+        self._farm = farm
+        self._provider = provider
+        self._market = market
+        self._gate = gate
+        self._policy = policy
+        self._times = times
+        self._poll_s = poll_s
+        self._logs = logs
+        self._clock = clock
+        self._book = farm.instances.of(provider.name)
+        self._memory = Memory()
+        self._listed_at = float("-inf")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
+        self.state = FleetState(provider.name)
+
+    def start(self) -> None:
+        """Begin."""
+        self._farm.expected_agents = self._policy.max
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the step in progress. The machines stay: the next Manager, or `cloud down`, ends them."""
+        self._stopping.set()
+        self._farm.changes.note()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def go_on(self) -> None:
+        """A person has looked at what was refused: ask again."""
+        self._memory.looked_at = self._clock()
+        self._farm.changes.note()
+
+    def machines(self) -> list[InstanceRow]:
+        """The provider's machines that cost money, or may."""
+        return self._book.living()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            seen = self._farm.changes.count
+            wait_s = self._round()
+            self._stopping.wait(LEAST_PAUSE_S)
+            self._farm.changes.wait(seen, max(0.0, min(wait_s, self._poll_s) - LEAST_PAUSE_S))
+
+    def _round(self) -> float:
+        """One round; seconds until the next one is due."""
+        try:
+            return self.tick(self._clock())
+        except BlendNetError as error:
+            log.warning("the fleet waits: %s", error)
+            self._note_trouble(str(error))
+        except Exception as error:
+            # Whatever it was, machines have to be ended and counted.
+            log.exception("in the fleet's loop")
+            self._note_trouble(f"{type(error).__name__}: {error}")
+        return TROUBLE_PAUSE_S
+
+    def tick(self, now: float) -> float:
+        """Look, decide, act; seconds until the next decision is due.
+
+        Raises:
+            BlendNetError: the provider does not say what machines there are; nothing was done then.
+        """
+        if now - self._listed_at >= self._poll_s:
+            self._look(now)
+        rows = self._book.living()
+        self._memory.note_living(rows, now)
+        choices = self._market.choices(now, gpu=wants_gpu(self._farm))
+        situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
+        decision = decide(situation, self._policy)
+        troubles = self._carry_out(decision, rows, choices)
+        for line in decision.explain:
+            if line not in self.state.explain:
+                log.info("fleet: %s", line)
+        self.state = FleetState(
+            self._provider.name, now, decision.explain, decision.stopped, "; ".join(dict.fromkeys(troubles))
+        )
+        return decision.wait_s
+
+    def _look(self, now: float) -> None:
+        """Settle the book with the provider's word; give the work of machines that are gone to others."""
+        before = {row.id: row for row in self._book.living()}
+        orphans = self._book.note_listing(self._provider.list(), now)
+        self._listed_at = now
+        for name in orphans:
+            log.warning("machine %s belongs to nobody: it is counted, and ended", name)
+        left = {row.id for row in self._book.living()}
+        for row in before.values():
+            if row.id not in left:
+                self._gone(row, now)
+
+    def _gone(self, row: InstanceRow, now: float) -> None:
+        self._gate.shut_out(row.name, now)
+        self._farm.agent_lost(row.name, now)
+        if row.id not in self._memory.ending and row.launched_at is not None and row.spot:
+            self._memory.lost(asked_offer(row), now, Loss.PREEMPTED, "taken back")
+
+    def _carry_out(self, decision: Decision, rows: Sequence[InstanceRow], choices: Sequence[Choice]) -> list[str]:
+        """All of it, in the order in which it saves most; what did not work."""
+        by_name = {row.name: row for row in rows}
+        self._farm.draining = frozenset(ending.name for ending in decision.drain)
+        steps: list[Callable[[], None]] = []
+        if decision.destroy:
+            steps.append(partial(self._destroy, decision.destroy, by_name))
+        prices = {choice.offer: choice.price for choice in choices if choice.price is not None}
+        taken = [row.name for row in rows]
+        for request in decision.create:
+            names = free_names([*taken, *(agent.name for agent in self._farm.agents())], request.count)
+            taken += names
+            steps.append(partial(self._create, request, names, prices))
+        return [trouble for step in steps if (trouble := _tried(step))]
+
+    def _destroy(self, endings: Iterable[Ending], by_name: Mapping[str, InstanceRow]) -> None:
+        now, found = self._clock(), [(ending, by_name[ending.name]) for ending in endings]
+        for ending, row in found:
+            self._memory.ending.setdefault(row.id, now)
+            if ending.why in (Why.NEVER_JOINED, Why.SILENT):
+                self._memory.lost(asked_offer(row), now, Loss.NEVER_JOINED, ending.reason)
+            if ending.boot_log:
+                self._keep_boot_log(row.name)
+        self._provider.destroy([row.name for _, row in found])
+        self._look(self._clock())
+
+    def _keep_boot_log(self, name: str) -> None:
+        """Write down what a machine said while it started; it cannot be asked once it is gone."""
+        try:
+            text = self._provider.boot_log(name)
+        except BlendNetError as error:
+            text = f"(the boot log could not be fetched: {error})\n"
+        (self._logs / f"boot-{name}.log").write_text(text or "(the provider has no boot log)\n", "utf-8")
+
+    def _create(self, request: Request, names: Sequence[str], prices: Mapping[Offer, Price]) -> None:
+        now, token = self._clock(), uuid.uuid4().hex
+        if request.usd_per_hour and (reason := self._farm.may_spend(0.0, now)):
+            log.warning("no machine is asked for: %s", reason)
+            return
+        self._book.intend(names, request.offers, prices, token=token, now=now)
+        self._memory.jobs |= dict.fromkeys(names, request.job)
+        wanted = Wanted(
+            names=names,
+            offers=request.offers,
+            user_data=lambda name: self._gate.user_data(name, request.lifetime_s),
+            lifetime_s=request.lifetime_s,
+            token=token,
+        )
+        try:
+            created = self._provider.create(wanted)
+        except BlendNetError as error:
+            self._memory.troubled(request.offers[0], now, str(error))
+            self._look(self._clock())
+            raise
+        self._memory.refused(created.refusals, self._clock())
+        self._book.note_created(created.instances, self._clock())
+        given = {instance.name for instance in created.instances if instance.state is not InstanceState.GONE}
+        for name in set(names) - given:
+            self._book.ended(name, self._clock(), "not given")
+
+    def _note_trouble(self, text: str) -> None:
+        state = self.state
+        self.state = FleetState(state.provider, state.at, state.explain, state.stopped, text)
+
+
+def _tried(step: Callable[[], None]) -> str:
+    """Do a step; what kept it from its end, '' when nothing did."""
+    try:
+        step()
+    except BlendNetError as error:
+        log.warning("the fleet: %s", error)
+        return str(error)
+    return ""

@@ -1,0 +1,57 @@
+"""From the settings to the loop of the fleet."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from blendnet.manager.autoscale.gates import JoinGate, OpenGate, check_reachable
+from blendnet.manager.autoscale.loop import FleetLoop
+from blendnet.manager.autoscale.market import CloudMarket, OwnMachine
+from blendnet.manager.autoscale.view import Times
+from blendnet.manager.jobs import Farm
+from blendnet.manager.joining import Joining
+from blendnet.provision.base import Place, Provider
+from blendnet.provision.policy import Policy
+from blendnet.provision.registry import open_provider, read_options
+from blendnet.settings import Settings
+
+LOCAL = "local"
+LOCAL_END_S = 20.0
+
+
+def make_loop(farm: Farm, local: Provider, joining: Joining | None, *, farm_label: str, logs: Path) -> FleetLoop | None:
+    """The loop that the settings ask for, None when agents are started by hand. `local`: who starts processes here.
+
+    Raises:
+        UserError: the settings contradict each other, name an unknown provider, or nobody could reach the farm.
+        FarmError: the provider's SDK is not installed.
+    """
+    settings = farm.settings
+    if not settings.fleet_provider:
+        return None
+    policy = policy_of(settings)
+    if settings.fleet_provider == LOCAL:
+        times = Times(boot_s=settings.fleet_boot_s, end_delay_s=LOCAL_END_S, least_s=0.0)
+        market = OwnMachine(settings)
+        return FleetLoop(farm, local, market, OpenGate(), policy, times, poll_s=settings.fleet_poll_s, logs=logs)
+    place = Place(farm_label, settings.cloud_region, read_options(settings.cloud_options))
+    provider = open_provider(settings.fleet_provider, place)
+    gate = JoinGate(check_reachable(joining, provider.name), settings, provider.features)
+    times = Times(boot_s=settings.fleet_boot_s, end_delay_s=settings.fleet_end_delay_s)
+    return FleetLoop(
+        farm,
+        provider,
+        CloudMarket(provider, settings),
+        gate,
+        policy,
+        times,
+        poll_s=settings.fleet_poll_s,
+        logs=logs,
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The wishes: every field of Policy that is a setting `fleet_<field>`. Raises UserError."""
+    wishes = {field.name: f"fleet_{field.name}" for field in dataclasses.fields(Policy)}
+    return Policy(**{name: getattr(settings, key) for name, key in wishes.items() if hasattr(settings, key)})

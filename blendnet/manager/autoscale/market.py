@@ -1,0 +1,107 @@
+"""What may be asked for now, and at what price. Asked of the provider now and then, in the loop's thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from blendnet.errors import FarmError
+from blendnet.manager.instances import own_price
+from blendnet.provision.base import MachineType, Offer, Price, Provider
+from blendnet.provision.menu import best_few, menu, narrowed, offers_of
+from blendnet.provision.situation import Choice
+from blendnet.settings import Settings
+
+log = logging.getLogger(__name__)
+
+GPU, CPU = "GPU", "CPU"
+"""Devices by kind: agents find out themselves which of Blender's names theirs has."""
+PRICES_S = 300.0
+"""Prices are asked for again after so long while machines may be wanted."""
+TYPES_OF_A_KIND = 8
+"""So many machine types take part, unless the owner names them."""
+LOCAL_BOOT_S = 5.0
+
+
+class Market(Protocol):
+    """What there is to choose from."""
+
+    def choices(self, now: float, *, gpu: bool) -> Sequence[Choice]:
+        """Offers with their prices; with `gpu` also machines with GPUs. Raises FarmError."""
+        ...
+
+
+class OwnMachine:
+    """Agents on the Manager's machine: one kind, which costs what its owner says, nothing when he does not."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def choices(self, now: float, *, gpu: bool) -> Sequence[Choice]:
+        """The machine; whether it has a GPU shows when it renders."""
+        free = Price("", "", spot=False, usd_per_hour=0.0, source="user", at=now)
+        price = own_price(self._settings, now) or free
+        here = Choice(offer=Offer("", "", False), price=price, device=CPU, boot_s=LOCAL_BOOT_S, least_s=0.0)
+        return [here]
+
+
+class CloudMarket:
+    """Machine types and prices of a cloud, remembered for PRICES_S."""
+
+    def __init__(self, provider: Provider, settings: Settings) -> None:
+        self._provider = provider
+        self._settings = settings
+        self._found: dict[bool, tuple[float, list[Choice]]] = {}
+
+    def choices(self, now: float, *, gpu: bool) -> Sequence[Choice]:
+        """Of the last answer, a new one when it is old. When a new one fails the last one holds, ages of prices grow."""
+        known = self._found.get(gpu)
+        if known is not None and now - known[0] < PRICES_S:
+            return known[1]
+        try:
+            found = self._ask(gpu)
+        except FarmError as error:
+            if known is None:
+                raise
+            log.warning("prices as of %.0f s ago are used: %s", now - known[0], error)
+            found = known[1]
+        self._found[gpu] = (now, found)
+        return found
+
+    def _ask(self, gpu: bool) -> list[Choice]:
+        types = {type_.name: type_ for type_ in self._wanted_types(gpu)}
+        zones = _words(self._settings.fleet_zones) or [""]
+        ways = (True, False) if self._provider.features.spot else (False,)
+        offers = [Offer(name, zone, spot) for name in types for zone in zones for spot in ways]
+        prices = self._provider.prices(offers)
+        usual = min((type_.vcpus for type_ in types.values()), default=1)
+        return [_choice(offer, types[offer.machine], prices, usual) for offer in offers]
+
+    def _wanted_types(self, gpu: bool) -> Sequence[MachineType]:
+        """Those the owner names, else the cheapest per vCPU of usual sizes. Raises FarmError."""
+        types = self._provider.machine_types()
+        if wanted := _words(self._settings.fleet_machines):
+            found = [type_ for type_ in types if type_.name in wanted]
+            if missing := sorted(set(wanted) - {type_.name for type_ in found}):
+                raise FarmError(f"BLENDNET_FLEET_MACHINES: {self._provider.name} has no {', '.join(missing)} here")
+            return found
+        entries = menu(types, self._provider.prices(offers_of(types, spot=self._provider.features.spot)))
+        spot, memory = self._provider.features.spot, self._settings.fleet_memory_bytes
+        chosen = best_few(entries, spot=spot, memory_bytes=memory, count=TYPES_OF_A_KIND)
+        with_gpu = [entry for entry in entries if entry.type in narrowed(types, gpu=True)] if gpu else []
+        return [entry.type for entry in (*chosen, *with_gpu[:TYPES_OF_A_KIND])]
+
+
+def _choice(offer: Offer, type_: MachineType, prices: Mapping[Offer, Price], usual_vcpus: int) -> Choice:
+    return Choice(
+        offer=offer,
+        price=prices.get(offer),
+        device=GPU if type_.gpus else CPU,
+        # Cycles uses all cores: an agent is about as fast as it has of them.
+        speed=type_.vcpus / usual_vcpus,
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

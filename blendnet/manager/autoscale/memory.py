@@ -1,0 +1,66 @@
+"""What the fleet's loop remembers between decisions. In memory: a Manager that starts learns it again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from blendnet.manager.ledger import InstanceRow
+from blendnet.provision.base import Offer, Refusal, Shortage
+from blendnet.provision.situation import Loss, Setback
+
+DAY_S = 86_400.0
+
+
+@dataclass
+class Memory:
+    """Setbacks, successes, machines on their way out."""
+
+    setbacks: list[Setback] = field(default_factory=list)
+    joined: dict[Offer, float] = field(default_factory=dict)
+    """When each offer last gave a machine that joined."""
+    ending: dict[int, float] = field(default_factory=dict)
+    """Machines (rows of the ledger) that were told to end -> when first."""
+    jobs: dict[str, str] = field(default_factory=dict)
+    """Agents -> the job that they were asked for, or worked for last."""
+    idle: dict[str, float] = field(default_factory=dict)
+    """Agents with nothing to do -> since when."""
+    looked_at: float = 0.0
+    """When a person last said: go on."""
+
+    def refused(self, refusals: Collection[Refusal], now: float) -> None:
+        """The provider did not give what was asked for."""
+        self.setbacks += [Setback(refusal.offer, now, refusal.shortage, refusal.message) for refusal in refusals]
+
+    def troubled(self, offer: Offer, now: float, message: str) -> None:
+        """The provider could not be asked."""
+        self.setbacks.append(Setback(offer, now, Shortage.TROUBLE, message))
+
+    def lost(self, offer: Offer, now: float, kind: Loss, message: str = "") -> None:
+        """A machine that was given is of no use."""
+        self.setbacks.append(Setback(offer, now, kind, message))
+
+    def note_living(self, rows: Collection[InstanceRow], now: float) -> None:
+        """Forget what is old or about machines that are gone, learn who has joined."""
+        self.setbacks = [setback for setback in self.setbacks if now - setback.at < DAY_S]
+        living, names = {row.id for row in rows}, {row.name for row in rows}
+        self.ending = {row: at for row, at in self.ending.items() if row in living}
+        self.jobs = {name: job for name, job in self.jobs.items() if name in names}
+        for row in rows:
+            if row.joined_at is not None:
+                offer = asked_offer(row)
+                self.joined[offer] = max(row.joined_at, self.joined.get(offer, 0.0))
+
+    def note_idle(self, idle: Collection[str], now: float) -> None:
+        """These agents have nothing to do now, and no others."""
+        self.idle = {name: self.idle.get(name, now) for name in idle}
+
+
+def asked_offer(row: InstanceRow) -> Offer:
+    """The offer a machine came of: a cloud that was free to choose the zone says which one it took."""
+    real = Offer(row.machine, row.zone, row.spot)
+    asked = [Offer(str(offer[0]), str(offer[1]), bool(offer[2])) for offer in row.offers]
+    if real in asked:
+        return real
+    anywhere = Offer(row.machine, "", row.spot)
+    return anywhere if anywhere in asked else real

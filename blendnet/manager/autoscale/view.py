@@ -1,0 +1,142 @@
+"""The situation of the fleet, read from the ledger, for provision.scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from blendnet.manager.autoscale.market import CPU, GPU
+from blendnet.manager.autoscale.memory import Memory, asked_offer
+from blendnet.manager.crew import usual_sample_s
+from blendnet.manager.instances import ASKED
+from blendnet.manager.jobs import Farm
+from blendnet.manager.ledger import AgentRow, ChunkRow, InstanceRow, JobRow, Transaction
+from blendnet.manager.ledger.agents import AWAY
+from blendnet.models import State
+from blendnet.provision.base import InstanceState, Offer
+from blendnet.provision.bill import LEAST_BILLED_S
+from blendnet.provision.situation import ANY_DEVICE, Cap, Choice, Machine, Need, Situation
+
+SILENT_REPORTS_S = 15.0
+"""An agent that has reported within so long is in touch: on large farms they report seldom."""
+
+FINISH_S = 1.0
+"""About what is left of a job that is rendered."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """What is known of a provider's times. Seconds."""
+
+    boot_s: float
+    end_delay_s: float
+    least_s: float = LEAST_BILLED_S
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Who works at what."""
+
+    chunks: dict[str, ChunkRow]
+    """By agent."""
+    others: dict[str, str]
+    """Agents that finish a frame or encode a video -> job."""
+
+
+def situation_of(
+    farm: Farm, rows: Sequence[InstanceRow], choices: Sequence[Choice], memory: Memory, times: Times, now: float
+) -> Situation:
+    """All that the decision is made from. `rows`: the provider's machines that are not gone."""
+    with farm.ledger.read() as tx:
+        work = _work(tx)
+        agents = {agent.name: agent for agent in tx.agents.all()}
+        memory.note_idle(_idle(rows, agents, work), now)
+        kinds = {choice.offer: choice for choice in choices}
+        machines = [_machine(farm, row, agents.get(row.name), work, memory, kinds, times, now) for row in rows]
+        needs = [need for job in tx.jobs.running() if (need := _need(tx, farm, job)) is not None]
+        caps = [Cap(name=m.cap, limit_usd=m.cap_usd, spent_usd=m.spent_usd) for m in farm.farm_money(tx, now)]
+    return Situation(
+        now=now,
+        needs=needs,
+        machines=machines,
+        choices=choices,
+        setbacks=tuple(memory.setbacks),
+        joined=dict(memory.joined),
+        caps=caps,
+        boot_s=times.boot_s,
+        end_delay_s=times.end_delay_s,
+        looked_at=memory.looked_at,
+    )
+
+
+def wants_gpu(farm: Farm) -> bool:
+    """A job that runs wants a GPU."""
+    with farm.ledger.read() as tx:
+        return any(_device(job) == GPU for job in tx.jobs.running())
+
+
+def _work(tx: Transaction) -> _Work:
+    others = {frame.agent: frame.job_id for frame in tx.frames.leased() if frame.agent}
+    others |= {job.agent: job.id for job in tx.jobs.encoding() if job.agent and job.lease_until is not None}
+    return _Work({chunk.agent: chunk for chunk in tx.chunks.active() if chunk.agent}, others)
+
+
+def _idle(rows: Sequence[InstanceRow], agents: dict[str, AgentRow], work: _Work) -> set[str]:
+    busy = {*work.chunks, *work.others}
+    return {row.name for row in rows if row.joined_at is not None and row.name in agents} - busy
+
+
+def _machine(
+    farm: Farm,
+    row: InstanceRow,
+    agent: AgentRow | None,
+    work: _Work,
+    memory: Memory,
+    kinds: Mapping[Offer, Choice],
+    times: Times,
+    now: float,
+) -> Machine:
+    chunk, offer = work.chunks.get(row.name), asked_offer(row)
+    kind = kinds.get(offer)
+    if job := (chunk.job_id if chunk else work.others.get(row.name)):
+        memory.jobs[row.name] = job
+    silent = agent is not None and now - agent.seen_at > max(SILENT_REPORTS_S, farm.settings.lease_s)
+    left_by_itself = agent is not None and agent.state in AWAY and row.joined_at is not None
+    pace = farm.tails.pace(row.name) if chunk else None
+    known = pace is not None and chunk is not None and pace.chunk == chunk.id
+    return Machine(
+        name=row.name,
+        offer=offer,
+        state=InstanceState.STARTING if row.state == ASKED else InstanceState(row.state),
+        usd_per_hour=row.usd_per_hour,
+        launched_at=row.asked_at if row.launched_at is None else row.launched_at,
+        joined_at=row.joined_at,
+        silent_since=agent.seen_at if agent is not None and (silent or left_by_itself) else None,
+        idle_since=memory.idle.get(row.name),
+        busy_left_s=pace.left_s(now) if known and pace is not None else None,
+        unsaved_s=farm.settings.sub_pass_s if chunk else 0.0,
+        job=memory.jobs.get(row.name, ""),
+        device=kind.device if kind else CPU,
+        speed=kind.speed if kind else 1.0,
+        wanted=bool(row.offers) or row.provider == "local",
+        ending_since=memory.ending.get(row.id),
+        least_s=times.least_s,
+    )
+
+
+def _need(tx: Transaction, farm: Farm, job: JobRow) -> Need | None:
+    """What a running job still wants from the fleet; None when nothing of it is left to render."""
+    chunks = job.chunks_total - job.chunks_completed
+    if job.state not in (State.QUEUED, State.ACTIVE) or not farm.gate.hands_out(job.id):
+        return None
+    left = job.samples_total - job.samples_done
+    if left <= 0 or chunks <= 0:
+        # Frames to merge and finish, or a video: one agent is enough.
+        return Need(job=job.id, work_s=FINISH_S, chunks=1, device=ANY_DEVICE, priority=job.priority)
+    sample_s = usual_sample_s(farm.tails, job)
+    work_s = None if sample_s is None else left * sample_s
+    return Need(job=job.id, work_s=work_s, chunks=chunks, device=_device(job), priority=job.priority)
+
+
+def _device(job: JobRow) -> str:
+    return ANY_DEVICE if job.device.upper() == CPU else GPU

@@ -1,0 +1,38 @@
+"""Machines that come and go by themselves, as people see them."""
+
+from __future__ import annotations
+
+from blendnet.messages.base import Message
+
+
+class FleetMachine(Message):
+    """A machine that costs money, or may."""
+
+    name: str
+    """Of the agent on it."""
+    state: str
+    """'asked', 'starting', 'running' or 'stopping'."""
+    machine: str = ""
+    zone: str = ""
+    spot: bool = False
+    usd_per_hour: float | None = None
+    """Price at launch; None: nobody knows it."""
+    launched_at: float | None = None
+    joined_at: float | None = None
+    """When its agent reported first; None: not yet."""
+
+
+class FleetView(Message):
+    """The fleet, and why it is as it is."""
+
+    provider: str
+    """Who gives the machines; '': agents are started and ended by hand."""
+    decided_at: float | None = None
+    """When it was looked at last, on the Manager's clock."""
+    machines: list[FleetMachine] = []
+    explain: list[str] = []
+    """What was done at the last look, and what stands in the way, for people."""
+    stopped: str = ""
+    """Why nothing is asked for until somebody has looked (`blendnet fleet --go-on`); '' when it goes on."""
+    trouble: str = ""
+    """What kept the last look from its end; '' when nothing did."""
