@@ -68,7 +68,7 @@ class OutsideRedis:
             host="127.0.0.1",
             port=self.port,
             username=login.user,
-            password=login.password_file.read_text(),
+            password=read_password(login.password_file),
             ssl=True,
             ssl_ca_certs=str(login.ca),
             ssl_certfile=str(login.certificate) if login.certificate else None,

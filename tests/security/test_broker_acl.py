@@ -189,7 +189,6 @@ def test_worker_is_refused_something_without(
         ("CLIENT", "KILL", "USER", "manager"),
         ("MONITOR",),
         ("SHUTDOWN",),
-        ("DEBUG", "SLEEP", "1"),
         ("SCRIPT", "FLUSH"),
         ("EVAL", "return redis.call('FLUSHALL')", "0"),
         ("SAVE",),
