@@ -174,8 +174,8 @@ def token(valid: str | None, name: str, folder: DataFolder, as_json: bool) -> No
 def revoke(names: tuple[str, ...], folder: DataFolder, as_json: bool) -> None:
     """Shut agents of other machines out of the farm, at once and for good.
 
-    Their certificates are not accepted any more, nor their logins at Redis. What they have not committed goes to others.
-    To come back, such a machine needs a new token.
+    Their certificates are not accepted any more, nor their logins at Redis. What they have not committed goes to
+    others. To come back, such a machine needs a new token.
     """
     with manager(folder) as client:
         for name in names:
