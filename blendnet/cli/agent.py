@@ -152,8 +152,8 @@ def token(valid: str | None, name: str, folder: DataFolder, as_json: bool) -> No
       blendnet agent token --valid 10m --name workstation
       blendnet agent token --json | jq -r .token
 
-    The farm has to be started with `blendnet up --listen ADDRESS`. The token goes to stdout, how to use it to stderr. It
-    is shown this once: the farm keeps no more than its hash.
+    The farm has to be started with `blendnet up --listen ADDRESS`. The token goes to stdout, how to use it to stderr.
+    It is shown this once: the farm keeps no more than its hash.
     """
     with manager(folder) as client:
         made = client.make_token(name=name, valid_s=seconds_of(valid) if valid else None)
@@ -174,8 +174,8 @@ def token(valid: str | None, name: str, folder: DataFolder, as_json: bool) -> No
 def revoke(names: tuple[str, ...], folder: DataFolder, as_json: bool) -> None:
     """Shut agents of other machines out of the farm, at once and for good.
 
-    Their certificates are not accepted any more, nor their logins at Redis. What they have not committed goes to others. To
-    come back, such a machine needs a new token.
+    Their certificates are not accepted any more, nor their logins at Redis. What they have not committed goes to
+    others. To come back, such a machine needs a new token.
     """
     with manager(folder) as client:
         for name in names:
@@ -220,8 +220,8 @@ def run(url: str | None, join_token: str | None, ca: Path | None, ca_sha256: str
       blendnet agent run --join https://manager.lan:8443 @/etc/blendnet/token --ca /etc/blendnet/ca.crt
       blendnet agent run
 
-    The machine makes a key, which never leaves it, and gets a certificate for it that it renews by itself. Started again,
-    it is the agent that it was: it needs no token, and a used one does no harm.
+    The machine makes a key, which never leaves it, and gets a certificate for it that it renews by itself. Started
+    again, it is the agent that it was: it needs no token, and a used one does no harm.
     """
     from blendnet.cli.agent_folder import AgentFolder
     from blendnet.cli.agent_join import Invitation

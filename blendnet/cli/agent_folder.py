@@ -81,7 +81,7 @@ class AgentFolder:
             return None
 
     def new_key(self) -> bytes:
-        """A private key of this machine, in the place of an earlier one. Whoever had joined with that has to join anew."""
+        """A private key of this machine, in the place of an earlier one: what had joined with that is no agent now."""
         self._member.unlink(missing_ok=True)
         key = make_key()
         write_private(self.key, key)

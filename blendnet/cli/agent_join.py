@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -69,7 +70,7 @@ def stand(folder: AgentFolder, invitation: Invitation | None, settings: Settings
     member = folder.member()
     if member is None:
         if invitation is None:
-            raise UserError(f"{folder.root} belongs to no agent yet: name the farm with --join https://HOST:PORT TOKEN")
+            raise UserError(f"{folder.root} is no agent's yet: name the farm with --join https://HOST:PORT TOKEN")
         return _join(folder, invitation, settings)
     if invitation is not None and check_url(invitation.url) != member.url:
         raise Conflict(
@@ -95,10 +96,10 @@ def renewed(folder: AgentFolder, member: Member, settings: Settings) -> Standing
     try:
         answer = renew(folder.connection(member.url, settings), member.name, request)
     except ManagerUnreachable as error:
-        if _refused_certificate(error):
+        if _refused_certificate(error) or _has_ended(folder):
             raise Revoked(
-                f"the farm does not accept the certificate of agent {member.name} any more{_ended(folder)}: get a token "
-                "with `blendnet agent token` on the Manager, and join again"
+                f"the farm does not accept the certificate of agent {member.name} any more{_ended(folder)}: get a "
+                "token with `blendnet agent token` on the Manager, and join again"
             ) from error
         raise
     write_private(folder.certificate, answer.certificate.encode())
@@ -169,6 +170,12 @@ def _cause(error: BaseException | None, kind: type[E]) -> E | None:
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _has_ended(folder: AgentFolder) -> bool:
+    """True when the certificate has come to its end on this machine's clock: a server may just hang up then."""
+    identity = read_identity(folder.certificate)
+    return identity is not None and identity.expires_at <= time.time()
 
 
 def _ended(folder: AgentFolder) -> str:

@@ -47,8 +47,9 @@ def up(agents: int | None, listen: str, folder: DataFolder, as_json: bool) -> No
       blendnet up --agents 4 --data /big/disk/farm
       blendnet up --agents 0 --listen 192.168.1.10
 
-    Jobs that an earlier farm on the same folder left unfinished go on. A farm that runs already is left as it is. Without
-    --listen (or BLENDNET_LISTEN) nobody but this machine reaches the farm; with it, `blendnet agent token` lets others in.
+    Jobs that an earlier farm on the same folder left unfinished go on. A farm that runs already is left as it is.
+    Without --listen (or BLENDNET_LISTEN) nobody but this machine reaches the farm; with it, `blendnet agent token` lets
+    others in.
     """
     farm = folder.running()
     if farm and farm.private:

@@ -251,4 +251,9 @@ def _order(offer: Offer) -> tuple[str, str, bool]:
 
 def named(offer: Offer) -> str:
     """An offer for people."""
-    return f"{offer.machine} in {offer.zone or 'any zone'} ({'spot' if offer.spot else 'on demand'})"
+    return f"{where(offer)} ({'spot' if offer.spot else 'on demand'})"
+
+
+def where(offer: Offer) -> str:
+    """Its type and zone for people."""
+    return f"{offer.machine} in {offer.zone or 'any zone'}" if offer.machine else "an agent on this machine"

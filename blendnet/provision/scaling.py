@@ -98,7 +98,7 @@ def _done(ends: Endings, asked: Purchases) -> list[str]:
     for request in asked.create:
         first, kind = request.offers[0], "spot" if request.spot else "on demand"
         at = "price unknown" if request.usd_per_hour is None else f"at most {request.usd_per_hour:.4f} USD/h each"
-        where = f"{first.machine} in {first.zone or 'any zone'}"
+        where = places.where(first)
         lines.append(f"{request.count} x {where} ({kind}, {at}): {request.reason}")
     return lines
 

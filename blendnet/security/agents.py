@@ -21,9 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from blendnet.errors import FarmError, UserError
 from blendnet.security.ca import CA_CERTIFICATE, CA_KEY, certificate_builder, key_usage, read_pair
 
-AGENT_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+AGENT_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 """Fits a certificate's common name, and no character of it means anything in Redis's rules."""
-MAX_REQUEST_LENGTH = 8 << 10
 _NAME = re.compile(AGENT_NAME_PATTERN)
 
 
@@ -85,7 +84,7 @@ def read_request(pem: str) -> Request:
 
 def check_name(name: str) -> str:
     """The name, if a joined agent may have it. Raises UserError."""
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise UserError(
             f"{name[:80]!r} cannot be an agent's name: letters, digits, '.', '_' and '-', at most 63 of them"
         )
@@ -141,7 +140,7 @@ def fingerprint(certificate: bytes) -> str:
 
 def _identity(certificate: x509.Certificate) -> Identity | None:
     name, key = _common_name(certificate.subject), certificate.public_key()
-    if not _NAME.match(name) or not isinstance(key, ec.EllipticCurvePublicKey):
+    if not _NAME.fullmatch(name) or not isinstance(key, ec.EllipticCurvePublicKey):
         return None
     return Identity(name, _key_hash(key), certificate.not_valid_after_utc.timestamp())
 

@@ -51,7 +51,11 @@ def agent_grants(name: str) -> tuple[Grant, ...]:
             ("brpop", "llen", "lpush", "rpush"),
             keys=("~render.*", "~finish", f"~finish{_SEPARATOR}[369]"),
         ),
-        Grant("ask for the merge of a frame, and nothing else of that queue", ("lpush",), keys=("%W~control",)),
+        Grant(
+            "ask for the merge of a frame, without a look at what others have asked for",
+            ("lpush", "llen"),
+            keys=("%W~control", f"%W~control{_SEPARATOR}[369]"),
+        ),
         Grant(
             "remember what it has taken: nobody else's",
             ("hset", "hget", "hdel", "watch", "zadd", "zrem", "zrange", "set", *_MUTEX_LUA),
@@ -72,8 +76,14 @@ def agent_grants(name: str) -> tuple[Grant, ...]:
         Grant("its own inbox", ("llen", "del"), keys=(f"~{name}@*.celery.pidbox*",)),
         Grant(
             "count the chunks of a frame",
-            ("get", "zadd", "zcount", "sadd", "sismember", "expire", "del", "evalsha"),
+            ("get", "set", "zadd", "zcount", "zrange", "sadd", "sismember", "expire", "del", "evalsha"),
             keys=(f"~{_CHORD}",),
+        ),
+        Grant(
+            "say that a frame cannot be merged, after a mistake in the code",
+            ("get", "setex", "publish"),
+            keys=("~celery-task-meta-*.merge",),
+            channels=("&celery-task-meta-*.merge",),
         ),
         Grant(
             "hear `celery control`, but not speak there",

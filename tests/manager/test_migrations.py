@@ -46,6 +46,11 @@ def source(tmp_path: Path) -> Iterator[tuple[Kit, JobView]]:
     first, second, _ = kit.chunk_ids(job)
     kit.render(first)
     kit.fail(second)
+    with kit.farm.ledger.write() as tx:
+        times = {"created_at": kit.now, "expires_at": kit.now + 60}
+        tx.join_tokens.insert([{"hash": "a" * 64, "name": "agent2", **times, "used_by": ""}])
+        about = {"key_hash": "b" * 64, "broker_hash": "c" * 64, "joined_at": kit.now, "expires_at": kit.now + 60}
+        tx.members.put("agent2", **about)
     yield kit, job
     kit.farm.ledger.close()
 
