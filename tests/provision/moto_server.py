@@ -141,7 +141,8 @@ class FakeAws:
 
     def enforce(self, on: bool) -> None:
         """Check keys and policies from now on, or no more."""
-        request = urllib.request.Request(f"{self.url}/moto-api/reset-auth", b"0" if on else NOBODY, method="POST")
+        plain = {"Content-Type": "text/plain"}
+        request = urllib.request.Request(f"{self.url}/moto-api/reset-auth", b"0" if on else NOBODY, plain)
         with urllib.request.urlopen(request) as answer:
             answer.read()
 
