@@ -51,7 +51,7 @@ class Identity:
             self._check_ours(iam.get_role(RoleName=name)["Role"])
             iam.put_role_policy(RoleName=name, PolicyName=POLICY_NAME, PolicyDocument=document)
             _try(lambda: iam.create_instance_profile(InstanceProfileName=name, Tags=tags), _EXISTS)
-            if not iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]:
+            if not self._roles_in_profile():
                 _try(lambda: iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name), _THERE_ALREADY)
         return name
 
@@ -69,10 +69,16 @@ class Identity:
         """Delete both, and what hangs on them; what is gone already is fine. Raises FarmError."""
         iam, name = self._clients["iam"], self.name
         with explained("delete the Manager's role"):
-            _try(lambda: iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=name), _MISSING)
-            _try(lambda: iam.delete_instance_profile(InstanceProfileName=name), _MISSING)
+            if self.profile_exists():
+                for role in self._roles_in_profile():
+                    iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=role)
+                iam.delete_instance_profile(InstanceProfileName=name)
             _try(lambda: iam.delete_role_policy(RoleName=name, PolicyName=POLICY_NAME), _MISSING)
             _try(lambda: iam.delete_role(RoleName=name), _MISSING)
+
+    def _roles_in_profile(self) -> list[str]:
+        profile = self._clients["iam"].get_instance_profile(InstanceProfileName=self.name)["InstanceProfile"]
+        return [role["RoleName"] for role in profile["Roles"]]
 
     def _check_ours(self, role: dict[str, Any]) -> None:
         if labels.tags_of(role).get(labels.FARM) != self._own.farm:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from blendnet.provision.aws.provider import AwsProvider, make
+from blendnet.provision.aws.clients import Clients, connect
+from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import Place
 from tests.provision.moto_server import FakeAws, environment, running_aws
 
@@ -24,6 +25,18 @@ def _server() -> Iterator[FakeAws]:
         yield fake
 
 
+@pytest.fixture(scope="session")
+def _clients(_server: FakeAws) -> Clients:
+    """One SDK session for all tests: reading the descriptions of AWS' services takes most of a test's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(_server).items():
+            patch.setenv(name, value)
+        clients = connect("", {})
+        for service in ("ec2", "iam", "s3", "sts", "ssm", "service-quotas", "pricing"):
+            assert clients[service].meta.endpoint_url == _server.url
+        return clients
+
+
 @pytest.fixture
 def aws(_server: FakeAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
     """The fake, well-behaved, with the environment pointing to it."""
@@ -36,12 +49,12 @@ def aws(_server: FakeAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
 
 
 @pytest.fixture
-def open_farm(aws: FakeAws, tmp_path: Path) -> MakeProvider:
+def open_farm(aws: FakeAws, _clients: Clients, tmp_path: Path) -> MakeProvider:
     """Open the provider for a farm that nobody else has, or the one named."""
 
     def open_(farm: str = "", **options: str) -> AwsProvider:
         options = {"image": IMAGE, "price_cache": str(tmp_path / "prices.json"), **options}
-        return make(Place(farm or f"t{uuid.uuid4().hex[:8]}", options=options))
+        return AwsProvider(_clients, Place(farm or f"t{uuid.uuid4().hex[:8]}", options=options), sleep=lambda s: None)
 
     return open_
 

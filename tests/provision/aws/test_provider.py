@@ -19,9 +19,11 @@ ON_DEMAND = tuple(Offer(offer.machine, offer.zone, False) for offer in SPOT)
 
 
 def wanted(*names: str, offers: tuple[Offer, ...] = SPOT, token: str = "", lifetime_s: float = 3600.0) -> Wanted:
-    return Wanted(
-        names=names, offers=offers, token=token, lifetime_s=lifetime_s, user_data=lambda name: f"#cloud-config\n# {name}"
-    )  # fmt: skip
+    return Wanted(names=names, offers=offers, token=token, lifetime_s=lifetime_s, user_data=cloud_config)
+
+
+def cloud_config(name: str) -> str:
+    return f"#cloud-config\n# {name}"
 
 
 def create(provider: AwsProvider, *names: str, **how: object) -> Created:
@@ -254,11 +256,9 @@ def test_a_listing_that_fails_is_an_error_and_never_an_empty_farm(farm: AwsProvi
         farm.list()
 
 
-def test_throttled_calls_are_tried_again(
-    aws: FakeAws, open_farm: MakeProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_throttled_calls_are_tried_again(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
-    provider = open_farm()
+    provider = open_provider("aws", Place("throttled"))
     aws.fail("DescribeInstances", "RequestLimitExceeded", status=503)
     assert provider.list() == []
     assert len(aws.made("DescribeInstances")) == 2
