@@ -128,11 +128,10 @@ lint-image: $(VENV)/.ready-test $(TOOLS)/.ready
 # Unpacked, not installed: cloud-init would act at the next boot of this machine.
 $(TOOLS)/.ready:
 	@mkdir -p $(TOOLS)
-	@if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
-	  cd $(TOOLS) && { apt-get download -qq packer cloud-init 2>/dev/null || { apt-get update -qq; apt-get download -qq packer cloud-init; }; } && \
-	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb"; done; \
-	else echo "No Debian packages here: Packer's files are checked if packer is on PATH, cloud-init's schema is not." >&2; fi
-	@touch $@
+	@command -v dpkg-deb >/dev/null && cd $(TOOLS) && \
+	  { apt-get download -qq packer cloud-init 2>/dev/null || { apt-get update -qq && apt-get download -qq packer cloud-init; }; } && \
+	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb" || exit 1; done && touch .ready || \
+	  echo "No packer and cloud-init from Debian here: Packer's files and user data are checked where they are installed." >&2
 
 .PHONY: matrix
 matrix: system-test $(VENV)/.ready-test blender ## Prove the farm on Blender 4.2 and 5.0 too; installs both, 2 GB of disk
