@@ -91,21 +91,22 @@ class Run:
         self._numbers = itertools.count(1)
         self._choices: tuple[int, list[Choice]] = (-1, [])
         self._guesses = {name: self.cloud.rng.uniform(0.85, 1.15) for name, _ in markets.TYPES}
-        self._working_until = 0.0
+        self._working_until = self._decide_at = 0.0
         self._done_at: float | None = None
 
     def result(self) -> Result:
         """Play it to the end."""
         for job in self.workload.jobs:
-            self._at(job.at, lambda: None)
-        decide_at = 0.0
+            self._at(job.at, self._hurry)
         while not self._is_over():
-            at = min(decide_at, self._events[0][0] if self._events else math.inf, self.now + self.desk.next_done_in_s())
+            at = min(
+                self._decide_at, self._events[0][0] if self._events else math.inf, self.now + self.desk.next_done_in_s()
+            )
             self._advance(at)
             while self._events and self._events[0][0] <= self.now:
                 heapq.heappop(self._events)[2]()
-            if decide_at <= self.now:
-                decide_at = self.now + self._decide() + self.cloud.rng.uniform(0, self.policy.late_s)
+            if self._decide_at <= self.now:
+                self._decide_at = self.now + self._decide() + self.cloud.rng.uniform(0, self.policy.late_s)
             self.desk.assign(self.boxes, self.now)
         return Result(
             done=self.desk.is_done,
@@ -124,6 +125,10 @@ class Run:
         if self.boxes or (self._working_until + HOPELESS_S > self.now and not self.desk.is_done):
             return self.now >= markets.HORIZON_S
         return True
+
+    def _hurry(self) -> None:
+        """A job has arrived: decide at once."""
+        self._decide_at = self.now
 
     def _at(self, time: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._events, (time, next(self._numbers), what))

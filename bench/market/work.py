@@ -21,7 +21,8 @@ class Progress:
 
     job: Job
     left_s: float
-    halted: bool = False
+    halted: bool = True
+    """It gets no chunks: its money is used up, or no decision has seen it yet."""
     boxes: list[Box] = field(default_factory=list)
     """Those that work for it."""
 
@@ -80,7 +81,7 @@ class Desk:
         free = [box for box in boxes if box.is_free and not box.job and box.stops_at > now]
         for progress in self._order:
             room = progress.chunks - len(progress.boxes)
-            if progress.halted or progress.job.at > now or room <= 0:
+            if progress.halted or room <= 0:
                 continue
             for box in free[:room]:
                 box.job = box.account = progress.job.name
@@ -98,14 +99,15 @@ class Desk:
             self._release(progress, box, now)
 
     def halt(self, jobs: set[str], boxes: Sequence[Box], now: float) -> None:
-        """These jobs get no more chunks; their machines are on nobody's account until they work for another.
+        """These jobs get no more chunks, all others that have arrived do.
 
-        Those that were told to end their chunk first still do.
+        Machines of these jobs are on nobody's account until they work for another; those that were told to end their
+        chunk first still do.
         """
         for progress in self._order:
-            progress.halted = progress.job.name in jobs
+            progress.halted = progress.job.name in jobs or progress.job.at > now
         for box in boxes:
-            if box.account in jobs and box.is_free and box.stops_at == math.inf:
+            if box.account in jobs and box.ending_since is None and box.stops_at == math.inf:
                 if box.job:
                     self._release(self._jobs[box.job], box, now)
                 box.account = ""

@@ -17,6 +17,8 @@ from blendnet.provision.situation import ANY_DEVICE, Cap, Choice, Machine, Situa
 
 LEAST_WAIT_S = 5.0
 """Shortest time between two decisions."""
+JOIN_LEAST_S = 30.0
+"""No machine that costs money joins sooner after its request: until then nobody new can begin to work for a job."""
 SLACK_USD = 1e-9
 """Rounding of sums is no money."""
 
@@ -83,13 +85,15 @@ def covered(cap: Cap, machines: Sequence[Machine]) -> list[Machine]:
 
 
 def movers(cap: Cap, situation: Situation, staying: Sequence[Machine]) -> list[Machine]:
-    """Machines that may begin to work for the job of a cap at any moment: as many as it has chunks for, the dearest."""
+    """Machines that may begin to work for the job of a cap at any moment: as many as it has chunks for, the dearest.
+
+    Those that work for it now may be lost, and others take over their chunks: they leave no less room.
+    """
     need = next((need for need in situation.needs if need.job == cap.job), None)
     if not cap.job or need is None:
         return []
-    room = need.chunks - sum(machine.job == cap.job for machine in staying)
     others = [m for m in staying if m.job != cap.job and m.usd_per_hour and need.device in (ANY_DEVICE, m.device)]
-    return sorted(others, key=lambda m: (-(m.usd_per_hour or 0.0), m.name))[: max(0, room)]
+    return sorted(others, key=lambda m: (-(m.usd_per_hour or 0.0), m.name))[: need.chunks]
 
 
 def going_on_usd(cap: Cap, situation: Situation, staying: Sequence[Machine], stay_s: float) -> float:
@@ -123,13 +127,17 @@ def verdict(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Ma
 
 
 def longest_wait_s(
-    situation: Situation, policy: Policy, staying: Sequence[Machine], reserved: dict[str, float]
+    situation: Situation, policy: Policy, staying: Sequence[Machine], reserved: dict[str, float], *, asking: bool
 ) -> float:
     """How long the next decision may take so that no cap is passed until it.
 
-    `reserved`: dollars that are spoken for, by name of the cap.
+    Args:
+        reserved: dollars that are spoken for by machines that are asked for now, by name of the cap.
+        asking: machines are asked for now.
     """
     wait_s = policy.tick_s
+    if asking and situation.caps:
+        wait_s = min(wait_s, max(LEAST_WAIT_S, JOIN_LEAST_S - policy.late_s))
     for cap in situation.caps:
         left = left_usd(cap, situation) - reserved.get(cap.name, 0.0)
         while wait_s > LEAST_WAIT_S and going_on_usd(cap, situation, staying, wait_s + policy.late_s) > left:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from blendnet.provision import commitments, demand
+from blendnet.provision.bill import HOUR_S
 from blendnet.provision.decision import Ending, Halt, Why
 from blendnet.provision.policy import Policy
 from blendnet.provision.situation import ANY_DEVICE, Cap, Machine, Situation
@@ -103,6 +104,10 @@ def _is_spent(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[
     if any(machine.job == cap.job for machine in staying):
         return False
     useful_usd = commitments.going_on_usd(cap, situation, staying, policy.useful_s)
+    if not commitments.movers(cap, situation, staying):
+        # None is there, but one that another job asks for may be soon.
+        known = [c.price.usd_per_hour for c in situation.choices if c.price is not None]
+        useful_usd = min(known, default=0.0) * (policy.useful_s + situation.end_delay_s) / HOUR_S
     return commitments.left_usd(cap, situation) < useful_usd
 
 

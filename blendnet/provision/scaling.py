@@ -37,7 +37,7 @@ def decide(situation: Situation, policy: Policy) -> Decision:
         destroy=tuple(ends.destroy),
         create=tuple(asked.create),
         explain=tuple(_done(ends, asked) + asked.explain + _avoided(avoided, situation)),
-        wait_s=commitments.longest_wait_s(situation, policy, ends.staying, asked.reserved),
+        wait_s=commitments.longest_wait_s(situation, policy, ends.staying, asked.reserved, asking=bool(asked.create)),
         stopped=stopped,
     )
 

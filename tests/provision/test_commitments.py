@@ -103,16 +103,27 @@ def test_machines_that_may_come_over_count_against_a_jobs_cap() -> None:
     idle = [machine(f"agent-{i}", idle_s=1, job="2") for i in range(3)]
     now = situation(machines=idle, needs=[need("1", chunks=2)])
     assert len(commitments.movers(cap(1.0, job="1"), now, idle)) == 2
+    taking_over = [machine("agent-9"), *idle]  # It may be lost, and another take its chunk.
+    assert len(commitments.movers(cap(1.0, job="1"), now, taking_over)) == 2
     going_on = commitments.going_on_usd(cap(1.0, job="1"), now, idle, 10)
     assert going_on == pytest.approx(2 * (10 + END_DELAY_S) * SECOND)
 
 
 def test_the_next_decision_comes_sooner_when_money_gets_short() -> None:
     now = situation(machines=[machine()], caps=[cap((END_DELAY_S + 19) * SECOND)])
-    assert commitments.longest_wait_s(now, POLICY, now.machines, {}) == pytest.approx(7.5)
+    assert commitments.longest_wait_s(now, POLICY, now.machines, {}, asking=False) == pytest.approx(7.5)
     rich = situation(machines=[machine()], caps=[cap(1.0)])
-    assert commitments.longest_wait_s(rich, POLICY, rich.machines, {}) == 15
-    assert commitments.longest_wait_s(rich, POLICY, rich.machines, {"farm": 0.9945}) == commitments.LEAST_WAIT_S
+    assert commitments.longest_wait_s(rich, POLICY, rich.machines, {}, asking=False) == 15
+    assert (
+        commitments.longest_wait_s(rich, POLICY, rich.machines, {"farm": 0.9945}, asking=False)
+        == commitments.LEAST_WAIT_S
+    )
+
+
+def test_the_next_decision_comes_before_a_machine_that_is_asked_for_can_join() -> None:
+    now, slow = situation(caps=[cap(1.0)]), Policy(tick_s=60, late_s=10)
+    assert commitments.longest_wait_s(now, slow, [], {}, asking=False) == 60
+    assert commitments.longest_wait_s(now, slow, [], {}, asking=True) == commitments.JOIN_LEAST_S - 10
 
 
 def test_a_machine_costs_at_least_its_boot_some_work_and_its_end() -> None:

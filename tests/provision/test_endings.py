@@ -146,6 +146,13 @@ def test_a_halted_job_stays_halted_while_its_money_is_of_no_use() -> None:
     assert endings(rich, Policy()).halt == []
 
 
+def test_a_job_without_money_is_halted_before_machines_of_other_jobs_come() -> None:
+    # 360 s of the cheapest machine on offer are 0.036 USD.
+    for spent, halted in ((0.97, ["1"]), (0.96, [])):
+        now = situation(needs=[need("1"), need("2")], caps=[cap(1.0, spent, job="1")])
+        assert [halt.job for halt in endings(now, Policy()).halt] == halted
+
+
 def test_a_chunk_is_finished_on_the_last_money_and_no_other_begun() -> None:
     nearly = machine(busy_left_s=10, unsaved_s=50)
     found = endings(situation(machines=[nearly, machine("agent-2")], needs=[need()], caps=[cap(0.0146)]), Policy())
