@@ -15,6 +15,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from blendnet import __version__
+from blendnet.client.outside import Outside
 from blendnet.errors import (
     BlendNetError,
     FarmError,
@@ -53,6 +54,7 @@ class Http:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.outside = Outside()
         self._client = httpx.Client(
             base_url=connection.url,
             auth=(connection.user, read_password(connection.password_file)),
@@ -65,6 +67,7 @@ class Http:
         )
 
     def close(self) -> None:
+        self.outside.close()
         self._client.close()
 
     def __enter__(self) -> Http:

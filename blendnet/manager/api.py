@@ -53,6 +53,7 @@ def make_api(
         api_jobs.router,
         api_blobs.owner,
         api_blobs.everybody,
+        api_blobs.agents,
         api_agents.router,
         api_docs.router,
     ):

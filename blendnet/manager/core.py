@@ -61,7 +61,7 @@ class Core:
         `runtime`: folder of sockets and temporary files, removed when the farm ends.
 
         Raises:
-            FarmError: the port cannot be bound, the ledger or the logins cannot be read.
+            FarmError: the port cannot be bound, the ledger, the logins or the store cannot be used.
         """
         self._settings = settings
         self._folder = folder
@@ -71,6 +71,7 @@ class Core:
         self._certificate = ensure_server_certificate(self._security, [settings.api_host])
         users = ensure_credentials(self._security)
         self.farm = open_farm(settings)
+        self.farm.store.prepare()
         self.fleet = LocalFleet(farm=self.farm, supervisor=supervisor, logs=folder.logs, clock=time.time, stop=stop)
         app = make_app(broker_url, settings.visibility_timeout_s)
         queued = Publisher(app).queued_ids

@@ -13,6 +13,7 @@ from blendnet.messages.base import (
     TreePath,
     check_tree_path,
 )
+from blendnet.messages.direct import DirectDownload, IncomingPlace, IncomingRequest
 from blendnet.messages.garbage import Garbage, GarbageReport, GarbageRequest, Removal
 from blendnet.messages.health import Check, DoctorReport, Health
 from blendnet.messages.scenes import (
@@ -71,6 +72,7 @@ __all__ = [
     "ChunkReport",
     "ChunkView",
     "ClaimRequest",
+    "DirectDownload",
     "DoctorReport",
     "EncodeClaim",
     "ErrorBody",
@@ -85,6 +87,8 @@ __all__ = [
     "GarbageReport",
     "GarbageRequest",
     "Health",
+    "IncomingPlace",
+    "IncomingRequest",
     "JobSettings",
     "JobSubmission",
     "JobView",
