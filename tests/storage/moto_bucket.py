@@ -1,0 +1,94 @@
+"""S3 for tests: moto's server in a process of its own on a free port, with buckets and ways to look inside."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from blendnet.storage.s3 import S3Bucket, make_client
+
+START_TIMEOUT_S = 60.0
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@dataclass(frozen=True)
+class Moto:
+    """A running server."""
+
+    url: str
+    log: Path
+    """One line for each request."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes boto3 talk to it."""
+        return {**KEYS, "AWS_ENDPOINT_URL": self.url}
+
+    @cached_property
+    def client(self) -> Any:
+        """boto3's own client, to look behind the store."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    def bucket(self) -> str:
+        """Name of a fresh bucket."""
+        name = f"farm-{uuid.uuid4().hex[:12]}"
+        self.client.create_bucket(Bucket=name)
+        return name
+
+    @cached_property
+    def _own_client(self) -> Any:
+        return make_client()
+
+    def open(self, name: str, prefix: str = "") -> S3Bucket:
+        """A bucket as the farm sees it, where the environment leads to this server. boto3's client is made once."""
+        return S3Bucket(name, prefix, client=self._own_client)
+
+    def requests(self, method: str, what: str) -> list[str]:
+        """Lines of the log with a request of that method whose address holds `what`."""
+        lines = self.log.read_text("utf-8", "replace").splitlines()
+        return [line for line in lines if f'"{method} ' in line and what in line]
+
+
+@contextmanager
+def running_moto(folder: Path) -> Iterator[Moto]:
+    """A server that ends with the block."""
+    log = folder / "moto.log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)
+        try:
+            yield Moto(_address(process, log), log)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not (found := re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text("utf-8", "replace"))):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, "moto's server does not start"
+        time.sleep(0.05)
+    return found[1]
