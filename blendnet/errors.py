@@ -164,7 +164,7 @@ class StoreUnreachable(Retryable):
     code = "store_unreachable"
 
 
-class StoreRefused(DiskFull):
+class StoreRefused(ManagerFull):
     """The bucket takes or gives nothing until somebody mends it: missing, not allowed, wrong region, full."""
 
     code = "store_refused"

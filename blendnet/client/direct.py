@@ -91,7 +91,7 @@ class _Download:
                 return response.status_code
             if response.status_code == 200 and self._position:
                 return 0  # It knows no ranges.
-            for data in response.iter_raw(PIECE_BYTES):
+            for data in response.iter_raw():  # As it comes: a cut must not lose what came before it.
                 write_all(self._file, data, self._position)
                 self._digest.update(data)
                 self._position += len(data)

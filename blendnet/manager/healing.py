@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 BLOBS_AT_ONCE = 500
 """Lost blobs that one transaction makes up for: agents wait meanwhile."""
-EMPTY_STORE = "is its disk mounted, or BLENDNET_STORE_URL another one?"
+EMPTY_STORE = "is its disk mounted? Is BLENDNET_STORE_URL the right one?"
 MERGED = "merged"
 """Kind of the result that is the merged EXR."""
 NAMED_FILES = 5

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from blendnet.errors import NotFound
 from blendnet.messages import Blob
-from blendnet.storage.files import FileStore
+from blendnet.storage.files import FOLDER_MODE, FileStore
 
 FETCH_STRIPES = 64
 """Blobs that may be fetched at once; none is fetched by two threads."""
@@ -100,6 +100,7 @@ class LocalCopies:
 
     def trim(self) -> None:
         """Drop the least recently used copies until the rest fits the limit."""
+        self._files.root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         with open(self._files.root / ".trim.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             found = self._files.listing()

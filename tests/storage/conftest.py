@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,17 +12,12 @@ from blendnet.storage.bucket import ObjectBucket
 from blendnet.storage.bucket_store import BucketStore
 from blendnet.storage.files import FileStore
 from tests.storage.gcs_bucket import Gcs, running_emulator
-from tests.storage.moto_bucket import Moto, running_moto
+from tests.storage.moto_bucket import Moto, aws, moto
 from tests.storage.unreliable import Unreliable
 
+__all__ = ["aws", "moto"]  # Fixtures.
+
 CACHE_BYTES = 1 << 20
-
-
-@pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    """A server that speaks like S3."""
-    with running_moto(tmp_path_factory.mktemp("moto")) as running:
-        yield running
 
 
 @pytest.fixture(scope="session")
@@ -31,16 +25,6 @@ def gcs() -> Iterator[Gcs]:
     """A server that speaks like Google Cloud Storage."""
     with running_emulator() as running:
         yield running
-
-
-@pytest.fixture
-def aws(moto: Moto, monkeypatch: pytest.MonkeyPatch) -> Moto:
-    """The same server, found by boto3 as a user's own would be."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in moto.environment.items():
-        monkeypatch.setenv(name, value)
-    return moto
 
 
 def open_bucket(kind: str, request: pytest.FixtureRequest) -> ObjectBucket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
+import pytest
 
-from blendnet.storage.s3 import S3Bucket, make_client
+if TYPE_CHECKING:
+    from blendnet.storage.s3 import S3Bucket
 
 START_TIMEOUT_S = 60.0
 KEYS = {
@@ -43,6 +45,8 @@ class Moto:
     @cached_property
     def client(self) -> Any:
         """boto3's own client, to look behind the store."""
+        import boto3  # Tests that need none of this are not to wait for it.
+
         return boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -59,10 +63,14 @@ class Moto:
 
     @cached_property
     def _own_client(self) -> Any:
+        from blendnet.storage.s3 import make_client
+
         return make_client()
 
     def open(self, name: str, prefix: str = "") -> S3Bucket:
         """A bucket as the farm sees it, where the environment leads to this server. boto3's client is made once."""
+        from blendnet.storage.s3 import S3Bucket
+
         return S3Bucket(name, prefix, client=self._own_client)
 
     def requests(self, method: str, what: str) -> list[str]:
@@ -92,3 +100,20 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
         assert time.monotonic() < deadline, "moto's server does not start"
         time.sleep(0.05)
     return found[1]
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """A server that speaks like S3."""
+    with running_moto(tmp_path_factory.mktemp("moto")) as running:
+        yield running
+
+
+@pytest.fixture
+def aws(moto: Moto, monkeypatch: pytest.MonkeyPatch) -> Moto:
+    """The same server, found by boto3 as a user's own would be."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in moto.environment.items():
+        monkeypatch.setenv(name, value)
+    return moto
