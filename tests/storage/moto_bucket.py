@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from blendnet.storage.s3 import S3Bucket
 
 START_TIMEOUT_S = 60.0
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 KEYS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -75,7 +76,7 @@ class Moto:
 
     def requests(self, method: str, what: str) -> list[str]:
         """Lines of the log with a request of that method whose address holds `what`."""
-        lines = self.log.read_text("utf-8", "replace").splitlines()
+        lines = COLOURS.sub("", self.log.read_text("utf-8", "replace")).splitlines()
         return [line for line in lines if f'"{method} ' in line and what in line]
 
 
