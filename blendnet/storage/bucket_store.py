@@ -62,7 +62,7 @@ class BucketStore(BlobStore):
         self.direct_from_bytes = direct_from_bytes
         self._known = KnownSizes()
         self._doomed = Doomed()
-        self._outage = Outage(bucket.check)
+        self._outage = Outage(self._probe)
         self._seen_again: dict[str, float] = {}
         """When blobs were written that were there already: for everybody else they are as old as they are."""
 
@@ -200,7 +200,7 @@ class BucketStore(BlobStore):
 
     def prepare(self) -> None:
         try:
-            self._bucket.check()
+            self._probe()
         except StoreRefused as error:
             raise FarmError(str(error)) from error
         except StoreUnreachable as error:
@@ -244,6 +244,17 @@ class BucketStore(BlobStore):
                 path.unlink(missing_ok=True)
                 with suppress(Retryable):  # The cloud will delete it.
                     self._bucket.delete([source])
+
+    def _probe(self) -> None:
+        """Do what the store does all the time: list, write and delete. Raises what prevents it."""
+        self._bucket.check()
+        path, key = self.temporary_path(), f"{INCOMING}probe-{secrets.token_hex(4)}"
+        try:
+            path.touch()
+            self._bucket.put(key, path, sha256=hashlib.sha256().hexdigest(), size_bytes=0)
+            self._bucket.delete([key])
+        finally:
+            path.unlink(missing_ok=True)
 
     def _find(self, sha256: str) -> int | None:
         """Size of a blob in the bucket; None when it is not stored."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from blendnet.errors import StoreRefused, StoreUnreachable
+from blendnet.errors import BlendNetError, StoreRefused, StoreUnreachable
 
 PROBE_S = 5.0
 
@@ -51,7 +51,7 @@ class Outage:
         while not pause.wait(self._probe_s):
             try:
                 self._probe()
-            except (StoreUnreachable, StoreRefused) as error:
+            except (BlendNetError, OSError) as error:
                 self._text = str(error)
                 continue
             with self._lock:

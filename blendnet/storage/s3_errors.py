@@ -79,4 +79,4 @@ def no_bucket(where: str) -> StoreRefused:
 def _short(error: Exception) -> str:
     """An error's first line without what follows a question mark in addresses: that may be a signature."""
     text = str(error).partition("\n")[0]
-    return " ".join(word.partition("?")[0] for word in text.split())[:300]
+    return " ".join(word.partition("?")[0] for word in text.split()).rstrip(".")[:300]

@@ -315,3 +315,25 @@ def test_address_of_a_blob_never_shows_its_signature_in_print(bucket_store: Buck
     assert signed is not None
     assert "Signature" in signed.url
     assert "Signature" not in f"{signed} {signed!r}"
+
+
+def test_bucket_that_lists_but_takes_nothing_is_no_bucket_to_work_with(
+    bucket_store: BucketStore, unreliable: Unreliable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> bool:
+        raise DENIED
+
+    bucket_store._outage._probe_s = 0.01
+    with monkeypatch.context() as patch:
+        patch.setattr(unreliable, "put", full)
+        with pytest.raises(FarmError):
+            bucket_store.prepare()
+        with pytest.raises(StoreRefused):
+            put(bucket_store, DATA)
+        seen = unreliable.calls.count("check")
+        while unreliable.calls.count("check") < seen + 3:
+            assert bucket_store.trouble()
+    while bucket_store.trouble():
+        """Its end is noticed within an instant."""
+    put(bucket_store, DATA)
+    assert [info.key for info in unreliable.real.objects("")] == [KEY]
