@@ -92,6 +92,10 @@ class S3Bucket(ObjectBucket):
                     yield ObjectInfo(entry["Key"][start:], entry["Size"], written_at, entry["ETag"])
 
     def delete(self, keys: Collection[str]) -> None:
+        if len(keys) == 1:
+            with self._errors("s3:DeleteObject"):
+                self._client.delete_object(**self._at(next(iter(keys))))
+            return
         ordered = [{"Key": self._prefix + key} for key in keys]
         for start in range(0, len(ordered), DELETED_AT_ONCE):
             batch = {"Objects": ordered[start : start + DELETED_AT_ONCE], "Quiet": True}
