@@ -118,7 +118,7 @@ class BucketStore(BlobStore):
             log.warning("deleted files stay in the bucket for now: %s", error)
 
     def listing(self) -> dict[str, Stored]:
-        found = {}
+        found, began = {}, self._known.now()
         with self._outage.watched():
             for info in self._bucket.objects(BLOBS):
                 sha256 = info.key.rpartition("/")[2]
@@ -126,6 +126,7 @@ class BucketStore(BlobStore):
                     written_at = max(info.written_at, self._seen_again.get(sha256, 0.0))
                     found[sha256] = Stored(info.size_bytes, written_at)
                     self._known.note(sha256, info.size_bytes)
+        self._known.retain(found, began)
         return found
 
     def intact(self, sha256: str, *, copy_will_do: bool = False) -> bool:

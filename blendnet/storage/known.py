@@ -32,6 +32,15 @@ class KnownSizes:
         with self._lock:
             return self._found.pop(sha256, (0, 0.0))[0]
 
+    def now(self) -> float:
+        """The time by which things are remembered."""
+        return self._clock()
+
+    def retain(self, there: Collection[str], before: float) -> None:
+        """Forget what was seen before a time, and is not there."""
+        with self._lock:
+            self._found = {sha: seen for sha, seen in self._found.items() if sha in there or seen[1] >= before}
+
     def size(self, sha256: str) -> int | None:
         """Size of a blob that was there lately."""
         with self._lock:

@@ -337,3 +337,11 @@ def test_bucket_that_lists_but_takes_nothing_is_no_bucket_to_work_with(
         """Its end is noticed within an instant."""
     put(bucket_store, DATA)
     assert [info.key for info in unreliable.real.objects("")] == [KEY]
+
+
+def test_listing_corrects_what_is_remembered(bucket_store: BucketStore, unreliable: Unreliable) -> None:
+    put(bucket_store, DATA)
+    unreliable.real.delete([KEY])
+    assert bucket_store.listing() == {}
+    assert not bucket_store.has(SHA)
+    assert bucket_store.sizes([SHA]) == {}
