@@ -106,9 +106,9 @@ class BlobStore(abc.ABC):
     def size(self, sha256: str) -> int:
         """Bytes of a stored blob. Raises NotFound."""
 
+    @abc.abstractmethod
     def sizes(self, wanted: Collection[str]) -> dict[str, int]:
         """Bytes of those blobs that are stored; quicker than asking for each."""
-        return {sha256: self.size(sha256) for sha256 in wanted if self.has(sha256)}
 
     @abc.abstractmethod
     def borrowed(self, sha256: str) -> AbstractContextManager[Path]:

@@ -46,6 +46,13 @@ class FileStore(BlobStore):
     def size(self, sha256: str) -> int:
         return self.path(sha256).stat().st_size
 
+    def sizes(self, wanted: Collection[str]) -> dict[str, int]:
+        found = {}
+        for sha256 in wanted:
+            with contextlib.suppress(FileNotFoundError):
+                found[sha256] = self._place(sha256).stat().st_size
+        return found
+
     def path(self, sha256: str) -> Path:
         """The blob's own read-only file. Raises NotFound."""
         place = self._place(sha256)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,9 +16,10 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
-from blendnet.errors import Conflict, NotFound, StoreRefused, StoreUnreachable
+from blendnet.errors import BlendNetError, Conflict, NotFound, StoreRefused, StoreUnreachable
 from blendnet.storage.base import SignedUrl
-from blendnet.storage.bucket import CONTENT_TYPE, ObjectBucket, ObjectInfo, buffered
+from blendnet.storage.bucket import CONTENT_TYPE, ObjectInfo, buffered
+from blendnet.storage.cloud_bucket import CloudBucket
 from blendnet.storage.gcs_errors import CAUGHT, described, no_bucket
 
 TIMEOUT = (5.0, 60.0)
@@ -29,8 +29,6 @@ CONNECTIONS = 32
 READ_BYTES = 8 << 20
 DELETED_AT_ONCE = 100
 """Google's limit of a batch."""
-KNOWN_S = 30.0
-"""So long a bucket that was there is taken to be there."""
 _UNCHANGED: dict[str, Any] = {"timeout": TIMEOUT, "retry": RETRY}
 
 log = logging.getLogger(__name__)
@@ -40,8 +38,12 @@ for _name in ("google.auth", "google.cloud", "urllib3"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
-class GcsBucket(ObjectBucket):
+class GcsBucket(CloudBucket):
     """One prefix of one bucket. Credentials are Google's own default; STORAGE_EMULATOR_HOST is heeded."""
+
+    scheme = "gs"
+    listing = "storage.objects.list"
+    caught = CAUGHT
 
     def __init__(
         self,
@@ -52,11 +54,8 @@ class GcsBucket(ObjectBucket):
         signer: google.auth.credentials.Signing | None = None,
     ) -> None:
         """`signer`: signs addresses; by default the client's own credentials, where they can."""
-        self._name = name
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self.where = f"gs://{name}/{self._prefix}".rstrip("/")
+        super().__init__(name, prefix)
         self._signer = signer
-        self._there_until = 0.0
         self._unsigned = False
         with self._errors("storage.objects.list"):
             self._client = client or make_client()
@@ -124,11 +123,6 @@ class GcsBucket(ObjectBucket):
         limits = {"x-goog-content-length-range": f"{size_bytes},{size_bytes}", "x-goog-if-generation-match": "0"}
         return self._signed("PUT", key, seconds, {"Content-Type": CONTENT_TYPE, **limits})
 
-    def check(self) -> None:
-        with self._listing():
-            next(iter(self._client.list_blobs(self._name, prefix=self._prefix, max_results=1, **_UNCHANGED)), None)
-        self._there_until = time.monotonic() + KNOWN_S
-
     def ensure_lifecycle(self, prefix: str, days: int) -> None:
         place = self._prefix + prefix
         with self._errors("storage.buckets.update"):
@@ -189,29 +183,14 @@ class GcsBucket(ObjectBucket):
     def _blob(self, key: str) -> Any:
         return self._bucket.blob(self._prefix + key)
 
-    def _check_there(self) -> None:
-        """Raise StoreRefused when the bucket itself is missing: then nothing is known about its objects."""
-        if time.monotonic() > self._there_until:
-            self.check()
+    def _list_one(self) -> None:
+        next(iter(self._client.list_blobs(self._name, prefix=self._prefix, max_results=1, **_UNCHANGED)), None)
 
-    def _described(self, error: Exception, action: str) -> Exception:
+    def _described(self, error: Exception, action: str) -> BlendNetError:
         return described(error, self.where, action)
 
-    @contextmanager
-    def _listing(self) -> Iterator[None]:
-        """Errors of a listing: nothing but the bucket can be missing."""
-        try:
-            with self._errors("storage.objects.list"):
-                yield
-        except NotFound as error:
-            raise no_bucket(self.where) from error
-
-    @contextmanager
-    def _errors(self, action: str) -> Iterator[None]:
-        try:
-            yield
-        except CAUGHT as error:
-            raise self._described(error, action) from error
+    def _missing(self) -> BlendNetError:
+        return no_bucket(self.where)
 
 
 def make_client(**arguments: Any) -> storage.Client:

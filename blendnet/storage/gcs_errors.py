@@ -8,6 +8,7 @@ from google.api_core import exceptions
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from blendnet.errors import BlendNetError, Conflict, NotFound, StoreRefused, StoreUnreachable
+from blendnet.storage.cloud_bucket import no_bucket_text, short
 
 CAUGHT = (
     exceptions.GoogleAPIError,
@@ -22,15 +23,15 @@ CAUGHT = (
 def described(error: Exception, where: str, action: str) -> BlendNetError:
     """Our error for one of CAUGHT. `action`: the permission that the call needs."""
     if isinstance(error, google.auth.exceptions.TransportError | requests.exceptions.ConnectionError):
-        return StoreUnreachable(f"{where} does not answer: {_short(error)}. Everybody waits until it does")
+        return StoreUnreachable(f"{where} does not answer: {short(error)}. Everybody waits until it does")
     if isinstance(error, google.auth.exceptions.GoogleAuthError):
         return StoreRefused(
-            f"there are no Google credentials for {where} ({_short(error)}): give the Manager's machine a service "
+            f"there are no Google credentials for {where} ({short(error)}): give the Manager's machine a service "
             "account, or run `gcloud auth application-default login`"
         )
     status = _status(error)
     if status in (None, 408, 429) or (status >= 500 and status != 507):
-        return StoreUnreachable(f"{where} cannot do {action} now: {_short(error)}. Everybody waits until it can")
+        return StoreUnreachable(f"{where} cannot do {action} now: {short(error)}. Everybody waits until it can")
     return _answered(error, where, action, status)
 
 
@@ -49,16 +50,12 @@ def _answered(error: Exception, where: str, action: str, status: int) -> BlendNe
         )
     if status in (413, 507):
         return StoreRefused(f"{where} takes no more: raise its quota, or make room with `blendnet gc`")
-    return StoreRefused(f"{where} refuses {action}: {_short(error)}")
+    return StoreRefused(f"{where} refuses {action}: {short(error)}")
 
 
 def no_bucket(where: str) -> StoreRefused:
     """The error of a bucket that is not there."""
-    name = where.removeprefix("gs://").partition("/")[0]
-    return StoreRefused(
-        f"there is no bucket {where}: make it with `gcloud storage buckets create gs://{name}`, or correct "
-        "BLENDNET_STORE_URL"
-    )
+    return StoreRefused(no_bucket_text(where, "gcloud storage buckets create gs://"))
 
 
 def _status(error: Exception) -> int | None:
@@ -67,9 +64,3 @@ def _status(error: Exception) -> int | None:
         return int(error.response.status_code)
     code = getattr(error, "code", None)
     return None if code is None else int(code)
-
-
-def _short(error: Exception) -> str:
-    """An error's first line without what follows a question mark in addresses: that may be a signature."""
-    text = str(error).partition("\n")[0]
-    return " ".join(word.partition("?")[0] for word in text.split()).rstrip(".")[:300]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import logging
-import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,9 +13,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from blendnet.errors import Conflict, NotFound
+from blendnet.errors import BlendNetError, Conflict, NotFound
 from blendnet.storage.base import SignedUrl
-from blendnet.storage.bucket import CONTENT_TYPE, ObjectBucket, ObjectInfo, buffered
+from blendnet.storage.bucket import CONTENT_TYPE, ObjectInfo, buffered
+from blendnet.storage.cloud_bucket import CloudBucket
 from blendnet.storage.s3_errors import CAUGHT, described, no_bucket
 
 CONNECT_TIMEOUT_S = 5.0
@@ -32,8 +31,6 @@ PARTS_AT_ONCE = 4
 DELETED_AT_ONCE = 1000
 COPIED_AT_ONCE_BYTES = 5 << 30
 """Larger objects the cloud copies in parts only."""
-KNOWN_S = 30.0
-"""So long a bucket that was there is taken to be there."""
 RULE = "blendnet"
 
 for _name in ("boto3", "botocore", "s3transfer", "urllib3"):
@@ -41,15 +38,16 @@ for _name in ("boto3", "botocore", "s3transfer", "urllib3"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
-class S3Bucket(ObjectBucket):
+class S3Bucket(CloudBucket):
     """One prefix of one bucket. Region, endpoint and credentials are what boto3 finds: AWS_ENDPOINT_URL for others."""
+
+    scheme = "s3"
+    listing = "s3:ListBucket"
+    caught = CAUGHT
 
     def __init__(self, name: str, prefix: str = "", *, client: Any = None) -> None:
         """`client`: boto3's, made with `make_client`; by default one from the environment."""
-        self._name = name
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self.where = f"s3://{name}/{self._prefix}".rstrip("/")
-        self._there_until = 0.0
+        super().__init__(name, prefix)
         with self._errors("s3:ListBucket"):
             self._client = client or make_client()
 
@@ -124,12 +122,6 @@ class S3Bucket(ObjectBucket):
         headers = {"Content-Type": CONTENT_TYPE, "Content-Length": str(size_bytes), "If-None-Match": "*"}
         return self._signed("put_object", seconds, self._at(key) | values, headers)
 
-    def check(self) -> None:
-        with self._listing():
-            # The answer to a HEAD has no body that could say what is wrong.
-            self._client.list_objects_v2(Bucket=self._name, Prefix=self._prefix, MaxKeys=1)
-        self._there_until = time.monotonic() + KNOWN_S
-
     def ensure_lifecycle(self, prefix: str, days: int) -> None:
         place = self._prefix + prefix
         ours: dict[str, Any] = {"ID": f"{RULE} {place}", "Status": "Enabled", "Filter": {"Prefix": place}}
@@ -188,29 +180,17 @@ class S3Bucket(ObjectBucket):
             url = self._client.generate_presigned_url(call, Params=values, ExpiresIn=int(seconds))
         return SignedUrl(url, seconds, headers)
 
-    def _check_there(self) -> None:
-        """Raise StoreRefused when the bucket itself is missing: then nothing is known about its objects."""
-        if time.monotonic() > self._there_until:
-            self.check()
-
     def _at(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._name, "Key": self._prefix + key}
 
-    @contextmanager
-    def _listing(self) -> Iterator[None]:
-        """Errors of a listing: nothing but the bucket can be missing."""
-        try:
-            with self._errors("s3:ListBucket"):
-                yield
-        except NotFound as error:
-            raise no_bucket(self.where) from error
+    def _list_one(self) -> None:
+        self._client.list_objects_v2(Bucket=self._name, Prefix=self._prefix, MaxKeys=1)
 
-    @contextmanager
-    def _errors(self, action: str) -> Iterator[None]:
-        try:
-            yield
-        except CAUGHT as error:
-            raise described(error, self.where, action) from error
+    def _described(self, error: Exception, action: str) -> BlendNetError:
+        return described(error, self.where, action)
+
+    def _missing(self) -> BlendNetError:
+        return no_bucket(self.where)
 
 
 def make_client(**config: Any) -> Any:

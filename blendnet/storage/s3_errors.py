@@ -6,6 +6,7 @@ from botocore import exceptions
 from urllib3.exceptions import HTTPError
 
 from blendnet.errors import BlendNetError, Conflict, NotFound, StoreRefused, StoreUnreachable
+from blendnet.storage.cloud_bucket import no_bucket_text, short
 
 CAUGHT = (exceptions.BotoCoreError, exceptions.ClientError, HTTPError)
 """What calls of boto3, and reading their bodies, may raise."""
@@ -38,8 +39,8 @@ def described(error: Exception, where: str, action: str) -> BlendNetError:
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     if isinstance(error, _UNREACHABLE):
-        return StoreUnreachable(f"{where} does not answer: {_short(error)}. Everybody waits until it does")
-    return StoreRefused(f"{where} cannot be used: {_short(error)}. Check BLENDNET_STORE_URL and the AWS settings")
+        return StoreUnreachable(f"{where} does not answer: {short(error)}. Everybody waits until it does")
+    return StoreRefused(f"{where} cannot be used: {short(error)}. Check BLENDNET_STORE_URL and the AWS settings")
 
 
 def _answered(error: exceptions.ClientError, where: str, action: str) -> BlendNetError:
@@ -70,13 +71,4 @@ def _answered(error: exceptions.ClientError, where: str, action: str) -> BlendNe
 
 def no_bucket(where: str) -> StoreRefused:
     """The error of a bucket that is not there."""
-    name = where.removeprefix("s3://").partition("/")[0]
-    return StoreRefused(
-        f"there is no bucket {where}: make it with `aws s3 mb s3://{name}`, or correct BLENDNET_STORE_URL"
-    )
-
-
-def _short(error: Exception) -> str:
-    """An error's first line without what follows a question mark in addresses: that may be a signature."""
-    text = str(error).partition("\n")[0]
-    return " ".join(word.partition("?")[0] for word in text.split()).rstrip(".")[:300]
+    return StoreRefused(no_bucket_text(where, "aws s3 mb s3://"))

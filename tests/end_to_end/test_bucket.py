@@ -159,13 +159,15 @@ def test_farm_waits_for_a_bucket_that_is_away_and_loses_nothing(
             line.cuts = [0] * 100_000
             line.drop()
             log = data / "logs" / "service.log"
-            farms.wait_until(lambda: "does not answer" in log.read_text(), "the outage is noticed")
+            farms.wait_until(lambda: "does not answer" in log.read_text(), "the outage is noticed", 120)
             shown = farms.blendnet("job", "show", job, "--data", data, "--json").json
             assert shown["state"] in ("queued", "active")
             line.cuts = []
             waited = farms.blendnet("job", "wait", job, "--data", data)
             assert waited.code == 0, waited.err
-            farms.wait_until(lambda: "the bucket answers again" in log.read_text(), "the end of the outage is noticed")
+            farms.wait_until(
+                lambda: "the bucket answers again" in log.read_text(), "the end of the outage is noticed", 60
+            )
             attempts = farms.blendnet("job", "attempts", job, "--data", data, "--json").json
             assert [attempt for attempt in attempts if attempt["kind"] != "interrupted"] == []
             assert farms.blendnet("doctor", "--deep", "--data", data).code == 0

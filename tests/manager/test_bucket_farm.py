@@ -101,7 +101,7 @@ def test_lost_objects_are_made_again_and_nothing_else(kit: Kit, bucket: Unreliab
     [image] = [result for result in kit.farm.results(job.id) if result.kind == "image"]
     bucket.real.delete([key(image.sha256)])
     found = kit.farm.heal_store(kit.now)
-    assert [finding.trouble.value for finding in found] == ["result lost"]
+    assert [finding.trouble.value for finding in found] == ["result-lost"]
     [frame] = kit.farm.frames(job.id)
     assert (frame.stage, frame.done) == (Stage.FINISH, 24)
 
