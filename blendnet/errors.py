@@ -177,6 +177,18 @@ class ManagerFull(DiskFull):
     code = "manager_full"
 
 
+class StoreUnreachable(Retryable):
+    """The bucket that holds the blobs does not answer: whoever has something for it keeps it and tries again."""
+
+    code = "store_unreachable"
+
+
+class StoreRefused(ManagerFull):
+    """The bucket takes or gives nothing until somebody mends it: missing, not allowed, wrong region, full."""
+
+    code = "store_refused"
+
+
 class BlenderError(BlendNetError):
     """Blender answered a command with an error, or could not answer."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -96,6 +97,14 @@ class Settings(BaseSettings):
     aside_s: float = 900.0
     """How long an agent that is set aside gets no work."""
 
+    store_url: str = ""
+    """Where blobs live: empty: in the data folder; s3://BUCKET/PREFIX or gs://BUCKET/PREFIX (docs/storage.md)."""
+    store_cache_bytes: int = 20 * GIB
+    """With a bucket: limit of the copies of blobs that the Manager keeps in its data folder."""
+    store_link_s: float = Field(default=900.0, ge=1, le=7 * 86_400)
+    """With a bucket: how long the addresses are valid under which clients and agents fetch and send blobs."""
+    store_direct_bytes: int = Field(default=8 * MIB, ge=0)
+    """With a bucket: agents put files from this size on straight into it; 0: all go through the Manager."""
     store_reserve_bytes: int = 64 * MIB
     """With less left on the store's disk no work is handed out: what is under way needs the rest."""
     store_limit_bytes: int = 0
@@ -339,8 +348,16 @@ def resolve_ledger_url(settings: Settings) -> str:
 
 
 def store_folder(settings: Settings) -> Path:
-    """Where the Manager keeps blobs."""
+    """Where the Manager keeps blobs, or with a bucket its copies of them."""
     return settings.data / "store"
+
+
+def without_cloud_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that has no business with the Manager's cloud account."""
+    return {name: value for name, value in environment.items() if not name.startswith(_CLOUD_KEYS)}
+
+
+_CLOUD_KEYS = ("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "GCE_", "BLENDNET_STORE_", "BLENDNET_LEDGER_URL")
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

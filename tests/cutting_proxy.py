@@ -26,6 +26,10 @@ class CuttingProxy:
         with contextlib.suppress(OSError):  # Said before.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.drop()
+
+    def drop(self) -> None:
+        """Cut every connection, but take new ones."""
         for end in self._ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

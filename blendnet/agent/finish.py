@@ -16,7 +16,7 @@ from blendnet.agent.failure import interruption_report
 from blendnet.agent.lease import Halt, Lease
 from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
-from blendnet.errors import LeaseLost, ManagerFull, ManagerUnreachable
+from blendnet.errors import LeaseLost, ManagerFull, ManagerUnreachable, StoreUnreachable
 from blendnet.messages import (
     MAX_WARNING_LENGTH,
     MAX_WARNINGS,
@@ -77,7 +77,7 @@ class OutputAttempt(ABC):
             except (LeaseLost, ManagerUnreachable) as error:
                 logger.warning("%s is dropped: %s", self._id, error)
                 return Outcome.DROPPED
-            except ManagerFull as error:
+            except (ManagerFull, StoreUnreachable) as error:
                 logger.warning("%s is given back: %s", self._id, error)
                 report = interruption_report(self._token, str(error))
                 last_word(lambda: self._failed(report), slot=self._slot)

@@ -17,7 +17,7 @@ from blendnet.agent.finish import finish_frame
 from blendnet.agent.lease import Halt, Lease
 from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
-from blendnet.errors import BlenderTimeout, BlendNetError, LeaseLost, ManagerFull, ManagerUnreachable
+from blendnet.errors import BlenderTimeout, BlendNetError, LeaseLost, ManagerFull, ManagerUnreachable, StoreUnreachable
 from blendnet.merge.exr import BLENDER_ATTRIBUTE
 from blendnet.messages import ChunkAnswer, ChunkClaim, ChunkReport, FailureReport, ranges
 
@@ -75,7 +75,7 @@ class ChunkAttempt:
             except ManagerUnreachable as error:
                 logger.warning("chunk %s is dropped: %s", self._chunk_id, error)
                 return Outcome.DROPPED
-            except ManagerFull as error:
+            except (ManagerFull, StoreUnreachable) as error:
                 logger.warning("chunk %s is given back: %s", self._chunk_id, error)
                 return self._fail(interruption_report(self._claim.token, str(error)))
             except Exception as error:  # whatever it is, the Manager has to know that the attempt failed

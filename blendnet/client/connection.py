@@ -16,6 +16,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from blendnet import __version__
+from blendnet.client.outside import Outside
 from blendnet.errors import (
     BlendNetError,
     FarmError,
@@ -59,6 +60,7 @@ class Http:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.outside = Outside()
         self._renewing = threading.Lock()
         self._certificate_of_ns = _changed_at_ns(connection)
         self._client = _make_client(connection)
@@ -66,6 +68,7 @@ class Http:
         """With the certificate before this one: requests in progress end in peace."""
 
     def close(self) -> None:
+        self.outside.close()
         for client in (self._client, self._before):
             if client is not None:
                 client.close()

@@ -14,8 +14,19 @@ from typing import Any
 
 import httpx
 
+from blendnet.client import direct
 from blendnet.client.connection import Http
-from blendnet.errors import Conflict, DiskFull, HashMismatch, ManagerUnreachable, MissingFiles, Retryable, UserError
+from blendnet.errors import (
+    Conflict,
+    DiskFull,
+    HashMismatch,
+    ManagerUnreachable,
+    MissingFiles,
+    NotFound,
+    Retryable,
+    StoreUnreachable,
+    UserError,
+)
 from blendnet.messages import Blob, MissingBlob
 from blendnet.storage.disk import PIECE_BYTES, disk_errors, hash_file, write_all
 
@@ -152,8 +163,18 @@ class _Sender:
 
 
 def send_file(http: Http, path: str, file: Path, /, **params: Any) -> httpx.Response:
-    """PUT a whole local file as the body, with its hash for the Manager to check."""
+    """PUT a whole local file as the body, with its hash for the Manager to check; large ones by way of the bucket."""
     blob = blob_of(file)
+    if (place := direct.put(http, file, blob)) is not None:
+        try:
+            return http.send(
+                "PUT",
+                path,
+                params={**params, "sha256": blob.sha256, "incoming": place},
+                timeout=httpx.Timeout(http.connection.read_timeout_s, read=STORE_TIMEOUT_S),
+            )
+        except (NotFound, HashMismatch):
+            """It did not arrive there as it is here: then it goes the other way."""
     with file.open("rb", buffering=0) as source:
         return http.send(
             "PUT",
@@ -168,6 +189,8 @@ def send_file(http: Http, path: str, file: Path, /, **params: Any) -> httpx.Resp
 def download_blob(http: Http, sha256: str, target: Path, *, progress: Progress = lambda count: None) -> None:
     """Fetch a blob to `target`, which appears complete and checked or not at all. Goes on after a cut connection.
 
+    It comes from the farm's bucket where there is one that can be reached.
+
     Raises HashMismatch, DiskFull, NotFound, or ManagerUnreachable after some tries without progress.
     """
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}")
@@ -175,7 +198,9 @@ def download_blob(http: Http, sha256: str, target: Path, *, progress: Progress =
         with disk_errors(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb", buffering=0) as file:
-                _fetch(http, sha256, file.fileno(), progress)
+                if not direct.fetch(http, sha256, file.fileno(), progress):
+                    file.truncate(0)
+                    _fetch(http, sha256, file.fileno(), progress)
             temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -199,7 +224,7 @@ def _fetch(http: Http, sha256: str, file: int, progress: Progress) -> None:
             # What came before the cut may be what made the Manager cut: it was damaged, and is remade by now.
             progress(-position)
             digest, position, cut = hashlib.sha256(), 0, False
-        except ManagerUnreachable:
+        except (ManagerUnreachable, StoreUnreachable):
             cut = True
             tries = 0 if position > before else tries
             if tries == len(RETRY_WAITS_S):

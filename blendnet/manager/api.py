@@ -71,6 +71,7 @@ def make_api(
         api_costs.router,
         api_blobs.owner,
         api_blobs.everybody,
+        api_blobs.agents,
         api_agents.router,
         api_join.everybody,
         api_join.joiner,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 
+from blendnet.errors import UserError
 from blendnet.manager import streams
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Done, HeartbeatBody, Id, Parts, PartsHere, ShaToCheck, Token, TokenBody
@@ -38,6 +39,7 @@ Kind = Annotated[Literal["image", "file", "video"], Query()]
 T = TypeVar("T")
 SMALL_BODY_BYTES = 256 << 10
 """A file up to this size is stored in one go."""
+IncomingName = Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$")]
 ResultPath = Annotated[TreePath, Query()]
 
 
@@ -77,12 +79,17 @@ async def commit(
     offset: Annotated[int, Query(ge=0, lt=MAX_SAMPLES)],
     count: Samples,
     sha256: ShaToCheck = None,
+    incoming: IncomingName = None,
 ) -> ChunkAnswer:
-    """Store the body, an EXR, as samples [offset, offset + count) of the frame."""
+    """Store the body, an EXR, as samples [offset, offset + count) of the frame.
+
+    `incoming`: the place of POST /v1/incoming where the file was put instead; `sha256` is needed then.
+    """
     return await _stored(
         request,
         parts,
         sha256,
+        incoming,
         check=lambda: parts.farm.check_attempt(chunk_id, token),
         note=lambda blob: parts.farm.commit(chunk_id, token, offset, count, blob, parts.clock()),
     )
@@ -137,12 +144,14 @@ async def add_result(
     kind: Kind,
     path: ResultPath,
     sha256: ShaToCheck = None,
+    incoming: IncomingName = None,
 ) -> Done:
     """Store the body as the frame's result `path`."""
     await _stored(
         request,
         parts,
         sha256,
+        incoming,
         check=lambda: parts.farm.heartbeat_finish(frame_id, token, parts.clock()),
         note=lambda blob: parts.farm.add_result(frame_id, token, kind, path, blob, parts.clock()),
     )
@@ -184,12 +193,14 @@ async def add_encode_result(
     kind: Kind,
     path: ResultPath,
     sha256: ShaToCheck = None,
+    incoming: IncomingName = None,
 ) -> Done:
     """Store the body as the job's result `path`."""
     await _stored(
         request,
         parts,
         sha256,
+        incoming,
         check=lambda: parts.farm.heartbeat_encode(job_id, token, parts.clock()),
         note=lambda blob: parts.farm.add_encode_result(job_id, token, kind, path, blob, parts.clock()),
     )
@@ -211,13 +222,21 @@ def failed_encode(parts: PartsHere, job_id: Id, body: FailureReport) -> Done:
 
 
 async def _stored(
-    request: Request, parts: Parts, sha256: str | None, *, check: Callable[[], object], note: Callable[[Blob], T]
+    request: Request,
+    parts: Parts,
+    sha256: str | None,
+    incoming: str | None,
+    *,
+    check: Callable[[], object],
+    note: Callable[[Blob], T],
 ) -> T:
-    """Take the body into the store and return what `note` makes of the blob.
+    """Take the body, or what was put at `incoming`, into the store and return what `note` makes of the blob.
 
     The lease is checked before a large body is read, and before any becomes a blob: late work leaves nothing behind.
     """
     limit = parts.settings.max_segment_bytes
+    if incoming is not None:
+        return await run_in_threadpool(_take, incoming, parts, sha256, check, note)
     streams.check_announced(request, limit)
     if 0 < content_length(request.scope) <= SMALL_BODY_BYTES:
         data = await streams.read_body(request, SMALL_BODY_BYTES)
@@ -238,4 +257,14 @@ def _store_whole(
     with parts.store.receive(limit_bytes=parts.settings.max_segment_bytes, expected_sha256=sha256) as writer:
         writer.append(data)
         blob = writer.finish()
+    return note(blob)
+
+
+def _take(name: str, parts: Parts, sha256: str | None, check: Callable[[], object], note: Callable[[Blob], T]) -> T:
+    """The same for a file that the agent has put into the bucket."""
+    if sha256 is None:
+        raise UserError("a file that was put elsewhere is taken by its hash only: give sha256")
+    check()
+    blob = parts.store.take_incoming(name, sha256=sha256, limit_bytes=parts.settings.max_segment_bytes)
+    check()
     return note(blob)

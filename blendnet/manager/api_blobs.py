@@ -14,10 +14,19 @@ from blendnet.manager.api_errors import describe
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Parts, PartsHere, Sha
 from blendnet.manager.blob_answer import BlobAnswer
-from blendnet.messages import MAX_MANIFEST_FILES, Blob, Message, MissingBlob
+from blendnet.messages import (
+    MAX_MANIFEST_FILES,
+    Blob,
+    DirectDownload,
+    IncomingPlace,
+    IncomingRequest,
+    Message,
+    MissingBlob,
+)
 from blendnet.models import Role
 
 owner = APIRouter(prefix="/v1/blobs", tags=["files"], dependencies=[Depends(require(Role.OWNER))])
+agents = APIRouter(prefix="/v1/incoming", tags=["agents' calls"], dependencies=[Depends(require(Role.AGENT))])
 everybody = APIRouter(prefix="/v1/blobs", tags=["files"], dependencies=[Depends(require(Role.OWNER, Role.AGENT))])
 
 
@@ -54,8 +63,9 @@ def _missing(body: bytes, parts: Parts) -> MissingBlobs:
     except ValidationError as error:
         raise describe(error) from error
     there, missing = [], []
+    sizes = parts.store.sizes(wanted)
     for sha256, size_bytes in wanted.items():
-        if _stored(parts, sha256, size_bytes):
+        if _stored(parts, sha256, size_bytes, sizes.get(sha256)):
             there.append(Blob(sha256=sha256, size_bytes=size_bytes))
         else:
             missing.append(MissingBlob(sha256=sha256, received_bytes=parts.store.received_bytes(sha256)))
@@ -63,11 +73,11 @@ def _missing(body: bytes, parts: Parts) -> MissingBlobs:
     return MissingBlobs(missing=missing)
 
 
-def _stored(parts: Parts, sha256: str, size_bytes: int) -> bool:
+def _stored(parts: Parts, sha256: str, size_bytes: int, there_bytes: int | None) -> bool:
     """True when the store has the file. One of another size is damaged: it is not asked for any more."""
-    if not parts.store.has(sha256):
+    if there_bytes is None:
         return False
-    if parts.store.size(sha256) == size_bytes:
+    if there_bytes == size_bytes:
         return True
     parts.farm.blob_damaged(sha256, parts.clock())
     return parts.store.has(sha256)
@@ -118,11 +128,37 @@ def _check_size(parts: Parts, size: int, offset: int) -> None:
 def download(request: Request, parts: PartsHere, sha256: Sha) -> BlobAnswer:
     """A file's content, read against its hash: an answer that is complete is right. Understands `Range`."""
     parts.farm.check_reads(sha256)
+    size_bytes = parts.store.size(sha256)
     return BlobAnswer(
         parts.store.open(sha256),
         sha256=sha256,
-        size_bytes=parts.store.size(sha256),
+        size_bytes=size_bytes,
         wanted=request.headers.get("range"),
         damaged=lambda: parts.farm.blob_damaged(sha256, parts.clock()),
         sent=parts.farm.work.sent if request.state.role is Role.OWNER else lambda _: None,
     )
+
+
+@everybody.get("/{sha256}/url")
+def direct(parts: PartsHere, sha256: Sha) -> DirectDownload:
+    """Where the file can be fetched without the Manager for some minutes, when the farm keeps its files in a bucket.
+
+    The address is a secret: whoever has it can fetch the file. Check what comes against the hash.
+    """
+    parts.farm.check_reads(sha256)
+    signed = parts.store.download_url(sha256)
+    if signed is None:
+        return DirectDownload(url=None)
+    return DirectDownload(url=signed.url, expires_s=signed.expires_s)
+
+
+@agents.post("")
+def incoming(parts: PartsHere, body: IncomingRequest) -> IncomingPlace:
+    """Where an agent may put one file; the call that takes the file is then given `incoming` instead of a body."""
+    from_bytes = parts.store.direct_from_bytes
+    if not from_bytes or body.size_bytes > parts.settings.max_segment_bytes:
+        return IncomingPlace()
+    place = parts.store.incoming(body.size_bytes)
+    if place is None:
+        return IncomingPlace(from_bytes=from_bytes)
+    return IncomingPlace(name=place.name, url=place.put.url, headers=dict(place.put.headers), from_bytes=from_bytes)

@@ -19,7 +19,8 @@ CLIENT_CLOSED = 499
 
 def answer(error: BlendNetError, status: int | None = None) -> JSONResponse:
     """The answer that tells a client about `error`."""
-    if isinstance(error, DiskFull):  # Whose disk it is makes all the difference to an agent.
+    # Whose disk it is makes all the difference to an agent.
+    if isinstance(error, DiskFull) and not isinstance(error, ManagerFull):
         error = ManagerFull(str(error))
     body = ErrorBody(code=error.code, message=str(error), details=error.details)
     headers = {"WWW-Authenticate": 'Basic realm="BlendNet", charset="UTF-8"'} if isinstance(error, NoLogin) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -11,7 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from blendnet.errors import Retryable
 from blendnet.storage.disk import PIECE_BYTES, is_damage
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,12 @@ class BlobAnswer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._file:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            if self._range is None or await self._send_pieces(self._range, send):
+            try:
+                complete = self._range is None or await self._send_pieces(self._range, send)
+            except Retryable as error:  # The bucket does not answer any more: nothing is wrong with the blob.
+                log.warning("the answer with %s is cut off: %s", self._sha256, error)
+                return
+            if complete:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
             # Without its end the answer is no answer: the server cuts the connection, and the client tries again.

@@ -66,7 +66,7 @@ class Core:
         machines, if it does.
 
         Raises:
-            FarmError: the port cannot be bound, the ledger or the logins cannot be read.
+            FarmError: the port cannot be bound, the ledger, the logins or the store cannot be used.
         """
         self._settings = settings
         self._folder = folder
@@ -78,6 +78,7 @@ class Core:
         users = ensure_credentials(self._security)
         self.farm = open_farm(settings)
         self.farm.open_books()
+        self.farm.store.prepare()
         self.fleet = LocalFleet(farm=self.farm, supervisor=supervisor, logs=folder.logs, clock=time.time, stop=stop)
         login = BrokerLogin(MANAGER, outside.password_file) if outside else None
         app = make_app(broker_url, settings.visibility_timeout_s, login)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from redis.exceptions import RedisError
 
-from blendnet.errors import NotFound
+from blendnet.errors import NotFound, StoreRefused, StoreUnreachable
 from blendnet.manager.agents import LOST, STOPPED
 from blendnet.manager.findings import Finding
+from blendnet.manager.healing import EMPTY_STORE
 from blendnet.manager.jobs import Farm
 from blendnet.manager.lookout import Observed, PauseWatch, lease_findings, message_findings
 from blendnet.messages import Check, DoctorReport, Health
@@ -34,7 +35,10 @@ class Doctor:
     def examine(self, now: float, *, deep: bool = False, repair: bool = True) -> DoctorReport:
         """Look at everything. `deep`: read every file of the store against its hash. `repair`: make up for losses."""
         checks = [self._ledger(), self._samples(), self._counters(repair)]
-        checks += [self._store(now, repair), *([self._hashes(now, repair)] if deep else []), self._unknown()]
+        try:
+            checks += [self._store(now, repair), *([self._hashes(now, repair)] if deep else []), self._unknown()]
+        except (StoreUnreachable, StoreRefused) as error:
+            checks.append(_check("store", str(error), ""))
         checks.append(self._disk())
         if self._queued is not None:
             checks += [self._leases(now, repair), self._messages(now, self._queued), self._agents()]
@@ -66,11 +70,11 @@ class Doctor:
         lost = self._farm.lost_blobs()
         there = self._farm.store.listing()
         if lost and not there:
-            text = f"the store is empty, {len(lost)} files are missing: is its disk mounted?"
+            text = f"the store {self._farm.store.place} is empty, {len(lost)} files are missing: {EMPTY_STORE}"
             return _check("store", text, "")
         found = self._farm.heal(lost, now) if repair else self._farm.diagnose(lost)
         total = sum(stored.size_bytes for stored in there.values())
-        fine = f"all files are there: {len(there)} of {total} bytes"
+        fine = f"all files are there: {len(there)} of {total} bytes in {self._farm.store.place}"
         return _check("store", _texts(found), fine, repaired=repair and _repairable(found))
 
     def _hashes(self, now: float, repair: bool) -> Check:

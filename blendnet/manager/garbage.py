@@ -131,8 +131,7 @@ class GarbageWork(Healing, Steering):
 
         Also uploads that nobody went on with since, and agents that are gone since.
         """
-        for path in self.store.stale_uploads(before):
-            path.unlink(missing_ok=True)
+        self.store.drop_stale_uploads(before)
         unknown = self._unknown(before)
         with self.ledger.write() as tx:
             known = tx.blobs.sizes() if unknown else {}
@@ -140,6 +139,7 @@ class GarbageWork(Healing, Steering):
             unused = [*tx.blobs.drop_stale(before), *(sha256 for sha256 in unknown if sha256 not in known)]
             for sha256 in unused:
                 self.store.delete(sha256)
+        self.store.purge()
         return len(unused)
 
     def drop_segments(self, job_id: str) -> int:
@@ -168,7 +168,8 @@ class GarbageWork(Healing, Steering):
         ]
 
     def _delete(self, now: float) -> None:
-        for path in (*self.store.damaged(), *self._old_previews(), *old_logs(self.settings, now - LOG_KEEP_S)):
+        self.store.drop_damaged()
+        for path in (*self._old_previews(), *old_logs(self.settings, now - LOG_KEEP_S)):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         with self.ledger.write() as tx:
             tx.chunks.forget_previews_of_ended()

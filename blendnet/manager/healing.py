@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 BLOBS_AT_ONCE = 500
 """Lost blobs that one transaction makes up for: agents wait meanwhile."""
+EMPTY_STORE = "is its disk mounted? Is BLENDNET_STORE_URL the right one?"
 MERGED = "merged"
 """Kind of the result that is the merged EXR."""
 NAMED_FILES = 5
@@ -64,9 +65,7 @@ class Healing(FarmPart):
         """Make up for everything that the store lacks. Raises FarmError when it lacks all: then its disk is missing."""
         lost = self.lost_blobs()
         if lost and not self.store.listing():
-            raise FarmError(
-                f"the store {self.store.root} is empty, {len(lost)} files are missing: is its disk mounted?"
-            )
+            raise FarmError(f"the store {self.store.place} is empty, {len(lost)} files are missing: {EMPTY_STORE}")
         return self.heal(lost, now)
 
     def diagnose(self, lost: Collection[str]) -> list[Finding]:
@@ -82,9 +81,11 @@ class Healing(FarmPart):
     def heal(self, lost: Collection[str], now: float) -> list[Finding]:
         """Let everything that those lost blobs held be made again; what was found. Blobs that are there are left."""
         found: list[Finding] = []
+        lost = set(lost) - self.store.restored(lost)
         for batch in _batches(lost):
             with self.ledger.write() as tx:
-                gone = {sha for sha in batch if self._gone(tx, sha)}
+                there = self.store.sizes(batch)
+                gone = {sha for sha in batch if self._gone(tx, sha, there.get(sha))}
                 found += self._heal(tx, gone, lost, now)
         if found:
             self.changes.note()
@@ -104,13 +105,12 @@ class Healing(FarmPart):
             log.warning("%s", finding.text)
         return found
 
-    def _gone(self, tx: Transaction, sha256: str) -> bool:
+    def _gone(self, tx: Transaction, sha256: str, size_bytes: int | None) -> bool:
         """True when a noted blob is not in the store as noted. One of another size is set aside."""
-        try:
-            if self.store.size(sha256) == tx.blobs.size(sha256):
-                return False
-        except NotFound:
+        if size_bytes is None:
             return True
+        if size_bytes == tx.blobs.size(sha256):
+            return False
         self.store.set_aside(sha256)
         return True
 
@@ -182,7 +182,9 @@ class Healing(FarmPart):
 
 def lost_files(tx: Transaction, store: BlobStore, job_id: str) -> str:
     """A sentence about the files of a job that the store has lost; '' when they are all there."""
-    lost = [file.path for file in tx.jobs.files(job_id) if not store.has(file.sha256)]
+    files = tx.jobs.files(job_id)
+    there = store.sizes([file.sha256 for file in files])
+    lost = [file.path for file in files if file.sha256 not in there]
     if not lost:
         return ""
     named = ", ".join(lost[:NAMED_FILES]) + (", ..." if len(lost) > NAMED_FILES else "")

@@ -14,7 +14,7 @@ from blendnet.manager.purse import Purse
 from blendnet.manager.views import Views
 from blendnet.messages import JobSubmission, JobView
 from blendnet.settings import Settings, resolve_ledger_url, store_folder
-from blendnet.storage.files import FileStore
+from blendnet.storage.stores import open_store
 
 __all__ = ["Farm", "MergeWork", "PreviewFile", "open_farm"]
 
@@ -63,5 +63,12 @@ class Farm(Accounts, AgentBook, ChunkWork, EncodeWork, GarbageWork, Lookout, Mer
 
 
 def open_farm(settings: Settings) -> Farm:
-    """The farm of a data folder. Any Manager process may open it."""
-    return Farm(Ledger(resolve_ledger_url(settings)), FileStore(store_folder(settings)), settings)
+    """The farm of a data folder. Any Manager process may open it. Raises FarmError for a store that cannot be used."""
+    store = open_store(
+        settings.store_url,
+        store_folder(settings),
+        cache_bytes=settings.store_cache_bytes,
+        url_s=settings.store_link_s,
+        direct_from_bytes=settings.store_direct_bytes,
+    )
+    return Farm(Ledger(resolve_ledger_url(settings)), store, settings)

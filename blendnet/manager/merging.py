@@ -8,9 +8,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 
 from blendnet.errors import LeaseLost, MergeError, NotFound, Retryable
 from blendnet.manager.jobs import Farm, open_farm
@@ -99,7 +100,7 @@ def _healed(farm: Farm, work: MergeWork, clock: Clock, pulse: _Pulse) -> bool:
 
 def _intact(farm: Farm, sha256: str) -> bool:
     try:
-        return farm.store.intact(sha256)
+        return farm.store.intact(sha256, copy_will_do=True)
     except NotFound:
         return False
 
@@ -108,21 +109,29 @@ def _merge(farm: Farm, work: MergeWork, pulse: _Pulse) -> tuple[Blob, list[str]]
     """The stored frame, and what in it is not as one machine would have rendered it."""
     output = farm.store.temporary_path()
     try:
-        report = merge_segments(
-            [SegmentFile(farm.store.path(part.sha256), part.offset, part.count) for part in work.parts],
-            output,
-            total=work.samples,
-            layers=work.layers,
-            drop=work.drop,
-            adaptive=work.adaptive,
-            threads=MERGE_THREADS,
-            on_progress=pulse.beat,
-        )
+        with ExitStack() as stack:
+            report = merge_segments(
+                [SegmentFile(_path(stack, farm, part.sha256, pulse), part.offset, part.count) for part in work.parts],
+                output,
+                total=work.samples,
+                layers=work.layers,
+                drop=work.drop,
+                adaptive=work.adaptive,
+                threads=MERGE_THREADS,
+                on_progress=pulse.beat,
+            )
         stored = farm.store.put_file(output)
     finally:
         output.unlink(missing_ok=True)
     warnings = [*merge_warnings(work, report), *bad_pixel_warnings(work, report)]
     return Blob(sha256=stored.sha256, size_bytes=stored.size_bytes), warnings
+
+
+def _path(stack: ExitStack, farm: Farm, sha256: str, pulse: _Pulse) -> Path:
+    """A file with a blob's content that stays until `stack` ends."""
+    path = stack.enter_context(farm.store.borrowed(sha256))
+    pulse.beat()
+    return path
 
 
 def merge_warnings(work: MergeWork, report: MergeReport) -> list[str]:

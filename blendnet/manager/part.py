@@ -14,7 +14,7 @@ from blendnet.manager.tail_book import TailBook
 from blendnet.manager.work_book import WorkBook
 from blendnet.messages import LayerSamples, SceneFiles, tree_key
 from blendnet.settings import Settings
-from blendnet.storage.files import FileStore
+from blendnet.storage.base import BlobStore
 
 SCENES_KEPT = 64
 
@@ -46,7 +46,7 @@ class Changes:
 class FarmPart:
     """Base of the parts; holds no state of jobs: that is in the ledger."""
 
-    def __init__(self, ledger: Ledger, store: FileStore, settings: Settings) -> None:
+    def __init__(self, ledger: Ledger, store: BlobStore, settings: Settings) -> None:
         self.ledger = ledger
         self.store = store
         self.settings = settings
@@ -71,8 +71,8 @@ class FarmPart:
         """What nobody but people can mend and was said already."""
 
     def is_full(self) -> bool:
-        """True when the store's disk has no room for the results of more work."""
-        return self.store.free_bytes() < self.settings.store_reserve_bytes
+        """True when the store has no room for the results of more work, or cannot take them now."""
+        return bool(self.store.trouble()) or self.store.free_bytes() < self.settings.store_reserve_bytes
 
     def _slots(self, tx: Transaction) -> int:
         """Agent slots to plan for, at least 1."""

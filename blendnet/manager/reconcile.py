@@ -134,7 +134,8 @@ class Reconciler:
     def _waits_for_room(self) -> bool:
         full = self._farm.is_full()
         if full and not self._full:
-            log.warning("the disk of %s is full: no work is handed out", self._farm.store.root)
+            why = self._farm.store.trouble() or f"the disk of {self._farm.store.root} is full"
+            log.warning("%s: no work is handed out", why)
         self._full = full
         return full
 

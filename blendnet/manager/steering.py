@@ -100,6 +100,7 @@ class Steering(FarmPart):
         with self.ledger.write() as tx:
             for sha256 in tx.blobs.drop_unused(among):
                 freed += self.store.delete(sha256)
+        self.store.purge()
         return freed
 
     def note_blobs(self, blobs: Iterable[Blob], now: float) -> None:

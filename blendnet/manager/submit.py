@@ -9,7 +9,7 @@ from typing import Any
 
 from blendnet import exactness, planner
 from blendnet.celery_app import RENDER_LANES
-from blendnet.errors import MissingFiles, NotFound, SceneError, UserError
+from blendnet.errors import MissingFiles, SceneError, UserError
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.part import FarmPart
 from blendnet.messages import JobSettings, JobSubmission, SceneDescription
@@ -36,16 +36,11 @@ class Submitting(FarmPart):
         return job_id
 
     def _check_blobs(self, submission: JobSubmission) -> None:
-        missing = [file.path for file in submission.files if not self._stored(file.sha256, file.size_bytes)]
+        there = self.store.sizes([file.sha256 for file in submission.files])
+        missing = [file.path for file in submission.files if there.get(file.sha256) != file.size_bytes]
         if missing:
             named = ", ".join(missing[:NAMED_FILES]) + (", ..." if len(missing) > NAMED_FILES else "")
             raise MissingFiles(f"{len(missing)} files are not in the store, upload them first: {named}", tuple(missing))
-
-    def _stored(self, sha256: str, size_bytes: int) -> bool:
-        try:
-            return self.store.size(sha256) == size_bytes
-        except NotFound:
-            return False
 
     def _write(self, tx: Transaction, submission: JobSubmission, now: float) -> str:
         settings, scene = submission.settings, submission.description

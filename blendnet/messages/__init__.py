@@ -14,6 +14,7 @@ from blendnet.messages.base import (
     check_tree_path,
 )
 from blendnet.messages.costs import CapState, CostsOf, CostsView, FarmCaps, JobCap, JobCost, MachineCost, PriceOf
+from blendnet.messages.direct import DirectDownload, IncomingPlace, IncomingRequest
 from blendnet.messages.fleet import FleetMachine, FleetView
 from blendnet.messages.garbage import Garbage, GarbageReport, GarbageRequest, Removal
 from blendnet.messages.health import Check, DoctorReport, Health
@@ -77,6 +78,7 @@ __all__ = [
     "ClaimRequest",
     "CostsOf",
     "CostsView",
+    "DirectDownload",
     "DoctorReport",
     "EncodeClaim",
     "ErrorBody",
@@ -94,6 +96,8 @@ __all__ = [
     "GarbageReport",
     "GarbageRequest",
     "Health",
+    "IncomingPlace",
+    "IncomingRequest",
     "JobCap",
     "JobCost",
     "JobSettings",

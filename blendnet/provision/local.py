@@ -22,6 +22,7 @@ from blendnet.provision.base import (
     Quota,
     Wanted,
 )
+from blendnet.settings import without_cloud_keys
 
 WORKER_MODULE = "blendnet.agent.worker"
 STOP_TIMEOUT_S = 20.0
@@ -154,7 +155,7 @@ class LocalProvider:
         return self._processes.keep(
             name=name,
             command=[sys.executable, "-m", WORKER_MODULE],
-            environment={**os.environ, **self._environment.variables(name)},
+            environment={**without_cloud_keys(os.environ), **self._environment.variables(name)},
             log=self.log_path(name),
             stop_timeout_s=STOP_TIMEOUT_S,
         )

@@ -7,12 +7,13 @@ import os
 import shutil
 import threading
 import uuid
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from blendnet.errors import DiskFull, NotFound
 from blendnet.messages import Blob
-from blendnet.storage.base import BlobStore, BlobWriter, Stored, check_sha256
+from blendnet.storage.base import BlobStore, BlobWriter, Incoming, SignedUrl, Stored, check_sha256
 from blendnet.storage.disk import disk_errors, hash_file, is_damage
 from blendnet.storage.uploads import PartFile, ReceivedFile, ResumedUpload
 
@@ -24,13 +25,20 @@ TEMPORARY_PREFIX = "new-"
 class FileStore(BlobStore):
     """The blob store of one folder. Folders are made when something is written."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, before: Callable[[Path, Blob], None] = lambda path, blob: None) -> None:
+        """`before(path, blob)` is called with every complete file before it becomes a blob; what it raises prevents
+        that."""
         self.root = root
+        self._before = before
         self._blobs = root / "blobs"
         self._uploads = root / "uploads"
         self._damaged = root / "damaged"
         self._parts: dict[str, PartFile] = {}
         self._lock = threading.Lock()
+
+    @property
+    def place(self) -> str:
+        return str(self.root)
 
     def has(self, sha256: str) -> bool:
         return self._place(sha256).is_file()
@@ -38,11 +46,23 @@ class FileStore(BlobStore):
     def size(self, sha256: str) -> int:
         return self.path(sha256).stat().st_size
 
+    def sizes(self, wanted: Collection[str]) -> dict[str, int]:
+        found = {}
+        for sha256 in wanted:
+            with contextlib.suppress(FileNotFoundError):
+                found[sha256] = self._place(sha256).stat().st_size
+        return found
+
     def path(self, sha256: str) -> Path:
+        """The blob's own read-only file. Raises NotFound."""
         place = self._place(sha256)
         if not place.is_file():
             raise NotFound(f"no blob {sha256} in the store")
         return place
+
+    @contextlib.contextmanager
+    def borrowed(self, sha256: str) -> Iterator[Path]:
+        yield self.path(sha256)
 
     def open(self, sha256: str) -> BinaryIO:
         try:
@@ -59,6 +79,9 @@ class FileStore(BlobStore):
             return 0
         return size_bytes
 
+    def purge(self) -> None:
+        """A deleted file is gone at once."""
+
     def listing(self) -> dict[str, Stored]:
         found: dict[str, Stored] = {}
         for folder in self._blobs.glob("??"):
@@ -69,7 +92,7 @@ class FileStore(BlobStore):
                         found[entry.name] = Stored(stat.st_size, stat.st_mtime)
         return found
 
-    def intact(self, sha256: str) -> bool:
+    def intact(self, sha256: str, *, copy_will_do: bool = False) -> bool:
         try:
             return hash_file(self._place(sha256))[0].hexdigest() == sha256
         except FileNotFoundError as error:
@@ -83,6 +106,9 @@ class FileStore(BlobStore):
         self._make_folder(self._damaged)
         with contextlib.suppress(FileNotFoundError):
             self._place(sha256).replace(self._damaged / f"{sha256}.{uuid.uuid4().hex[:8]}")
+
+    def restored(self, lost: Collection[str]) -> set[str]:
+        return set()
 
     def put_file(self, path: Path) -> Blob:
         digest, length = hash_file(path)
@@ -104,27 +130,46 @@ class FileStore(BlobStore):
         )
 
     def temporary_path(self) -> Path:
-        """A fresh name on the store's file system for a file that `put_file` will take."""
         self._make_folder(self._uploads)
         return self._uploads / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
 
-    def stale_uploads(self, before: float) -> dict[Path, int]:
-        """What uploads that nobody went on with since `before` (seconds since the epoch) left, with sizes."""
+    def stale_uploads(self, before: float) -> dict[str, int]:
         found = {}
         for path in self._uploads.glob("*"):
             with contextlib.suppress(FileNotFoundError):  # It may be finished meanwhile.
                 stat = path.stat()
                 if stat.st_mtime < before:
-                    found[path] = stat.st_size
+                    found[str(path)] = stat.st_size
         return found
 
-    def damaged(self) -> dict[Path, int]:
-        """Blobs that were set aside, with sizes."""
-        return {path: path.stat().st_size for path in self._damaged.glob("*")}
+    def drop_stale_uploads(self, before: float) -> None:
+        for path in self.stale_uploads(before):
+            Path(path).unlink(missing_ok=True)
+
+    def damaged(self) -> dict[str, int]:
+        return {str(path): path.stat().st_size for path in self._damaged.glob("*")}
+
+    def drop_damaged(self) -> None:
+        for path in self.damaged():
+            Path(path).unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
-        """What still fits on the store's disk."""
         return shutil.disk_usage(_existing_parent(self.root)).free
+
+    def trouble(self) -> str:
+        return ""
+
+    def prepare(self) -> None:
+        """Folders are made when they are needed."""
+
+    def download_url(self, sha256: str) -> SignedUrl | None:
+        return None
+
+    def incoming(self, size_bytes: int) -> Incoming | None:
+        return None
+
+    def take_incoming(self, name: str, *, sha256: str, limit_bytes: int) -> Blob:
+        raise NotFound(f"nothing comes to {self.root} that way: send the file itself")
 
     def _place(self, sha256: str) -> Path:
         return self._blobs / check_sha256(sha256)[:2] / sha256
@@ -141,7 +186,12 @@ class FileStore(BlobStore):
         return self._uploads / f"{check_sha256(sha256)}.part"
 
     def _adopt(self, path: Path, blob: Blob) -> Blob:
-        """Publish a complete file of this file system: synced to disk, read-only, renamed."""
+        """Publish a complete file of this file system."""
+        self._before(path, blob)
+        return self.keep(path, blob)
+
+    def keep(self, path: Path, blob: Blob) -> Blob:
+        """Make a complete file of this file system the blob, whatever `before` says: synced, read-only, renamed."""
         place = self._place(blob.sha256)
         self._make_folder(place.parent)
         with disk_errors(self.root):

@@ -17,7 +17,7 @@ from blendnet.agent.blenders import Build
 from blendnet.agent.render import render_chunk
 from blendnet.agent.shutdown import Shutdown
 from blendnet.agent.slot import Slot
-from blendnet.errors import LeaseLost, ManagerFull, ManagerUnreachable
+from blendnet.errors import LeaseLost, ManagerFull, ManagerUnreachable, StoreRefused, StoreUnreachable
 from blendnet.merge import exr
 from blendnet.merge.ranges import layer_range
 from blendnet.messages import ChunkAnswer, ChunkClaim, LayerSamples, SceneFiles
@@ -245,7 +245,11 @@ def test_chunk_gives_back_what_it_has_when_the_agent_ends(
     assert len(manager.requests) == 1
 
 
-@pytest.mark.parametrize("error", [ManagerUnreachable("restarting"), ManagerFull("no space left")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [ManagerUnreachable("restarting"), ManagerFull("no space left"), StoreUnreachable("away"), StoreRefused("full")],
+    ids=repr,
+)
 def test_chunk_is_committed_after_the_manager_could_not_take_it(
     slot: Slot, manager: RecordingManager, files: SceneFiles, error: Exception
 ) -> None:
@@ -261,19 +265,20 @@ def test_chunk_is_committed_after_the_manager_could_not_take_it(
     assert manager.failures == []
 
 
-def test_chunk_is_given_back_when_the_disk_of_the_manager_stays_full(
-    slot: Slot, manager: RecordingManager, files: SceneFiles, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [ManagerFull("no space left"), StoreUnreachable("away")], ids=repr)
+def test_chunk_is_given_back_when_the_manager_cannot_take_it_for_long(
+    slot: Slot, manager: RecordingManager, files: SceneFiles, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def full(name: str) -> ChunkAnswer:
         if name == "commit":
-            raise ManagerFull("no space left")
+            raise error
         return GO_ON
 
     monkeypatch.setattr(uploads.patiently, "__kwdefaults__", {"patience_s": 0.1})
     manager.on_call = full
     manager.claims["c"] = _claim(files, [(0, SAMPLES)])
     assert render_chunk(slot, "c") is Outcome.DROPPED
-    assert [(failure.kind, failure.message) for failure in manager.failures] == [("interrupted", "no space left")]
+    assert [(failure.kind, failure.message) for failure in manager.failures] == [("interrupted", str(error))]
 
 
 def test_chunk_reports_a_crash_keeps_what_was_rendered_and_goes_on_with_a_fresh_blender(

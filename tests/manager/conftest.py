@@ -12,6 +12,9 @@ from tests.conftest import unavailable
 from tests.manager import databases
 from tests.manager.brokers import Broker, running_broker
 from tests.manager.farms import Kit, make_kit
+from tests.storage.moto_bucket import aws, moto
+
+__all__ = ["aws", "moto"]  # Fixtures.
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from blendnet.messages import (
     SceneDescription,
 )
 from blendnet.settings import Settings
+from blendnet.storage.base import BlobStore
 from blendnet.storage.files import FileStore
 
 START = 1_000_000.0
@@ -143,12 +144,12 @@ class Kit:
             self.finish(frame_id)
 
 
-def make_kit(folder: Path, *, url: str = "", **settings: Any) -> Kit:
-    """A fresh farm in `folder`."""
+def make_kit(folder: Path, *, url: str = "", store: BlobStore | None = None, **settings: Any) -> Kit:
+    """A fresh farm in `folder`, with its own store or another one."""
     folder.mkdir(exist_ok=True)
     values = Settings(data=folder, **settings)
     ledger = Ledger(url) if url else new_ledger(folder / "ledger.sqlite")
-    return Kit(Farm(ledger, FileStore(folder / "store"), values), folder)
+    return Kit(Farm(ledger, store or FileStore(folder / "store"), values), folder)
 
 
 def new_ledger(path: Path) -> Ledger:

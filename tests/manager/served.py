@@ -24,6 +24,7 @@ from blendnet.messages import ProcessView
 from blendnet.security.ca import ServerCertificate, ensure_server_certificate
 from blendnet.security.credentials import AGENT, OWNER, PASSWORD_FILES, Users, ensure_credentials, read_password
 from blendnet.settings import Settings
+from blendnet.storage.base import BlobStore
 from blendnet.storage.files import FileStore
 from tests.manager.farms import new_ledger
 
@@ -73,7 +74,7 @@ class Served:
     certificate: ServerCertificate
     data: Path
     farm: Farm
-    store: FileStore
+    store: BlobStore
     fleet: NotedFleet
 
     def connection(self, user: str = OWNER, **changes: Any) -> Connection:
@@ -113,12 +114,12 @@ class Served:
 
 
 @contextmanager
-def serve(data: Path, **changes: Any) -> Iterator[Served]:
-    """Serve a new farm on `data`; `changes`: settings that differ from the defaults."""
+def serve(data: Path, *, store: BlobStore | None = None, **changes: Any) -> Iterator[Served]:
+    """Serve a new farm on `data`; `changes`: settings that differ from the defaults. `store`: another than its own."""
     settings = Settings(data=data, **changes)
     users: Users = ensure_credentials(data)
     certificate = ensure_server_certificate(data / "tls")
-    store, fleet = FileStore(data / "store"), NotedFleet()
+    store, fleet = store or FileStore(data / "store"), NotedFleet()
     ledger = new_ledger(data / "ledger.db")
     farm = Farm(ledger, store, settings)
     api = make_api(farm, store, users, settings, fleet)

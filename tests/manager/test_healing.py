@@ -231,7 +231,7 @@ def test_blob_of_another_size_counts_as_lost_and_is_set_aside(kit: Kit) -> None:
     assert kit.farm.lost_blobs() == {sha256}
     kit.farm.heal({sha256}, kit.now)
     assert not kit.farm.store.has(sha256)
-    assert [path.name[:64] for path in kit.farm.store.damaged()] == [sha256]
+    assert [Path(name).name[:64] for name in kit.farm.store.damaged()] == [sha256]
 
 
 def test_blob_that_is_whole_is_left_alone_whoever_complains(kit: Kit) -> None:

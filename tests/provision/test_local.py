@@ -117,3 +117,16 @@ def test_notice_that_cannot_be_left_is_an_error_that_names_the_agent(provider: L
 )
 def test_new_agents_get_the_first_free_names(taken: list[str], count: int, names: list[str]) -> None:
     assert free_names(taken, count) == names
+
+
+def test_agent_gets_no_key_of_the_managers_cloud(
+    provider: LocalProvider, processes: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS", "BLENDNET_LEDGER_URL"]
+    for name in secrets:
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("LANG", "C")
+    provider.create(Wanted(names=["agent-1"]))
+    environment = processes.environments["agent-1"]
+    assert not set(secrets) & set(environment)
+    assert environment["LANG"] == "C"

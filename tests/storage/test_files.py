@@ -189,7 +189,7 @@ def test_stale_uploads_are_those_that_nobody_went_on_with(store: FileStore) -> N
     store.resume(SHA, size_bytes=len(DATA), offset=0).append(DATA[:10])
     written = (store.root / "uploads" / f"{SHA}.part").stat().st_mtime
     assert store.stale_uploads(written - 1) == {}
-    assert store.stale_uploads(written + 1) == {store.root / "uploads" / f"{SHA}.part": 10}
+    assert store.stale_uploads(written + 1) == {str(store.root / "uploads" / f"{SHA}.part"): 10}
 
 
 def test_same_blob_put_by_several_threads_is_whole(store: FileStore, tmp_path: Path) -> None:
