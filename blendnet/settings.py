@@ -159,6 +159,10 @@ class Settings(BaseSettings):
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
 
+    # Clouds
+    gcp_endpoint: str = ""
+    """Address of all of Google's APIs, for tests: 'http://127.0.0.1:port' of a fake, which gets no credentials."""
+
     # Broker
     broker_url: str = ""
     """Celery's broker and result backend; empty: the broker of the farm that runs on `data`."""
@@ -194,6 +198,11 @@ def resolve_ledger_url(settings: Settings) -> str:
 def store_folder(settings: Settings) -> Path:
     """Where the Manager keeps blobs."""
     return settings.data / "store"
+
+
+def cloud_variable(*names: str) -> str:
+    """What a cloud's own variable says, as in 'GOOGLE_CLOUD_PROJECT': the first of `names` that is set, else ''."""
+    return next((value for name in names if (value := os.environ.get(name, "").strip())), "")
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
