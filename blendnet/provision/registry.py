@@ -12,7 +12,9 @@ from blendnet.provision.base import Place, Provider
 ENTRY_POINTS = "blendnet.providers"
 """Group of entry points: name of the provider = a function that takes a Place and returns a Provider."""
 
-BUILT_IN: Mapping[str, str] = {}
+BUILT_IN: Mapping[str, str] = {
+    "gcp": "blendnet.provision.gcp.provider:open_gcp",
+}
 """Name -> module:function, imported when it is asked for: a cloud's SDK takes a second to load."""
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,6 +123,8 @@ class FakeGce:
         self.on_launch: Callable[[Machine], None] = lambda machine: None
         self.on_notice: Callable[[Machine], None] = lambda machine: None
         """A preemption is announced to this machine."""
+        self.on_wait: Callable[[], None] = lambda: None
+        """Somebody waits for an operation."""
         self.on_end: Callable[[Machine], None] = lambda machine: None
         self.firewalls: dict[str, dict[str, Any]] = {}
         self.disks: dict[tuple[str, str], dict[str, Any]] = {}
@@ -132,6 +135,7 @@ class FakeGce:
         self.objects: dict[tuple[str, str], str] = {}
         self.denied: set[str] = set()
         """Permissions that nobody has."""
+        self._connections: set[socket.socket] = set()
         self._by_request: dict[str, Operation] = {}
         self._ids = 1000
         self.lock = threading.RLock()
@@ -141,7 +145,6 @@ class FakeGce:
     def served(self) -> Iterator[FakeGce]:
         """Serve it at `url` until the context ends."""
         server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        server.daemon_threads = False
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         self.url = f"http://127.0.0.1:{server.server_port}"
@@ -149,6 +152,9 @@ class FakeGce:
             yield self
         finally:
             server.shutdown()
+            for connection in list(self._connections):
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)  # Clients keep theirs open.
             server.server_close()
             thread.join()
 
@@ -302,6 +308,7 @@ class FakeGce:
 
     def wait(self, id_: int) -> dict[str, Any]:
         """Google answers when an operation has ended, or after two minutes; the fake does after a tenth of a second."""
+        self.on_wait()
         operation = next(one for one in self.operations if one.id == id_)
         until = time.monotonic() + 0.1
         while self.clock() < operation.done_at and time.monotonic() < until:
@@ -365,7 +372,15 @@ def _handler(fake: FakeGce) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        timeout = 5
+
+        def setup(self) -> None:
+            super().setup()
+            fake._connections.add(self.connection)
+
+        def finish(self) -> None:
+            fake._connections.discard(self.connection)
+            with suppress(OSError):
+                super().finish()
 
         def _answer(self) -> None:
             parts = urlsplit(self.path)
@@ -383,7 +398,12 @@ def _handler(fake: FakeGce) -> type[BaseHTTPRequestHandler]:
 
         def _outcome(self, path: str, query: dict[str, str], raw: bytes) -> tuple[int, Any]:
             fault = next(
-                (one for one in fake.faults if one.times > 0 and one.verb == self.command and re.search(one.path, path)), None
+                (
+                    one
+                    for one in fake.faults
+                    if one.times > 0 and one.verb == self.command and re.search(one.path, path)
+                ),
+                None,
             )
             try:
                 if fault:

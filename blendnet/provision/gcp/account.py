@@ -139,7 +139,9 @@ def _region(place: Place, zones: tuple[str, ...]) -> str:
         or region_of(cloud_variable("CLOUDSDK_COMPUTE_ZONE"))
     )
     if not _REGION.fullmatch(region):
-        raise UserError(f"which region of Google Cloud? {region!r} is none; one as in us-central1, or GOOGLE_CLOUD_REGION")
+        raise UserError(
+            f"which region of Google Cloud? {region!r} is none; one as in us-central1, or GOOGLE_CLOUD_REGION"
+        )
     if strange := [zone for zone in zones if region_of(zone) != region]:
         raise UserError(f"zone {strange[0]} is not in region {region}")
     return region

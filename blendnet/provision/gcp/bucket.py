@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from functools import cached_property
 from typing import Any
 
@@ -64,7 +65,9 @@ class Bucket:
 
     def _own(self, bucket: Any) -> None:
         if bucket.labels.get(FARM_LABEL) != self._google.account.farm:
-            raise FarmError(f"bucket {self.name} exists and does not carry the label of farm {self._google.account.farm}")
+            raise FarmError(
+                f"bucket {self.name} exists and does not carry the label of farm {self._google.account.farm}"
+            )
 
     def _allow(self, bucket: Any, member: str) -> None:
         with asking("let the Manager use the farm's bucket"):
@@ -76,7 +79,7 @@ class Bucket:
     @cached_property
     def _client(self) -> Any:
         try:
-            from google.cloud import storage
+            storage = importlib.import_module("google.cloud.storage")
         except ImportError as error:
             raise FarmError(f"Google's libraries are missing ({error}): pip install 'blendnet[gcp]'") from error
         endpoint = self._google.account.endpoint

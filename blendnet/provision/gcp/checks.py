@@ -39,7 +39,11 @@ class Checks:
             return first
         project = self._google.project
         rest: list[tuple[str, Callable[[], Check], str]] = [
-            ("permissions", self._permissions, f"gcloud services enable cloudresourcemanager.googleapis.com --project {project}"),
+            (
+                "permissions",
+                self._permissions,
+                f"gcloud services enable cloudresourcemanager.googleapis.com --project {project}",
+            ),
             ("machine types", self._machine_types, f"gcloud compute zones list --project {project}"),
             ("image", self._image, "gcloud compute images list"),
             ("network", self._network, f"gcloud compute networks list --project {project}"),
@@ -127,7 +131,9 @@ class Checks:
         answer = self._google.rest("GET", "compute", path, "tell its time")
         off_s = abs(parsedate_to_datetime(answer.headers["Date"]).timestamp() - self._clock())
         state = OK if off_s < CLOCK_WARNING_S else WARNING if off_s < CLOCK_PROBLEM_S else PROBLEM
-        return Check("clock", state, f"{off_s:.0f} s off Google's", "" if state is OK else "sudo timedatectl set-ntp true")
+        return Check(
+            "clock", state, f"{off_s:.0f} s off Google's", "" if state is OK else "sudo timedatectl set-ntp true"
+        )
 
     def _quotas(self) -> Sequence[Check]:
         page = f"https://console.cloud.google.com/iam-admin/quotas?project={self._google.project}"
@@ -135,7 +141,9 @@ class Checks:
             quotas = self._stock.quotas()
         except BlendNetError as error:
             return [Check("quota", WARNING, str(error), page)]
-        return [_quota_check(one, page) for one in quotas if one.name in ("spot vCPU", "vCPU in all regions", "addresses")]
+        return [
+            _quota_check(one, page) for one in quotas if one.name in ("spot vCPU", "vCPU in all regions", "addresses")
+        ]
 
 
 def _quota_check(quota: Quota, page: str) -> Check:
@@ -147,4 +155,6 @@ def _quota_check(quota: Quota, page: str) -> Check:
     message = f"{left:g} of {quota.limit:g} {quota.unit} free"
     if left <= 0:
         return Check(name, PROBLEM, message, page)
-    return Check(name, OK if left >= FEW_VCPUS or quota.unit != "vCPU" else WARNING, message, "" if left >= FEW_VCPUS else page)
+    return Check(
+        name, OK if left >= FEW_VCPUS or quota.unit != "vCPU" else WARNING, message, "" if left >= FEW_VCPUS else page
+    )

@@ -29,8 +29,12 @@ STATES = {
 }
 """Google's word -> ours. One that is not here counts as running: it may cost money."""
 
+PREEMPTED = "compute.instances.preempted"
+SHUTDOWN_S = 30.0
+"""So long may a machine run on after this operation, which notes the notice."""
+
 ENDS = {
-    "compute.instances.preempted": "preempted",
+    PREEMPTED: "preempted",
     "compute.instances.hostError": "host error",
     "compute.instances.terminateOnHostMaintenance": "host maintenance",
     "compute.instances.guestTerminate": "shut down from inside",
@@ -143,13 +147,11 @@ class Inventory:
             state=InstanceState.GONE,
             id=machine,
             zone=zone,
-            ended_at=at,
+            ended_at=min(at + SHUTDOWN_S, self._clock()) if operation.operation_type == PREEMPTED else at,
             reason=before.reason if before else ENDS[operation.operation_type],
         )
 
-    def _remember(
-        self, living: Sequence[Instance], ended: dict[str, Instance], before: set[str]
-    ) -> Sequence[Instance]:
+    def _remember(self, living: Sequence[Instance], ended: dict[str, Instance], before: set[str]) -> Sequence[Instance]:
         """What there is; `before`: what was known before the question. Those that came meanwhile are not gone."""
         now = self._clock()
         listed = {one.id: _explained(one, ended) for one in living}
@@ -168,6 +170,8 @@ def seconds(stamp: str) -> float | None:
 
 def _gone(seen: Instance, ended: Instance | None, now: float) -> Instance:
     """A machine that was seen before and is not listed any more."""
+    if seen.state is InstanceState.GONE and seen.reason != VANISHED:
+        return seen
     if ended:
         return replace(seen, state=InstanceState.GONE, ended_at=ended.ended_at, reason=ended.reason)
     if seen.state is InstanceState.GONE:

@@ -80,7 +80,9 @@ class Launcher:
         self, offer: Offer, batches: Sequence[Batch], lifetime_s: float, key: str
     ) -> Iterable[tuple[Batch, Outcome]]:
         with ThreadPoolExecutor(min(CALLS_AT_ONCE, len(batches))) as pool:
-            return list(zip(batches, pool.map(lambda one: self._place(offer, one, lifetime_s, key), batches), strict=True))
+            return list(
+                zip(batches, pool.map(lambda one: self._place(offer, one, lifetime_s, key), batches), strict=True)
+            )
 
     def _place(self, offer: Offer, batch: Batch, lifetime_s: float, key: str) -> Outcome:
         """Ask for a batch in one zone, and look at what there is then."""
@@ -128,7 +130,9 @@ def _batches(account: Account, wanted: Wanted, names: Sequence[str], key: str) -
 
 def _places(offers: Sequence[Offer], zones: Sequence[str]) -> list[Offer]:
     """Each offer in each zone that it means, in order, none twice. PURE."""
-    return list(dict.fromkeys(replace(one, zone=zone) for one in offers for zone in ([one.zone] if one.zone else zones)))
+    return list(
+        dict.fromkeys(replace(one, zone=zone) for one in offers for zone in ([one.zone] if one.zone else zones))
+    )
 
 
 def _without(batch: Batch, instances: Sequence[Instance]) -> Batch:

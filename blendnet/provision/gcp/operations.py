@@ -43,9 +43,7 @@ class Operations:
             Refused: it failed, or has not ended within `wait_s`.
         """
         for trouble in troubles(self.ended(operation, wait_s=wait_s)):
-            raise Refused(
-                f"Google Cloud did not {what}: {trouble.message}", code=trouble.code, status=trouble.status
-            )
+            raise Refused(f"Google Cloud did not {what}: {trouble.message}", code=trouble.code, status=trouble.status)
 
     def _later(self, operation: Any, zone: str) -> Any:
         """The operation after a while: Google answers when it has ended, or after two minutes."""

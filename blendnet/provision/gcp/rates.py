@@ -30,7 +30,8 @@ GPUS = {
 """Name of an accelerator type -> how descriptions begin."""
 
 _MACHINE = re.compile(
-    r"(?:spot preemptible |preemptible )?(?P<family>.+?)(?: amd| arm)?(?: instance)? (?P<part>core|ram) running in .*", re.I
+    r"(?:spot preemptible |preemptible )?(?P<family>.+?)(?: amd| arm)?(?: instance)? (?P<part>core|ram) running in .*",
+    re.I,
 )
 _GPU = re.compile(r"(?P<gpu>nvidia .+?) gpu (?:attached to spot preemptible vms )?running in .*", re.I)
 

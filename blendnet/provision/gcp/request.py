@@ -18,7 +18,9 @@ WITH_GPUS = ("a2", "a3", "a4", "a4x", "g2", "g4")
 """Families whose machines bring their GPUs."""
 
 
-def bulk_request(account: Account, machines: Sequence[str], offer: Offer, user_data: str, lifetime_s: float) -> dict[str, Any]:
+def bulk_request(
+    account: Account, machines: Sequence[str], offer: Offer, user_data: str, lifetime_s: float
+) -> dict[str, Any]:
     """Body of instances.bulkInsert: as many of `machines` (Google's names) as there are, in one zone."""
     return {
         "count": len(machines),
@@ -66,9 +68,7 @@ def _scheduling(spot: bool, lifetime_s: float) -> dict[str, Any]:
 
 
 def _disk(account: Account, machine: str) -> dict[str, Any]:
-    kind = account.disk_type or (
-        "hyperdisk-balanced" if family_of(machine) in HYPERDISK_ONLY else "pd-balanced"
-    )
+    kind = account.disk_type or ("hyperdisk-balanced" if family_of(machine) in HYPERDISK_ONLY else "pd-balanced")
     return {
         "boot": True,
         "auto_delete": True,

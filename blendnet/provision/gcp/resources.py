@@ -72,7 +72,13 @@ class Resources:
             FarmError: something could not be removed.
         """
         failures: list[str] = []
-        steps = (self._remove_machines, self._remove_disks, self.firewall.remove, self.bucket.remove, self.identity.remove)
+        steps = (
+            self._remove_machines,
+            self._remove_disks,
+            self.firewall.remove,
+            self.bucket.remove,
+            self.identity.remove,
+        )
         for step in steps:
             try:
                 step()
@@ -82,7 +88,9 @@ class Resources:
             raise FarmError("not everything could be removed: " + "; ".join(failures))
 
     def _remove_machines(self) -> None:
-        asked = [(zone, self._delete("Instances", zone, instance=one.name)) for zone, one in list(self._inventory.raw())]
+        asked = [
+            (zone, self._delete("Instances", zone, instance=one.name)) for zone, one in list(self._inventory.raw())
+        ]
         self._wait(asked)
 
     def _remove_disks(self) -> None:

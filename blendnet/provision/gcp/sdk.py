@@ -53,6 +53,7 @@ class Google:
         Raises:
             Refused: what went wrong; the text says that Google did not `what`.
         """
+        compute()
         from google.api_core.exceptions import ServerError
         from google.api_core.retry import Retry, if_exception_type
 
@@ -152,6 +153,7 @@ def compute() -> ModuleType:
 @contextmanager
 def asking(what: str) -> Iterator[None]:
     """Turn every error of Google's libraries into a Refused that says that Google did not `what`."""
+    compute()
     from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
     from requests import RequestException
@@ -164,7 +166,9 @@ def asking(what: str) -> Iterator[None]:
         answered = status not in (0, 408) and status < 500
         raise Refused(f"{said}: {error.message}", code=_reason(error), status=status, answered=answered) from error
     except (DefaultCredentialsError, RefreshError) as error:
-        raise Refused(f"{said}: no valid credentials ({error}). Run: {LOGIN}", code="credentials", status=401) from error
+        raise Refused(
+            f"{said}: no valid credentials ({error}). Run: {LOGIN}", code="credentials", status=401
+        ) from error
     except (GoogleAPIError, GoogleAuthError, RequestException) as error:
         raise Refused(f"{said}: {error}", code="unreachable", status=503, answered=False) from error
 

@@ -61,8 +61,12 @@ def test_agents_hold_no_cloud_keys_and_take_nobodys(provider: GcpProvider, fake:
 
 @pytest.mark.parametrize(
     ("machine", "secure", "disk"),
-    [("n2d-highcpu-32", True, "pd-balanced"), ("g2-standard-8", False, "pd-balanced"), ("c4-standard-8", True, "hyperdisk-balanced")],
-)  # fmt: skip
+    [
+        ("n2d-highcpu-32", True, "pd-balanced"),
+        ("g2-standard-8", False, "pd-balanced"),
+        ("c4-standard-8", True, "hyperdisk-balanced"),
+    ],
+)
 def test_machines_are_shielded_as_far_as_their_drivers_allow(
     provider: GcpProvider, fake: FakeGce, machine: str, secure: bool, disk: str
 ) -> None:
@@ -170,10 +174,11 @@ def test_operations_are_waited_for_at_the_endpoint_that_was_set(
 ) -> None:
     """The library's own op.result() asks Google, whatever the endpoint."""
     fake.operation_s = 30.0
-    fake.on_launch = lambda machine: setattr(clock, "now", clock.now + 31.0)
-    assert provider.create(wanted("agent-1")).instances
-    fake.on_launch = lambda machine: None
-    assert any(path.endswith("/wait") for _, path in fake.requests) or fake.operations[-1].done_at <= clock.now
+    fake.on_wait = lambda: setattr(clock, "now", clock.now + 31.0)
+    created = provider.create(wanted("agent-1"))
+    assert created.instances
+    assert not created.refusals
+    assert any(path.endswith("/wait") for _, path in fake.requests)
 
 
 def test_a_machine_that_boots_is_starting(provider: GcpProvider, fake: FakeGce, clock: Clock) -> None:
