@@ -1,8 +1,9 @@
 """Google Cloud on this machine: an HTTP server with Compute Engine's answers, for the real client libraries.
 
-Written from the API's own shapes: each body that comes in, and each answer that goes out, is parsed strictly as the message that the API
-documents, so that a field which there is not cannot go unnoticed. The fake can be told to run out of machines, to refuse quota, to preempt,
-to answer slowly and to fail; it logs launches and ends, for the bill. Nothing here proves that Google does the same.
+Written from the API's own shapes: each body that comes in, and each answer that goes out, is parsed strictly as the
+message that the API documents, so that a field which there is not cannot go unnoticed. The fake can be told to run out
+of machines, to refuse quota, to preempt, to answer slowly and to fail; it logs launches and ends, for the bill. Nothing
+here proves that Google does the same.
 """
 
 from __future__ import annotations
@@ -258,7 +259,7 @@ class FakeGce:
             message = f"Quota '{metric}' exceeded.  Limit: {limit} in region us-central1."
             return 0, [{"code": "QUOTA_EXCEEDED", "message": message}]
         left = min([self.capacity[key] for key in (zone, f"{zone}/{kind}") if key in self.capacity], default=count)
-        message = f"The zone 'projects/{PROJECT}/zones/{zone}' does not have enough resources available to fulfill the request."
+        message = f"The zone '{zone}' does not have enough resources available to fulfill the request."
         return min(left, count), [{"code": "ZONE_RESOURCE_POOL_EXHAUSTED", "message": message}] if left < count else []
 
     def used(self, metric: str) -> float:

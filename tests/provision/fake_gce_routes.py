@@ -1,4 +1,4 @@
-"""Paths of Google's APIs -> what tests/provision/fake_gce.py does. Compute Engine, the price catalog, IAM, and buckets."""
+"""Paths of Compute Engine and of the price catalog -> what tests/provision/fake_gce.py does."""
 
 from __future__ import annotations
 

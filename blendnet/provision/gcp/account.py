@@ -81,7 +81,7 @@ class Account:
         return f'labels.{FARM_LABEL}="{self.farm}"'
 
     def machine_name(self, agent: str, key: str) -> str:
-        """Google's name for the machine of an agent: another one for each `key`, so that it never meets its predecessor.
+        """Google's name for the machine of an agent; another for each `key`, so that it never meets its predecessor.
 
         Raises:
             UserError: the agent's name does not fit.

@@ -19,6 +19,7 @@ DISABLED = ("accessNotConfigured", "SERVICE_DISABLED")
 CLOCK_WARNING_S, CLOCK_PROBLEM_S = 30.0, 240.0
 """Google refuses who is five minutes off; certificates of agents mind less."""
 FEW_VCPUS = 8.0
+BIND = "gcloud projects add-iam-policy-binding {project} --member=user:YOU --role={role}"
 
 
 class Checks:
@@ -89,10 +90,10 @@ class Checks:
         answer = self._google.rest("POST", "cloudresourcemanager", path, "test permissions", {"permissions": asked})
         held = set(answer.json().get("permissions", []))
         if lacking := [one for one in MANAGER_PERMISSIONS if one not in held]:
-            bind = f"gcloud projects add-iam-policy-binding {project} --member=user:YOU --role=roles/compute.instanceAdmin.v1"
+            bind = BIND.format(project=project, role="roles/compute.instanceAdmin.v1")
             return Check("permissions", PROBLEM, f"agents cannot be run: missing {', '.join(lacking)}", bind)
         if lacking := [one for one in OWNER_PERMISSIONS if one not in held]:
-            bind = f"gcloud projects add-iam-policy-binding {project} --member=user:YOU --role=roles/editor"
+            bind = BIND.format(project=project, role="roles/editor")
             message = f"agents can be run, a Manager cannot be made or removed: missing {', '.join(lacking)}"
             return Check("permissions", WARNING, message, bind)
         return Check("permissions", OK, f"all {len(asked)} that are needed")

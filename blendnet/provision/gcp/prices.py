@@ -50,7 +50,7 @@ class Prices:
         self._fetching = threading.Lock()
 
     def of(self, offers: Sequence[Offer], machines: Mapping[str, MachineType]) -> Mapping[Offer, Price]:
-        """Prices of those offers that somebody knows: of the catalog, else the list's price on demand, as an upper bound."""
+        """Prices that somebody knows: of the catalog, else the list's price on demand, as an upper bound."""
         catalog = self.catalog()
         known = {one: _price(catalog, one, machines[one.machine], self._clock(), self._region(one))
                  for one in offers if catalog and one.machine in machines}  # fmt: skip

@@ -66,7 +66,7 @@ class Resources:
         return [*machines, *disks, *rules, *self.bucket.remains(), *self.identity.remains()]
 
     def remove(self) -> None:
-        """Remove all of it, machines first; returns when it is gone. Goes on after a failure, and tells of it at the end.
+        """Remove all of it, machines first; returns when it is gone. Goes on after a failure, and tells at the end.
 
         Raises:
             FarmError: something could not be removed.

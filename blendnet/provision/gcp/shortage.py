@@ -1,6 +1,6 @@
 """What Google's errors mean for the next try. PURE.
 
-Codes: https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-vm-creation and .../troubleshooting-resource-availability.
+Codes: https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-vm-creation
 """
 
 from __future__ import annotations

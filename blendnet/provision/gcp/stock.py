@@ -69,7 +69,7 @@ class Stock:
 def quotas_of(given: Iterable[Any]) -> Sequence[Quota]:
     """Google's quotas by our names. PURE.
 
-    Where nobody asked for a quota of Spot processors of its own (PREEMPTIBLE_CPUS is 0), Spot machines use that of all others.
+    Where there is no quota of Spot processors of its own (PREEMPTIBLE_CPUS is 0), Spot machines use that of all.
     """
     by_metric = {word(one.metric): one for one in given}
     spot = by_metric.get(SPOT_CPUS)

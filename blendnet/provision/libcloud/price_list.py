@@ -1,7 +1,7 @@
 """The list of prices inside apache-libcloud: on demand, dated, good as an upper bound. A 0.0 in it means unknown.
 
-The file is read, libcloud is not imported. ~/.libcloud/pricing.json goes before it: `libcloud.pricing.download_pricing_file()` puts a newer
-one there.
+The file is read, libcloud is not imported. ~/.libcloud/pricing.json goes before it:
+`libcloud.pricing.download_pricing_file()` puts a newer one there.
 """
 
 from __future__ import annotations
