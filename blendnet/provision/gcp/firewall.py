@@ -14,7 +14,7 @@ HTTPS_PORT = 443
 BROKER_PORT = 6379
 EVERYWHERE = "0.0.0.0/0"
 OPEN, SHUT = 900, 950
-"""Priorities, the lower wins: before the 1000 of rules that people make, and the 65534 of a default network's open SSH."""
+"""Priorities, the lower wins: before people's own rules (1000), and a default network's open SSH (65534)."""
 WAIT_S = 120.0
 
 
@@ -36,7 +36,7 @@ class Firewall:
             self._operations.check(operation, what, wait_s=WAIT_S)
 
     def names(self) -> Sequence[str]:
-        """The rules of this farm that there are: they have no labels, their names say whose they are. Raises Refused."""
+        """The rules of this farm that there are, by their names: rules have no labels. Raises Refused."""
         ours = {rule["name"] for rule in rules(self._google.account)}
         return [one.name for one in self._google.ask("Firewalls", "list", "list firewall rules") if one.name in ours]
 

@@ -1,6 +1,7 @@
 """Azure by apache-libcloud: Spot machines and cloud-init, which its driver cannot ask for, put into its request.
 
-The driver's own `ex_customdata` fails on Python 3, with text and with bytes. So the PUT of the machine is changed on its way.
+The driver's own `ex_customdata` fails on Python 3, with text and with bytes. So the PUT of the machine is changed on
+its way.
 """
 
 from __future__ import annotations
@@ -101,7 +102,12 @@ def _image(driver: Any, order: Order) -> Any:
     from libcloud.compute.drivers.azure_arm import AzureComputeGalleryImage, AzureImage
 
     if order.image.startswith("/"):
-        return AzureComputeGalleryImage(order.image, order.image, order.zone, driver)
+        parts = order.image.strip("/").split("/")
+        if len(parts) < 10:
+            raise UserError(
+                f"image {order.image!r}: /subscriptions/S/resourceGroups/G/providers/P/galleries/A/images/I"
+            )
+        return AzureComputeGalleryImage(parts[1], parts[3], parts[7], parts[9], driver)
     publisher, _, rest = order.image.partition(":")
     offer, _, rest = rest.partition(":")
     sku, _, version = rest.partition(":")

@@ -163,7 +163,7 @@ def _features(*cannot: Mapping[str, str], boot_log: bool = False) -> Features:
 
 
 EUROS = {"prices": "it sells in euros, and BlendNet counts US dollars: set a price of your own"}
-OLD_HOSTS = {"zones": "apache-libcloud speaks to the old hosts of par1 and ams1 alone"}
+OLD_HOST = {"zones": "apache-libcloud speaks to the old host of par1 alone, which may be gone"}
 UNPRICED = {"prices": "every OpenStack has its own, and none tells it: set a price of your own"}
 AZURE_SECRETS = {
     "tenant": ("AZURE_TENANT_ID",),
@@ -202,7 +202,7 @@ CLOUDS: Mapping[str, Cloud] = {
             features=_features(BILLED_OFF, UNPRICED, boot_log=True), usd=lambda size: 0.0, boot_log=_console,
         ),
         Cloud(
-            name="scaleway", provider="scaleway", order=_scaleway, features=_features(EUROS, OLD_HOSTS, NO_LOG),
+            name="scaleway", provider="scaleway", order=_scaleway, features=_features(EUROS, OLD_HOST, NO_LOG),
             credentials={"key": ("SCW_DEFAULT_ORGANIZATION_ID",), "token": ("SCW_SECRET_KEY",)},
             usd=lambda size: 0.0,
             open=lambda kind, known, region, options: kind(known["key"], known["token"]),

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -37,9 +37,10 @@ MIB = 1 << 20
 STARTING = ("pending", "starting", "rebooting", "updating", "reconfiguring", "migrating", "unknown")
 STOPPING = ("stopping", "stopped", "paused", "suspended", "error", "terminated")
 """libcloud's words. A machine that is off still costs, and so does one that is being deleted."""
+NO_ROOM = r"AllocationFailed|SkuNotAvailable|capacity|sold out|No valid host|out of stock"
 SHORTAGES = (
     (re.compile(r"quota|limit (of|reached|exceeded)|exceed", re.I), Shortage.QUOTA),
-    (re.compile(r"AllocationFailed|SkuNotAvailable|capacity|sold out|No valid host|out of stock", re.I), Shortage.CAPACITY),
+    (re.compile(NO_ROOM, re.I), Shortage.CAPACITY),
     (re.compile(r"MaxPrice|price", re.I), Shortage.PRICE),
 )  # fmt: skip
 LIVING = (InstanceState.STARTING, InstanceState.RUNNING)
@@ -76,10 +77,11 @@ class LibcloudProvider:
         with self._lock:
             living = {one.name: one for one in self.list() if one.state in LIVING}
             self._remove([node for node in self._nodes() if _word(node) in ("stopped", "error")])
-            instances, refusals = [], []
+            instances: MutableSequence[Instance] = []
+            refusals: MutableSequence[Refusal] = []
             for name in dict.fromkeys(wanted.names):
                 found = living.get(name) or self._order_anywhere(name, wanted, refusals)
-                instances += [found] if found else []
+                instances.extend([found] if found else [])
             return Created(instances, refusals)
 
     def list(self) -> Sequence[Instance]:
@@ -150,7 +152,7 @@ class LibcloudProvider:
             with self._asking(f"show the boot log of {name}"):
                 return self._cloud.boot_log(self._driver, node) if node else ""
 
-    def _order_anywhere(self, name: str, wanted: Wanted, refusals: list[Refusal]) -> Instance | None:
+    def _order_anywhere(self, name: str, wanted: Wanted, refusals: MutableSequence[Refusal]) -> Instance | None:
         text = wanted.user_data(name)
         for offer in wanted.offers:
             order = self._order(name, offer, text, wanted.token)

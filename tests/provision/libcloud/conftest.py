@@ -40,7 +40,12 @@ class Recorded:
 RECORDED = {
     "azure": Recorded("azure_arm:AzureNodeDriverTests", "AzureMockHttp", "test-node-1", "Standard_A1", "eastus", 1),
     "digitalocean": Recorded(
-        "digitalocean_v2:DigitalOcean_v2_Tests", "DigitalOceanComputeMockHttp", "example.com", "1gb", "nyc1", 1
+        "digitalocean_v2:DigitalOcean_v2_Tests",
+        "DigitalOceanComputeMockHttp",
+        "ubuntu-s-1vcpu-1gb-sfo3-01",
+        "1gb",
+        "nyc1",
+        2,
     ),
     "linode": Recorded("linode_v4:LinodeTestsV4", "LinodeMockHttpV4", "test_2", "g6-standard-1", "eu-west", 1),
     "openstack": Recorded("openstack:OpenStack_2_Tests", "OpenStack_2_0_MockHttp", "lc-test-2", "7", "", 8),
@@ -52,7 +57,8 @@ NEW_DROPLET = {
     # From the public API documentation, https://docs.digitalocean.com/reference/api: libcloud holds no such answer.
     "droplet": {
         "id": 3164494, "name": "replaced", "memory": 1024, "vcpus": 1, "disk": 25, "locked": True, "status": "new",
-        "kernel": None, "created_at": "2026-07-21T18:37:44Z", "features": ["virtio"], "backup_ids": [], "snapshot_ids": [],
+        "kernel": None, "created_at": "2026-07-21T18:37:44Z", "features": ["virtio"],
+        "backup_ids": [], "snapshot_ids": [],
         "volume_ids": [], "size_slug": "s-1vcpu-1gb", "networks": {}, "tags": ["blendnet:farm"],
         "region": {"name": "New York 1", "slug": "nyc1", "features": [], "available": True, "sizes": ["s-1vcpu-1gb"]},
         "image": {"id": 63663980, "name": "12 x64", "distribution": "Debian", "slug": "debian-12-x64", "public": True,
