@@ -15,88 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from blendnet.provision.bill import Stay
+from tests.provision.fake_gce_parts import MACHINES, PROJECT, ZONES, Answer, Fault, Machine, Operation
 
-PROJECT = "fake-project"
-ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
-MACHINES: Mapping[str, dict[str, Any]] = {
-    "e2-standard-4": {"guestCpus": 4, "memoryMb": 16384, "architecture": "X86_64"},
-    "n2d-highcpu-32": {"guestCpus": 32, "memoryMb": 32768, "architecture": "X86_64"},
-    "c2-standard-16": {"guestCpus": 16, "memoryMb": 65536, "architecture": "X86_64"},
-    "c4-standard-8": {"guestCpus": 8, "memoryMb": 30720, "architecture": "X86_64"},
-    "t2a-standard-8": {"guestCpus": 8, "memoryMb": 32768, "architecture": "ARM64"},
-    "g2-standard-8": {
-        "guestCpus": 8,
-        "memoryMb": 32768,
-        "architecture": "X86_64",
-        "accelerators": [{"guestAcceleratorType": "nvidia-l4", "guestAcceleratorCount": 1}],
-    },
-}
-
-
-class Answer(Exception):
-    """An error that the API answers with."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": {"code": status, "message": message, "errors": [{"reason": reason, "message": message}]}}
-
-
-@dataclass
-class Fault:
-    """What goes wrong with the next request that it fits."""
-
-    verb: str
-    path: str
-    """Regular expression."""
-    status: int
-    reason: str = "backendError"
-    times: int = 1
-    done: bool = False
-    """The request is carried out all the same, and only its answer is lost."""
-
-
-@dataclass
-class Machine:
-    """One machine, from its launch to its end: a line of the fake's own bill."""
-
-    name: str
-    zone: str
-    kind: str
-    spot: bool
-    labels: dict[str, str]
-    user_data: str
-    body: dict[str, Any]
-    launched_at: float
-    id: int
-    life_s: float | None = None
-    status: str = "RUNNING"
-    ends_at: float | None = None
-    ended_at: float | None = None
-    stopped_at: float | None = None
-    console: str = ""
-
-
-@dataclass
-class Operation:
-    """One operation."""
-
-    id: int
-    kind: str
-    zone: str
-    target: str
-    at: float
-    done_at: float
-    errors: list[dict[str, str]] = field(default_factory=list)
-    short: int = 0
-    status: int = 0
+__all__ = ["MACHINES", "PROJECT", "ZONES", "Answer", "FakeGce", "Fault", "Machine", "Operation", "checked"]
 
 
 class FakeGce:
@@ -187,6 +114,18 @@ class FakeGce:
         """What all machines have cost, from the fake's own log. `usd_per_hour(machine type, spot)`."""
         ends = [(one, one.stopped_at if one.ended_at is None else one.ended_at) for one in self.machines]
         return sum(Stay(one.launched_at, usd_per_hour(one.kind, one.spot), end).usd(now) for one, end in ends)
+
+    def fault_of(self, verb: str, path: str) -> Fault | None:
+        """What is to go wrong with this request; each fault counts down."""
+        with self.lock:
+            for one in self.faults:
+                if one.times > 0 and one.verb == verb and re.search(one.path, path):
+                    if one.skip > 0:
+                        one.skip -= 1
+                        continue
+                    one.times -= 1
+                    return one
+        return None
 
     # --- time ---
 
@@ -398,17 +337,8 @@ def _handler(fake: FakeGce) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(text)
 
         def _outcome(self, path: str, query: dict[str, str], raw: bytes) -> tuple[int, Any]:
-            fault = next(
-                (
-                    one
-                    for one in fake.faults
-                    if one.times > 0 and one.verb == self.command and re.search(one.path, path)
-                ),
-                None,
-            )
+            fault = fake.fault_of(self.command, path)
             try:
-                if fault:
-                    fault.times -= 1
                 if fault and not fault.done:
                     raise Answer(fault.status, fault.reason, f"told to fail: {fault.reason}")
                 answer = route(fake, self.command, path, query, json.loads(raw) if raw else {})

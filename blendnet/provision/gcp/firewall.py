@@ -38,7 +38,8 @@ class Firewall:
     def names(self) -> Sequence[str]:
         """The rules of this farm that there are, by their names: rules have no labels. Raises Refused."""
         ours = {rule["name"] for rule in rules(self._google.account)}
-        return [one.name for one in self._google.ask("Firewalls", "list", "list firewall rules") if one.name in ours]
+        pages = self._google.pages("Firewalls", "list", "list firewall rules")
+        return [one.name for page in pages for one in page.items if one.name in ours]
 
     def remove(self) -> None:
         """Remove them. Raises Refused."""

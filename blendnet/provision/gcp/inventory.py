@@ -74,10 +74,9 @@ class Inventory:
 
     def in_zone(self, zone: str) -> Sequence[Instance]:
         """The agents that Google lists in one zone. Raises Refused."""
-        found = self._google.ask(
-            "Instances", "list", f"list the machines in {zone}", zone=zone, filter=self._google.account.filter
-        )
-        instances = [instance for one in found if (instance := self._instance(one, zone))]
+        what, filter_ = f"list the machines in {zone}", self._google.account.filter
+        pages = self._google.pages("Instances", "list", what, zone=zone, filter=filter_)
+        instances = [instance for page in pages for one in page.items if (instance := self._instance(one, zone))]
         with self._lock:
             self._seen.update({one.id: one for one in instances})
         return instances
@@ -89,8 +88,7 @@ class Inventory:
             Refused: Google does not say, or not of all zones.
         """
         account = self._google.account
-        answer = self._google.ask("Instances", "aggregated_list", "list the machines", filter=account.filter)
-        for page in answer.pages:
+        for page in self._google.pages("Instances", "aggregated_list", "list the machines", filter=account.filter):
             if missing := [*page.unreachables, *_unreachable(page.items)]:
                 raise Refused(f"Google Cloud did not list the machines of {', '.join(missing)}", status=503)
             for scope, found in page.items.items():
@@ -126,9 +124,8 @@ class Inventory:
     def _ended(self) -> dict[str, Instance]:
         """Machines of agents that operations of the last day ended, by Google's names: those it has deleted, too."""
         kinds = " OR ".join(f'(operationType="{kind}")' for kind in ENDS)
-        answer = self._google.ask("GlobalOperations", "aggregated_list", "say what ended", filter=kinds)
         ended: dict[str, Instance] = {}
-        for page in answer.pages:
+        for page in self._google.pages("GlobalOperations", "aggregated_list", "say what ended", filter=kinds):
             for scope, found in page.items.items():
                 for one in sorted(found.operations, key=lambda op: op.insert_time):
                     self._note(ended, scope.rpartition("/")[2], one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from blendnet.errors import FarmError
 from blendnet.provision.base import (
@@ -64,7 +65,8 @@ class GcpProvider:
         What was stopped instead of deleted, which its disk still costs, is cleared away first.
         """
         living = {one.name: one for one in self._inventory.all() if one.state in LIVING}
-        self._delete_all(self._inventory.leftovers)
+        with suppress(FarmError):  # It is asked for again with the next machines.
+            self._delete_all(self._inventory.leftovers)
         missing = [name for name in dict.fromkeys(wanted.names) if name not in living]
         kept = [living[name] for name in dict.fromkeys(wanted.names) if name in living]
         if not missing:

@@ -113,5 +113,10 @@ class Resources:
                 raise Refused(f"Google Cloud did not remove a machine or disk in {zone}: {trouble.message}")
 
     def _disks(self) -> Sequence[tuple[str, str]]:
-        answer = self._google.ask("Disks", "aggregated_list", "list disks", filter=self._google.account.filter)
-        return [(scope.rpartition("/")[2], disk.name) for scope, found in answer for disk in found.disks]
+        pages = self._google.pages("Disks", "aggregated_list", "list disks", filter=self._google.account.filter)
+        return [
+            (scope.rpartition("/")[2], disk.name)
+            for page in pages
+            for scope, found in page.items.items()
+            for disk in found.disks
+        ]

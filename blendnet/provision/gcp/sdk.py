@@ -62,6 +62,16 @@ class Google:
             method = getattr(self.client(noun), call)
             return method(request={"project": self.project, **request}, retry=retry, timeout=CALL_TIMEOUT_S)
 
+    def pages(self, noun: str, call: str, what: str, **request: Any) -> list[Any]:
+        """All pages of a list. The later ones are only asked for when they are looked at: so they are, here.
+
+        Raises:
+            Refused: what went wrong, at whichever page.
+        """
+        answer = self.ask(noun, call, what, **request)
+        with asking(what):
+            return list(answer.pages)
+
     def tell(self, noun: str, call: str, what: str, **request: Any) -> Any:
         """A call that changes something, for this project; made once.
 

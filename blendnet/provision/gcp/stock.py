@@ -50,7 +50,8 @@ class Stock:
         """Machine types that are to be had in at least one of the zones, by name. Raises Refused."""
         found: dict[str, MachineType] = {}
         for zone in self.zones:
-            types = self._google.ask("MachineTypes", "list", f"list machine types in {zone}", zone=zone)
+            pages = self._google.pages("MachineTypes", "list", f"list machine types in {zone}", zone=zone)
+            types = [one for page in pages for one in page.items]
             found |= {one.name: _machine(one) for one in types if str(one.deprecated.state) in ("", "ACTIVE")}
         if not found:
             raise Refused(f"Google Cloud lists no machine types in {', '.join(self.zones)}")

@@ -198,7 +198,8 @@ CLOUDS: Mapping[str, Cloud] = {
             credentials={"token": ("LINODE_TOKEN", "LINODE_CLI_TOKEN")}, features=_features(BILLED_OFF, NO_LOG),
         ),
         Cloud(
-            name="openstack", provider="openstack", credentials=OPENSTACK_SECRETS, open=_open_openstack, order=_openstack,
+            name="openstack", provider="openstack", credentials=OPENSTACK_SECRETS,
+            open=_open_openstack, order=_openstack,
             features=_features(BILLED_OFF, UNPRICED, boot_log=True), usd=lambda size: 0.0, boot_log=_console,
         ),
         Cloud(

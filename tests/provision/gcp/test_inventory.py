@@ -122,6 +122,19 @@ def test_a_zone_that_does_not_answer_is_not_an_empty_one(provider: GcpProvider, 
         provider.list()
 
 
+@pytest.mark.parametrize("path", ["aggregated/instances", "aggregated/operations"])
+@pytest.mark.parametrize("skip", [0, 1], ids=["first page", "second page"])
+def test_a_list_that_breaks_off_is_an_error_on_whichever_page(
+    provider: GcpProvider, fake: FakeGce, path: str, skip: int
+) -> None:
+    provider.create(wanted("agent-1"))
+    fake.faults.append(Fault("GET", path, 403, reason="forbidden", skip=skip))
+    if (path, skip) == ("aggregated/operations", 1):
+        provider.list()  # All of it is on one page.
+    with pytest.raises(FarmError, match="Google Cloud did not"):
+        provider.list()
+
+
 def test_a_question_is_asked_again_when_google_is_in_trouble(provider: GcpProvider, fake: FakeGce) -> None:
     provider.create(wanted("agent-1"))
     fake.faults.append(Fault("GET", "aggregated/instances", 503))

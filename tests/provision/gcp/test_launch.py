@@ -219,3 +219,10 @@ def test_what_was_stopped_instead_of_deleted_is_cleared_away(provider: GcpProvid
     provider.create(wanted("agent-2"))
     assert [one.labels["blendnet-role"] for one in fake.living()] == ["agent"]
     assert fake.living()[0].user_data == "#cloud-config agent-2"
+
+
+def test_what_cannot_be_cleared_away_holds_nothing_up(provider: GcpProvider, fake: FakeGce) -> None:
+    provider.create(wanted("agent-1"))
+    fake.shut_down("bn-farm--agent-1")
+    fake.faults.append(Fault("DELETE", "agent-1", 403, reason="forbidden"))
+    assert provider.create(wanted("agent-2")).instances
