@@ -273,6 +273,8 @@ class Settings(BaseSettings):
     estimate_disk_usd_per_gb_month: float = Field(default=0.1, ge=0)
     estimate_egress_usd_per_gb: float = Field(default=0.12, ge=0)
     """Estimates: bringing results home."""
+    gcp_endpoint: str = ""
+    """Address of all of Google's APIs, for tests: 'http://127.0.0.1:port' of a fake, which gets no credentials."""
 
     # Broker
     broker_url: str = ""
@@ -358,6 +360,11 @@ def without_cloud_keys(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 _CLOUD_KEYS = ("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "GCE_", "BLENDNET_STORE_", "BLENDNET_LEDGER_URL")
+
+
+def cloud_variable(*names: str) -> str:
+    """What a cloud's own variable says, as in 'GOOGLE_CLOUD_PROJECT': the first of `names` that is set, else ''."""
+    return next((value for name in names if (value := os.environ.get(name, "").strip())), "")
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

@@ -14,6 +14,13 @@ ENTRY_POINTS = "blendnet.providers"
 
 BUILT_IN: Mapping[str, str] = {
     "aws": "blendnet.provision.aws.provider:make",
+    "gcp": "blendnet.provision.gcp.provider:open_gcp",
+    "azure": "blendnet.provision.libcloud.provider:open_azure",
+    "digitalocean": "blendnet.provision.libcloud.provider:open_digitalocean",
+    "linode": "blendnet.provision.libcloud.provider:open_linode",
+    "openstack": "blendnet.provision.libcloud.provider:open_openstack",
+    "scaleway": "blendnet.provision.libcloud.provider:open_scaleway",
+    "vultr": "blendnet.provision.libcloud.provider:open_vultr",
 }
 """Name -> module:function, imported when it is asked for: a cloud's SDK takes a second to load."""
 

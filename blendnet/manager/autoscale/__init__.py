@@ -1,1 +1,1 @@
-"""Machines that come when there is work and go when there is none: provision.scaling decides, loop.py carries it out."""
+"""Machines that come when there is work and go when there is none; provision.scaling decides, loop.py obeys."""

@@ -55,7 +55,7 @@ class CloudMarket:
         self._found: dict[bool, tuple[float, list[Choice]]] = {}
 
     def choices(self, now: float, *, gpu: bool) -> Sequence[Choice]:
-        """Of the last answer, a new one when it is old. When a new one fails the last one holds, ages of prices grow."""
+        """Of a new answer when the last is old; when that fails the last one holds, and its prices grow old."""
         known = self._found.get(gpu)
         if known is not None and now - known[0] < PRICES_S:
             return known[1]

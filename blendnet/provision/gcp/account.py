@@ -1,0 +1,164 @@
+"""Where on Google Cloud a farm works, and how what belongs to it is named. Asks nobody."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from blendnet.errors import UserError
+from blendnet.provision.base import Place
+from blendnet.settings import cloud_variable, get_settings
+
+FARM_LABEL = "blendnet-farm"
+ROLE_LABEL = "blendnet-role"
+AGENT_ROLE = "agent"
+
+OPTIONS = {
+    "project": "project id; default: GOOGLE_CLOUD_PROJECT, else the one of the credentials",
+    "zones": "zones to work in, with commas; default: all of the region",
+    "network": "VPC network; default: default",
+    "subnet": "subnetwork of the region; default: the network's own choice",
+    "image": "boot image of agents, or projects/P/global/images/family/F; default: Debian 12",
+    "disk-gb": "size of an agent's disk; default: 30",
+    "disk-type": "default: pd-balanced, or hyperdisk-balanced where a machine knows nothing else",
+    "external-ip": "yes or no: agents have an address on the Internet; default: yes",
+    "endpoint": "address of all of Google's APIs, for tests; default: BLENDNET_GCP_ENDPOINT",
+    "cache": "folder for the price catalog; default: in the farm's data folder",
+    "wait-s": "seconds to wait for Google to make a machine; default: 180",
+}
+"""What Place.options may hold."""
+
+DEFAULT_IMAGE = "projects/debian-cloud/global/images/family/debian-12"
+DEFAULT_WAIT_S = 180.0
+_FARM = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_AGENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,17}[a-z0-9])?")
+_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Everything that a farm's place on Google Cloud comes to."""
+
+    farm: str
+    region: str
+    project: str = ""
+    """'': the one of the credentials."""
+    zones: tuple[str, ...] = ()
+    """Empty: all zones of the region."""
+    network: str = "default"
+    subnet: str = ""
+    image: str = DEFAULT_IMAGE
+    disk_gb: int = 30
+    disk_type: str = ""
+    """'': what suits the machine."""
+    external_ip: bool = True
+    endpoint: str = ""
+    """'': Google's own addresses."""
+    cache: Path
+    wait_s: float = DEFAULT_WAIT_S
+
+    @property
+    def agent_tag(self) -> str:
+        """Network tag of agents: firewall rules name it."""
+        return f"bn-{self.farm}-agent"
+
+    @property
+    def manager_tag(self) -> str:
+        """Network tag of the Manager's machine."""
+        return f"bn-{self.farm}-manager"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """On everything that can be labelled."""
+        return {FARM_LABEL: self.farm}
+
+    @property
+    def filter(self) -> str:
+        """Finds everything that is labelled."""
+        return f'labels.{FARM_LABEL}="{self.farm}"'
+
+    def machine_name(self, agent: str, key: str) -> str:
+        """Google's name for the machine of an agent; another for each `key`, so that it never meets its predecessor.
+
+        Raises:
+            UserError: the agent's name does not fit.
+        """
+        if not _AGENT.fullmatch(agent) or "--" in agent:
+            raise UserError(f"agent name {agent!r} does not fit: 1 to 19 lower-case letters, digits and single '-'")
+        return f"bn-{self.farm}--{agent}-{hashlib.sha256(f'{key}/{agent}'.encode()).hexdigest()[:6]}"
+
+    def agent_of(self, machine_name: str) -> str:
+        """Name of the agent on a machine; '' when it is no agent of this farm."""
+        found = re.fullmatch(rf"bn-{re.escape(self.farm)}--(.+)-[0-9a-f]{{6}}", machine_name)
+        return found[1] if found and "--" not in found[1] else ""
+
+
+def account_of(place: Place) -> Account:
+    """The account that a place means.
+
+    Raises:
+        UserError: an option that there is not, or a value that cannot be; the text names those that can.
+    """
+    if unknown := sorted(set(place.options) - set(OPTIONS)):
+        known = "\n".join(f"  {name}: {text}" for name, text in OPTIONS.items())
+        raise UserError(f"provider gcp has no option {unknown[0]!r}; it has\n{known}")
+    if not _FARM.fullmatch(place.farm) or "--" in place.farm:
+        raise UserError(f"farm {place.farm!r}: at most 32 lower-case letters, digits and single '-', none at its ends")
+    given = place.options
+    zones = tuple(zone for part in given.get("zones", "").split(",") if (zone := part.strip()))
+    return Account(
+        farm=place.farm,
+        region=_region(place, zones),
+        project=given.get("project", "") or cloud_variable("GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"),
+        zones=zones,
+        network=given.get("network", "default"),
+        subnet=given.get("subnet", ""),
+        image=given.get("image", DEFAULT_IMAGE),
+        disk_gb=int(_number(given, "disk-gb", 30)),
+        disk_type=given.get("disk-type", ""),
+        external_ip=_yes(given.get("external-ip", "yes")),
+        endpoint=(given.get("endpoint", "") or get_settings().gcp_endpoint).rstrip("/"),
+        cache=Path(given["cache"]) if given.get("cache") else get_settings().data / "prices",
+        wait_s=_number(given, "wait-s", DEFAULT_WAIT_S),
+    )
+
+
+def region_of(zone: str) -> str:
+    """'us-central1-a' -> 'us-central1'. PURE."""
+    return zone.rpartition("-")[0]
+
+
+def _region(place: Place, zones: tuple[str, ...]) -> str:
+    region = (
+        place.region
+        or (region_of(zones[0]) if zones else "")
+        or cloud_variable("GOOGLE_CLOUD_REGION", "CLOUDSDK_COMPUTE_REGION")
+        or region_of(cloud_variable("CLOUDSDK_COMPUTE_ZONE"))
+    )
+    if not _REGION.fullmatch(region):
+        raise UserError(
+            f"which region of Google Cloud? {region!r} is none; one as in us-central1, or GOOGLE_CLOUD_REGION"
+        )
+    if strange := [zone for zone in zones if region_of(zone) != region]:
+        raise UserError(f"zone {strange[0]} is not in region {region}")
+    return region
+
+
+def _number(given: Mapping[str, str], name: str, default: float) -> float:
+    text = given.get(name) or str(default)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise UserError(f"option {name}={text!r} of provider gcp is not a number that can be")
+    return number
+
+
+def _yes(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise UserError(f"option external-ip={text!r} of provider gcp: yes or no")
+    return text == "yes"

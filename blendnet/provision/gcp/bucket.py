@@ -1,0 +1,87 @@
+"""The farm's bucket on Google Cloud Storage: made closed to the world, and removed with all that is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from functools import cached_property
+from typing import Any
+
+from blendnet.errors import FarmError
+from blendnet.provision.gcp.account import FARM_LABEL
+from blendnet.provision.gcp.permissions import BUCKET_ROLE
+from blendnet.provision.gcp.sdk import Google, asking
+
+
+class Bucket:
+    """Makes and removes it."""
+
+    def __init__(self, google: Google) -> None:
+        self._google = google
+
+    @property
+    def name(self) -> str:
+        """Names of buckets are one for all the world: the project is in it."""
+        short = hashlib.sha256(self._google.project.encode()).hexdigest()[:8]
+        return f"blendnet-{self._google.account.farm}-{short}"
+
+    def ensure(self, member: str = "") -> str:
+        """Make the bucket, or find it; `member` may read and write what is in it. Its name.
+
+        Raises:
+            Refused: Google did not.
+            FarmError: a bucket of that name is somebody else's.
+        """
+        with asking("make the farm's bucket"):
+            bucket = self._client.lookup_bucket(self.name) or self._make()
+        self._own(bucket)
+        if member:
+            self._allow(bucket, member)
+        return self.name
+
+    def remains(self) -> list[str]:
+        """What is there. Raises Refused."""
+        with asking("show the farm's bucket"):
+            bucket = self._client.lookup_bucket(self.name)
+        return [f"bucket {self.name}"] if bucket and bucket.labels.get(FARM_LABEL) else []
+
+    def remove(self) -> None:
+        """Remove it with all that is in it. Raises Refused."""
+        with asking("remove the farm's bucket"):
+            bucket = self._client.lookup_bucket(self.name)
+            if not bucket:
+                return
+            self._own(bucket)
+            for blob in self._client.list_blobs(bucket, versions=True):
+                blob.delete()
+            bucket.delete()
+
+    def _make(self) -> Any:
+        bucket = self._client.bucket(self.name)
+        bucket.labels = self._google.account.labels
+        bucket.iam_configuration.uniform_bucket_level_access_enabled = True
+        bucket.iam_configuration.public_access_prevention = "enforced"
+        return self._client.create_bucket(bucket, location=self._google.account.region)
+
+    def _own(self, bucket: Any) -> None:
+        if bucket.labels.get(FARM_LABEL) != self._google.account.farm:
+            raise FarmError(
+                f"bucket {self.name} exists and does not carry the label of farm {self._google.account.farm}"
+            )
+
+    def _allow(self, bucket: Any, member: str) -> None:
+        with asking("let the Manager use the farm's bucket"):
+            policy = bucket.get_iam_policy(requested_policy_version=3)
+            if not any(one["role"] == BUCKET_ROLE and member in one["members"] for one in policy.bindings):
+                policy.bindings.append({"role": BUCKET_ROLE, "members": {member}})
+                bucket.set_iam_policy(policy)
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            storage = importlib.import_module("google.cloud.storage")
+        except ImportError as error:
+            raise FarmError(f"Google's libraries are missing ({error}): pip install 'blendnet[gcp]'") from error
+        endpoint = self._google.account.endpoint
+        options = {"client_options": {"api_endpoint": endpoint}} if endpoint else {}
+        return storage.Client(project=self._google.project, credentials=self._google.credentials, **options)

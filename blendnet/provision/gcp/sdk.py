@@ -1,0 +1,206 @@
+"""Google's client libraries: loaded when they are needed, pointed to one endpoint, their errors put into words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+from blendnet.errors import FarmError
+from blendnet.provision.gcp.account import Account
+
+CALL_TIMEOUT_S = 60.0
+RETRY_S = 15.0
+"""So long is a question that changes nothing asked again."""
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+LOGIN = "gcloud auth application-default login"
+
+
+class Refused(FarmError):
+    """Google answered with an error, or not at all."""
+
+    def __init__(self, message: str, *, code: str = "", status: int = 0, answered: bool = True) -> None:
+        super().__init__(message)
+        self.reason = code
+        """Google's word for it: 'quotaExceeded', 'ZONE_RESOURCE_POOL_EXHAUSTED', ..."""
+        self.http_status = status
+        self.answered = answered
+        """False: nobody knows whether the request was carried out."""
+
+
+class Google:
+    """The clients for one account. Thread-safe; asks nothing until it is used."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self._clients: dict[str, Any] = {}
+        self._making = threading.RLock()
+
+    def client(self, noun: str) -> Any:
+        """Compute Engine's client for a noun, as in 'Instances'."""
+        with self._making:
+            if noun not in self._clients:
+                make = getattr(compute(), f"{noun}Client")
+                self._clients[noun] = make(credentials=self.credentials, client_options=self._options)
+            return self._clients[noun]
+
+    def ask(self, noun: str, call: str, what: str, **request: Any) -> Any:
+        """A call that changes nothing, for this project; tried again for a while when Google is in trouble.
+
+        Raises:
+            Refused: what went wrong; the text says that Google did not `what`.
+        """
+        compute()
+        from google.api_core.exceptions import ServerError
+        from google.api_core.retry import Retry, if_exception_type
+
+        retry = Retry(predicate=if_exception_type(ServerError), initial=0.2, maximum=3.0, timeout=RETRY_S)
+        with asking(what):
+            method = getattr(self.client(noun), call)
+            return method(request={"project": self.project, **request}, retry=retry, timeout=CALL_TIMEOUT_S)
+
+    def pages(self, noun: str, call: str, what: str, **request: Any) -> list[Any]:
+        """All pages of a list. The later ones are only asked for when they are looked at: so they are, here.
+
+        Raises:
+            Refused: what went wrong, at whichever page.
+        """
+        answer = self.ask(noun, call, what, **request)
+        with asking(what):
+            return list(answer.pages)
+
+    def tell(self, noun: str, call: str, what: str, **request: Any) -> Any:
+        """A call that changes something, for this project; made once.
+
+        Raises:
+            Refused: what went wrong.
+        """
+        with asking(what):
+            method = getattr(self.client(noun), call)
+            return method(request={"project": self.project, **request}, retry=None, timeout=CALL_TIMEOUT_S)
+
+    def rest(self, verb: str, service: str, path: str, what: str, body: Mapping[str, Any] | None = None) -> Any:
+        """An answer of an API that has no client here: `service` as in 'iam'.
+
+        Raises:
+            Refused: what went wrong.
+        """
+        base = self.account.endpoint or f"https://{service}.googleapis.com"
+        with asking(what):
+            answer = self._session.request(verb, f"{base}{path}", json=body, timeout=CALL_TIMEOUT_S)
+            if answer.status_code >= 400:
+                raise _exceptions().from_http_response(answer)
+            return answer
+
+    @cached_property
+    def catalog(self) -> Any:
+        """The client of the Billing catalog."""
+        try:
+            from google.cloud import billing_v1
+        except ImportError as error:
+            raise _missing(error) from error
+        return billing_v1.CloudCatalogClient(
+            credentials=self.credentials, transport="rest", client_options=self._options
+        )
+
+    @property
+    def project(self) -> str:
+        """Id of the project.
+
+        Raises:
+            FarmError: neither the options nor the credentials name one.
+        """
+        if project := self.account.project or self._default[1]:
+            return project
+        raise FarmError("which Google project? Set GOOGLE_CLOUD_PROJECT, or: gcloud config set project PROJECT")
+
+    @property
+    def credentials(self) -> Any:
+        """Who asks. A plain http address, as a test's fake has, gets nobody's credentials."""
+        compute()
+        if self.account.endpoint.startswith("http://"):
+            from google.auth.credentials import AnonymousCredentials
+
+            return AnonymousCredentials()
+        return self._default[0]
+
+    @cached_property
+    def _default(self) -> tuple[Any, str | None]:
+        compute()
+        import google.auth
+
+        with asking("say who asks"):
+            return google.auth.default(scopes=[SCOPE])
+
+    @cached_property
+    def _session(self) -> Any:
+        from google.auth.transport.requests import AuthorizedSession
+
+        return AuthorizedSession(self.credentials)
+
+    @property
+    def _options(self) -> dict[str, str]:
+        return {"api_endpoint": self.account.endpoint} if self.account.endpoint else {}
+
+
+def compute() -> ModuleType:
+    """The Compute Engine library.
+
+    Raises:
+        FarmError: it is not installed; the text says how it is.
+    """
+    try:
+        from google.cloud import compute_v1
+    except ImportError as error:
+        raise _missing(error) from error
+    module: ModuleType = compute_v1
+    return module
+
+
+@contextmanager
+def asking(what: str) -> Iterator[None]:
+    """Turn every error of Google's libraries into a Refused that says that Google did not `what`."""
+    compute()
+    from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
+    from requests import RequestException
+
+    said = f"Google Cloud did not {what}"
+    try:
+        yield
+    except GoogleAPICallError as error:
+        status = int(error.code or 0)
+        answered = status not in (0, 408) and status < 500
+        raise Refused(f"{said}: {error.message}", code=_reason(error), status=status, answered=answered) from error
+    except (DefaultCredentialsError, RefreshError) as error:
+        raise Refused(
+            f"{said}: no valid credentials ({error}). Run: {LOGIN}", code="credentials", status=401
+        ) from error
+    except (GoogleAPIError, GoogleAuthError, RequestException) as error:
+        raise Refused(f"{said}: {error}", code="unreachable", status=503, answered=False) from error
+
+
+def word(value: Any) -> str:
+    """An enum of the library as text; those that it does not know come as text already. PURE."""
+    return str(getattr(value, "name", value) or "")
+
+
+def _reason(error: Any) -> str:
+    """The word in an error's details that says most."""
+    for detail in getattr(error, "errors", None) or ():
+        if isinstance(detail, Mapping) and detail.get("reason"):
+            return str(detail["reason"])
+    return str(getattr(error, "reason", "") or "")
+
+
+def _exceptions() -> ModuleType:
+    from google.api_core import exceptions
+
+    return exceptions
+
+
+def _missing(error: ImportError) -> FarmError:
+    return FarmError(f"Google's libraries are missing ({error}): pip install 'blendnet[gcp]'")

@@ -1,0 +1,147 @@
+"""IAM, the project's policy and buckets, for tests/provision/fake_gce.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.provision.fake_gce import PROJECT, Answer, FakeGce
+from tests.provision.fake_gce_routes import on
+
+IDENTITY = rf"/v1/projects/{PROJECT}"
+Query = Mapping[str, str]
+
+
+@on("POST", IDENTITY + ":testIamPermissions")
+def _test(fake: FakeGce, query: Query, body: Any) -> Any:
+    return {"permissions": [one for one in body["permissions"] if one not in fake.denied]}
+
+
+@on("POST", IDENTITY + ":getIamPolicy")
+def _policy(fake: FakeGce, query: Query, body: Any) -> Any:
+    return fake.policy
+
+
+@on("POST", IDENTITY + ":setIamPolicy")
+def _set_policy(fake: FakeGce, query: Query, body: Any) -> Any:
+    if body["policy"].get("etag") != fake.policy["etag"]:
+        raise Answer(409, "aborted", "There were concurrent policy changes.")
+    for binding in body["policy"]["bindings"]:
+        for member in binding["members"]:
+            kind, _, email = member.partition(":")
+            if kind == "serviceAccount" and email not in fake.service_accounts:
+                raise Answer(400, "badRequest", f"Service account {email} does not exist.")
+    fake.policy = {**body["policy"], "etag": f"e{int(fake.policy['etag'][1:]) + 1}"}
+    return fake.policy
+
+
+@on("POST", IDENTITY + "/serviceAccounts")
+def _new_account(fake: FakeGce, query: Query, body: Any) -> Any:
+    email = f"{body['accountId']}@{PROJECT}.iam.gserviceaccount.com"
+    if not 6 <= len(body["accountId"]) <= 30:
+        raise Answer(400, "badRequest", "accountId has a bad length")
+    if email in fake.service_accounts:
+        raise Answer(409, "alreadyExists", f"Service account {body['accountId']} already exists")
+    fake.service_accounts[email] = {"email": email, **body["serviceAccount"]}
+    return fake.service_accounts[email]
+
+
+@on("GET", IDENTITY + "/serviceAccounts/(?P<email>[^/]+)")
+def _account(fake: FakeGce, query: Query, body: Any, email: str) -> Any:
+    return _find(fake.service_accounts, email)
+
+
+@on("DELETE", IDENTITY + "/serviceAccounts/(?P<email>[^/]+)")
+def _drop_account(fake: FakeGce, query: Query, body: Any, email: str) -> Any:
+    _find(fake.service_accounts, email)
+    del fake.service_accounts[email]
+    return {}
+
+
+@on("POST", IDENTITY + "/roles")
+def _new_role(fake: FakeGce, query: Query, body: Any) -> Any:
+    if body["roleId"] in fake.roles:
+        raise Answer(409, "alreadyExists", f"A role named {body['roleId']} already exists.")
+    fake.roles[body["roleId"]] = body["role"]
+    return body["role"]
+
+
+@on("GET", IDENTITY + "/roles/(?P<role>[^/:]+)")
+def _role(fake: FakeGce, query: Query, body: Any, role: str) -> Any:
+    return _find(fake.roles, role)
+
+
+@on("PATCH", IDENTITY + "/roles/(?P<role>[^/:]+)")
+def _change_role(fake: FakeGce, query: Query, body: Any, role: str) -> Any:
+    if _find(fake.roles, role).get("deleted"):
+        raise Answer(400, "failedPrecondition", f"role {role} is deleted")
+    fake.roles[role] = body
+    return body
+
+
+@on("DELETE", IDENTITY + "/roles/(?P<role>[^/:]+)")
+def _drop_role(fake: FakeGce, query: Query, body: Any, role: str) -> Any:
+    """A role is kept for a week after it was deleted."""
+    _find(fake.roles, role)["deleted"] = True
+    return fake.roles[role]
+
+
+@on("POST", IDENTITY + "/roles/(?P<role>[^/:]+):undelete")
+def _take_back(fake: FakeGce, query: Query, body: Any, role: str) -> Any:
+    _find(fake.roles, role).pop("deleted", None)
+    return fake.roles[role]
+
+
+# --- buckets ---
+
+
+@on("POST", "/storage/v1/b")
+def _new_bucket(fake: FakeGce, query: Query, body: Any) -> Any:
+    if body["name"] in fake.buckets:
+        raise Answer(409, "conflict", "Your previous request to create the named bucket succeeded")
+    fake.buckets[body["name"]] = {"kind": "storage#bucket", "iam": {"version": 1, "etag": "b", "bindings": []}, **body}
+    return fake.buckets[body["name"]]
+
+
+@on("GET", "/storage/v1/b/(?P<name>[^/]+)")
+def _bucket(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
+    return _find(fake.buckets, name)
+
+
+@on("DELETE", "/storage/v1/b/(?P<name>[^/]+)")
+def _drop_bucket(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
+    if any(bucket == name for bucket, _ in fake.objects):
+        raise Answer(409, "conflict", "The bucket you tried to delete is not empty.")
+    _find(fake.buckets, name)
+    del fake.buckets[name]
+    return None
+
+
+@on("GET", "/storage/v1/b/(?P<name>[^/]+)/iam")
+def _bucket_policy(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
+    return _find(fake.buckets, name)["iam"]
+
+
+@on("PUT", "/storage/v1/b/(?P<name>[^/]+)/iam")
+def _set_bucket_policy(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
+    _find(fake.buckets, name)["iam"] = {**body, "etag": "c"}
+    return fake.buckets[name]["iam"]
+
+
+@on("GET", "/storage/v1/b/(?P<name>[^/]+)/o")
+def _objects(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
+    found = [key for bucket, key in fake.objects if bucket == name]
+    return {"items": [{"name": key, "bucket": name, "generation": "1"} for key in found]} if found else {}
+
+
+@on("DELETE", "/storage/v1/b/(?P<name>[^/]+)/o/(?P<key>[^/]+)")
+def _drop_object(fake: FakeGce, query: Query, body: Any, name: str, key: str) -> Any:
+    if not fake.objects.pop((name, key), None):
+        raise Answer(404, "notFound", f"No such object: {name}/{key}")
+    return None
+
+
+def _find(things: Mapping[str, Any], name: str) -> Any:
+    if name not in things:
+        raise Answer(404, "notFound", f"{name} was not found")
+    return things[name]

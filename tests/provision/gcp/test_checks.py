@@ -1,0 +1,158 @@
+"""`cloud doctor` on Google Cloud."""
+
+from __future__ import annotations
+
+import sys
+import time
+from unittest.mock import patch
+
+import pytest
+
+from blendnet.errors import FarmError, UserError
+from blendnet.provision.base import Check, CheckState, Place
+from blendnet.provision.gcp.account import account_of
+from blendnet.provision.gcp.provider import GcpProvider, open_gcp
+from blendnet.provision.gcp.stock import quotas_of
+from tests.provision.fake_gce import PROJECT, FakeGce, Fault
+from tests.provision.gcp.conftest import Clock, Make
+
+OK, WARNING, PROBLEM = CheckState.OK, CheckState.WARNING, CheckState.PROBLEM
+
+
+def by_name(provider: GcpProvider) -> dict[str, Check]:
+    return {check.name: check for check in provider.checks()}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The server tells the real time: so do we."""
+    clock = Clock()
+    clock.now = time.time()
+    return clock
+
+
+def test_a_project_that_is_well_has_no_problem(provider: GcpProvider, fake: FakeGce) -> None:
+    checks = by_name(provider)
+    assert {name: check.state for name, check in checks.items()} == {
+        "credentials": OK, "project": OK, "permissions": OK, "machine types": OK, "image": OK, "network": OK,
+        "prices": OK, "clock": OK, "quota: spot vCPU": OK, "quota: vCPU in all regions": OK, "quota: addresses": OK,
+    }  # fmt: skip
+    assert not [check.help for check in checks.values() if check.state is OK and check.help]
+    assert not fake.machines
+
+
+def test_a_disabled_api_is_named_with_the_command_that_enables_it(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.faults.append(Fault("GET", f"projects/{PROJECT}$", 403, reason="accessNotConfigured"))
+    check = by_name(provider)["project"]
+    assert (check.state, check.help) == (PROBLEM, f"gcloud services enable compute.googleapis.com --project {PROJECT}")
+
+
+def test_a_project_that_there_is_not_ends_the_checks(make: Make) -> None:
+    checks = make(project="nowhere").checks()
+    assert [(check.name, check.state) for check in checks] == [("credentials", OK), ("project", PROBLEM)]
+    assert checks[-1].help == "gcloud projects list"
+
+
+def test_missing_permissions_are_named_with_the_command_that_grants_them(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.denied = {"compute.instances.create"}
+    check = by_name(provider)["permissions"]
+    assert check.state is PROBLEM
+    assert "compute.instances.create" in check.message
+    assert check.help.startswith(f"gcloud projects add-iam-policy-binding {PROJECT}")
+
+
+def test_whoever_may_run_agents_but_make_no_manager_is_warned(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.denied = {"iam.serviceAccounts.create"}
+    check = by_name(provider)["permissions"]
+    assert check.state is WARNING
+    assert "iam.serviceAccounts.create" in check.message
+
+
+def test_a_quota_that_is_used_up_is_a_problem(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.quota = {"PREEMPTIBLE_CPUS": 0.0, "CPUS": 0.0}
+    check = by_name(provider)["quota: spot vCPU"]
+    assert check.state is PROBLEM
+    assert "quotas?project=" in check.help
+
+
+def test_an_unknown_quota_warns_and_does_not_block(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.faults.append(Fault("GET", "/regions/", 403, times=10))
+    fake.quota = {}
+    states = [check.state for name, check in by_name(provider).items() if name.startswith("quota")]
+    assert states == [WARNING]
+
+
+def test_an_image_that_there_is_not_is_named(make: Make) -> None:
+    check = by_name(make(image="projects/debian-cloud/global/images/family/debian-99"))["image"]
+    assert check.state is PROBLEM
+    assert "debian-99" in check.message
+    assert check.help == "gcloud compute images list"
+
+
+def test_unknown_prices_warn_with_the_command_that_enables_the_catalog(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.faults.append(Fault("GET", "/skus$", 403, reason="accessNotConfigured"))
+    check = by_name(provider)["prices"]
+    assert check.state is WARNING
+    assert check.help == f"gcloud services enable cloudbilling.googleapis.com --project {PROJECT}"
+
+
+@pytest.mark.parametrize(("off_s", "state"), [(5.0, OK), (100.0, WARNING), (900.0, PROBLEM)])
+def test_a_clock_that_is_wrong_is_noticed(provider: GcpProvider, clock: Clock, off_s: float, state: CheckState) -> None:
+    clock.now += off_s
+    assert by_name(provider)["clock"].state is state
+
+
+def test_missing_credentials_are_named_with_the_command_that_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
+    provider = open_gcp(Place("farm", "us-central1", {"project": PROJECT}))
+    (check,) = provider.checks()
+    assert (check.name, check.state, check.help) == ("credentials", PROBLEM, "gcloud auth application-default login")
+
+
+def test_missing_libraries_are_named_with_the_command_that_installs_them(provider: GcpProvider) -> None:
+    missing = {"google.cloud": None, "google.api_core": None, "google.api_core.exceptions": None}
+    with patch.dict(sys.modules, missing), pytest.raises(FarmError, match=r"blendnet\[gcp\]"):
+        provider.list()
+
+
+def test_spot_machines_use_the_common_quota_where_they_have_none_of_their_own(make: Make, fake: FakeGce) -> None:
+    fake.quota = {"PREEMPTIBLE_CPUS": 0.0, "CPUS": 24.0, "N2D_CPUS": 8.0}
+    quotas = {quota.name: quota.limit for quota in make().quotas()}
+    assert (quotas["spot vCPU"], quotas["vCPU"], quotas["vCPU n2d"]) == (24.0, 24.0, 8.0)
+    fake.quota["PREEMPTIBLE_CPUS"] = 96.0
+    assert make().quotas()[0].limit == 96.0
+
+
+def test_a_quota_that_google_does_not_name_is_unknown() -> None:
+    assert quotas_of([])[0].limit is None
+
+
+def test_machine_types_come_with_gpus_and_architecture_and_without_old_ones(provider: GcpProvider) -> None:
+    types = {one.name: one for one in provider.machine_types()}
+    assert (types["g2-standard-8"].gpus, types["g2-standard-8"].gpu) == (1, "nvidia-l4")
+    assert types["t2a-standard-8"].arch == "aarch64"
+    assert types["n2d-highcpu-32"].memory_bytes == 32 << 30
+    assert "n1-old-1" not in types
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (Place("farm", "us-central1", {"colour": "red"}), "no option 'colour'"),
+        (Place("Farm!", "us-central1"), "farm 'Farm!'"),
+        (Place("farm", "moon"), "which region"),
+        (Place("farm", "us-central1", {"zones": "us-east1-b"}), "us-east1-b is not in region"),
+        (Place("farm", "us-central1", {"disk-gb": "big"}), "disk-gb='big'"),
+        (Place("farm", "us-central1", {"external-ip": "maybe"}), "external-ip='maybe'"),
+    ],
+)
+def test_bad_options_are_named(place: Place, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        account_of(place)
+
+
+def test_the_clouds_own_environment_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "of-the-environment")
+    monkeypatch.setenv("CLOUDSDK_COMPUTE_REGION", "europe-west4")
+    account = account_of(Place("farm"))
+    assert (account.project, account.region) == ("of-the-environment", "europe-west4")

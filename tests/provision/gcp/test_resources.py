@@ -1,0 +1,148 @@
+"""What a farm has on Google Cloud besides agents: made once, listed, removed whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from blendnet.errors import FarmError
+from blendnet.provision.gcp import identity
+from blendnet.provision.gcp.permissions import MANAGER_PERMISSIONS
+from blendnet.provision.gcp.provider import GcpProvider
+from tests.provision.fake_gce import FakeGce, Fault
+from tests.provision.gcp.conftest import Make, wanted
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "PAUSE_S", 0.0)
+
+
+def test_the_firewall_opens_https_from_where_it_is_told_and_the_broker_to_agents_alone(
+    provider: GcpProvider, fake: FakeGce
+) -> None:
+    provider.resources.ensure(sources=["203.0.113.7/32"], broker_port=6380)
+    https, agents, closed = (fake.firewalls[f"bn-farm-{name}"] for name in ("https", "agents", "closed"))
+    assert (https["sourceRanges"], https["targetTags"]) == (["203.0.113.7/32"], ["bn-farm-manager"])
+    assert https["allowed"] == [{"IPProtocol": "tcp", "ports": ["443"]}]
+    assert agents["sourceTags"] == ["bn-farm-agent"]
+    assert "sourceRanges" not in agents
+    assert agents["allowed"] == [{"IPProtocol": "tcp", "ports": ["443", "6380"]}]
+    assert closed["denied"] == [{"IPProtocol": "all"}]
+    assert closed["targetTags"] == ["bn-farm-manager", "bn-farm-agent"]
+    assert https["priority"] < closed["priority"] < 1000
+
+
+def test_making_again_sets_right_what_was_changed(make: Make, fake: FakeGce) -> None:
+    make().resources.ensure(sources=["203.0.113.7/32"])
+    fake.firewalls["bn-farm-https"]["sourceRanges"] = ["0.0.0.0/0"]
+    make().resources.ensure(sources=["203.0.113.7/32"])
+    assert fake.firewalls["bn-farm-https"]["sourceRanges"] == ["203.0.113.7/32"]
+    assert (len(fake.firewalls), len(fake.service_accounts), len(fake.roles), len(fake.buckets)) == (3, 1, 1, 1)
+    assert len(fake.policy["bindings"]) == 1
+
+
+def test_the_managers_identity_has_a_role_with_the_least(provider: GcpProvider, fake: FakeGce) -> None:
+    made = provider.resources.ensure()
+    (binding,) = fake.policy["bindings"]
+    assert binding["members"] == [f"serviceAccount:{made.service_account}"]
+    (role,) = fake.roles.values()
+    assert role["includedPermissions"] == list(MANAGER_PERMISSIONS)
+    assert not [one for one in MANAGER_PERMISSIONS if "setIamPolicy" in one or "actAs" in one or "firewalls" in one]
+
+
+def test_the_policy_of_others_is_kept(provider: GcpProvider, fake: FakeGce) -> None:
+    others = {"role": "roles/owner", "members": ["user:me@example.com"]}
+    fake.policy["bindings"] = [others]
+    provider.resources.ensure()
+    provider.resources.remove()
+    assert fake.policy["bindings"] == [others]
+
+
+def test_a_policy_that_somebody_else_changes_meanwhile_is_read_again(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.faults.append(Fault("POST", "setIamPolicy", 409, reason="aborted", times=2))
+    provider.resources.ensure()
+    assert len(fake.policy["bindings"]) == 1
+
+
+def test_the_bucket_is_closed_and_the_managers_alone(provider: GcpProvider, fake: FakeGce) -> None:
+    made = provider.resources.ensure()
+    bucket = fake.buckets[made.bucket]
+    assert bucket["labels"] == {"blendnet-farm": "farm"}
+    assert bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced"
+    assert bucket["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"] is True
+    (binding,) = bucket["iam"]["bindings"]
+    assert binding == {"role": "roles/storage.objectAdmin", "members": [f"serviceAccount:{made.service_account}"]}
+
+
+def test_a_bucket_of_somebody_else_is_neither_used_nor_removed(make: Make, fake: FakeGce) -> None:
+    name = make().resources.bucket.name
+    fake.buckets[name] = {"name": name, "labels": {"blendnet-farm": "another"}, "iam": {}}
+    with pytest.raises(FarmError, match="does not carry the label"):
+        make().resources.ensure()
+    with pytest.raises(FarmError, match="does not carry the label"):
+        make().resources.remove()
+    assert name in fake.buckets
+
+
+def test_removing_leaves_nothing_and_takes_nothing_of_others(make: Make, fake: FakeGce) -> None:
+    ours, others = make("farm").resources, make("other").resources
+    made = ours.ensure()
+    others.ensure()
+    make("farm").create(wanted("agent-1"))
+    make("other").create(wanted("agent-1"))
+    fake.objects[made.bucket, "blob"] = "content"
+    fake.disks["us-central1-b", "left-over"] = {"name": "left-over", "labels": {"blendnet-farm": "farm"}}
+    before = others.remains()
+    kinds = {one.split()[0] for one in ours.remains()}
+    assert kinds == {"machine", "disk", "firewall", "bucket", "service", "role"}
+    ours.remove()
+    assert ours.remains() == []
+    assert others.remains() == before
+    assert len(before) == 7
+
+
+def test_removing_may_be_repeated(provider: GcpProvider) -> None:
+    provider.resources.ensure()
+    provider.resources.remove()
+    provider.resources.remove()
+    assert provider.resources.remains() == []
+
+
+def test_a_farm_that_was_removed_can_be_made_again(provider: GcpProvider, fake: FakeGce) -> None:
+    provider.resources.ensure()
+    provider.resources.remove()
+    provider.resources.ensure()
+    assert not next(iter(fake.roles.values())).get("deleted")
+    assert len(provider.resources.remains()) == 6
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("POST", "/firewalls$"),
+        ("POST", "serviceAccounts$"),
+        ("POST", "/roles$"),
+        ("POST", "setIamPolicy"),
+        ("POST", "/v1/b$"),
+    ],
+)
+def test_what_a_crash_in_the_middle_leaves_is_listed_and_removed(
+    make: Make, fake: FakeGce, verb: str, path: str
+) -> None:
+    fake.faults.append(Fault(verb, path, 403, reason="forbidden", times=1, done=True))
+    with pytest.raises(FarmError):
+        make().resources.ensure()
+    assert make().resources.remains()
+    make().resources.remove()
+    assert make().resources.remains() == []
+
+
+def test_a_failure_while_removing_is_told_and_the_rest_is_removed(provider: GcpProvider, fake: FakeGce) -> None:
+    provider.resources.ensure()
+    fake.faults.append(Fault("DELETE", "bn-farm-https", 403, reason="forbidden"))
+    with pytest.raises(FarmError, match="bn-farm-https"):
+        provider.resources.remove()
+    assert not fake.buckets
+    assert not fake.service_accounts
+    provider.resources.remove()
+    assert provider.resources.remains() == []
