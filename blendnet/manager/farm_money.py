@@ -69,7 +69,7 @@ class FarmMoney(FarmPart):
     def may_spend(self, usd: float, now: float | None = None) -> str:
         """'' when machines for `usd` more may be asked for, else why not; with 0: why those there are must go.
 
-        `usd`: the least that they will cost, their least billed time included. `now`: as of the last look when left out.
+        `usd`: the least that they will cost, their least billed time included. `now` left out: as of the last look.
         """
         with self.ledger.read() as tx:
             found = self.farm_money(tx, self.work.looked_at if now is None else now)

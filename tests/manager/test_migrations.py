@@ -46,6 +46,9 @@ def source(tmp_path: Path) -> Iterator[tuple[Kit, JobView]]:
     first, second, _ = kit.chunk_ids(job)
     kit.render(first)
     kit.fail(second)
+    kit.farm.look(kit.now)
+    kit.claim(second)
+    kit.farm.close_books(kit.later(3))
     yield kit, job
     kit.farm.ledger.close()
 
