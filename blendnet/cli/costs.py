@@ -95,7 +95,9 @@ _LINES: list[tuple[str, Callable[[CostsOf], float | None]]] = [
 
 
 def _row(name: str, view: CostsView, of: Callable[[CostsOf], float | None]) -> tuple[str, ...]:
-    return (name, *(output.usd(of(spent), unpriced_s=spent.unpriced_s) for spent in (view.of_day, view.in_all)))
+    partly = name not in ("disk", "egress")
+    sums = (view.of_day, view.in_all)
+    return (name, *(output.usd(of(spent), unpriced_s=spent.unpriced_s if partly else 0.0) for spent in sums))
 
 
 def _notes(view: CostsView) -> list[str]:

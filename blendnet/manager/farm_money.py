@@ -49,8 +49,8 @@ class Money:
         """That it is reached, and how to go on."""
         what, when = (" a day", " today") if self.cap == "day" else (" for the farm", "")
         return (
-            f"the cap of {usd_text(self.cap_usd)}{what} leaves no room for more: {usd_text(self.spent_usd)} spent{when}."
-            f" Raise it and go on with `blendnet costs --cap-{self.cap} {2 * self.cap_usd:g}`"
+            f"the cap of {usd_text(self.cap_usd)}{what} leaves no room for more: {usd_text(self.spent_usd)}"
+            f" spent{when}. Raise it and go on with `blendnet costs --cap-{self.cap} {2 * self.cap_usd:g}`"
         )
 
 
@@ -67,9 +67,9 @@ class FarmMoney(FarmPart):
         self.instances.all_ended(looked_at, "the farm ended")
 
     def may_spend(self, usd: float, now: float | None = None) -> str:
-        """'' when machines for `usd` more may be asked for, else why not; with 0: why those there are have to go.
+        """'' when machines for `usd` more may be asked for, else why not; with 0: why those there are must go.
 
-        `usd`: the least that they will cost, their least billed time included. `now`: as of the last look when left out.
+        `usd`: the least that they will cost, their least billed time included. `now` left out: as of the last look.
         """
         with self.ledger.read() as tx:
             found = self.farm_money(tx, self.work.looked_at if now is None else now)

@@ -72,7 +72,7 @@ class InstanceBook:
     ) -> list[str]:
         """The provider has told of all its machines: names of the orphans, which the book lacked and has now.
 
-        `prices`: for orphans. `settled_s`: so long a new machine may be missing in a list; 0: the provider always knows.
+        `prices`: for orphans. `settled_s`: so long a new machine may be missing in a list; 0: nothing is missing.
         """
         with self._ledger.write() as tx:
             left = [row for row in tx.instances.living() if row.provider == self._provider]

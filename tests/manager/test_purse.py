@@ -1,0 +1,163 @@
+"""Costs and caps on a farm without processes: what is counted, when jobs stop, how they go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blendnet.errors import Conflict, LeaseLost
+from blendnet.manager.jobs import Farm
+from blendnet.messages import AgentReport, JobView
+from blendnet.models import Action, State
+from tests.manager.farms import Kit, make_kit
+
+USD_PER_HOUR = 3600.0
+"""A dollar a second."""
+
+
+@pytest.fixture
+def paid(tmp_path: Path) -> Iterator[Kit]:
+    """A farm whose two agents cost a dollar a second each."""
+    kit = make_kit(tmp_path / "farm", agent_usd_per_hour=USD_PER_HOUR, disk_usd_per_gb_month=730.0, disk_gb=1.0)
+    for agent in ("agent1", "agent2"):
+        kit.farm.report(agent, AgentReport(pid=1), kit.now)
+    kit.farm.look(kit.now)
+    yield kit
+    kit.farm.ledger.close()
+
+
+def state(kit: Kit, job: JobView) -> JobView:
+    return kit.farm.job(job.id)
+
+
+def beat(kit: Kit, chunk: str, token: int, *, sample_s: float, rest_s: float) -> Action:
+    return kit.farm.heartbeat(chunk, token, kit.now, 0, sample_s=sample_s, rest_s=rest_s).action
+
+
+def test_job_frame_and_agent_cost_what_was_worked(paid: Kit) -> None:
+    job = paid.submit([1, 2], samples=16, chunk_samples=16)
+    claim = paid.claim(paid.chunk_ids(job)[0])
+    paid.farm.look(paid.later(3))
+    assert state(paid, job).cost_usd == pytest.approx(3.0)
+    paid.later(4)
+    paid.farm.commit(paid.chunk_ids(job)[0], claim.token, 0, 16, paid.blob(), paid.now)
+    paid.farm.look(paid.later(2))
+    view = paid.farm.costs(paid.now)
+    assert view.in_all.total_usd == pytest.approx(2 * 9.0)
+    assert sum(part or 0.0 for part in (view.in_all.jobs_usd, view.in_all.boot_usd, view.in_all.idle_usd)) == (
+        pytest.approx(view.in_all.agents_usd)
+    )
+    frames = paid.farm.frames(job.id)
+    assert frames[0].cost_usd == pytest.approx(state(paid, job).cost_usd)
+    assert frames[1].cost_usd == 0.0
+    assert [agent.cost_usd for agent in paid.farm.agents()] == pytest.approx([9.0, 9.0])
+
+
+def test_an_unknown_price_shows_no_cost(kit: Kit) -> None:
+    kit.farm.report("agent1", AgentReport(pid=1), kit.now)
+    job = kit.submit([1])
+    kit.claim(kit.chunk_ids(job)[0])
+    kit.farm.look(kit.now)
+    kit.farm.look(kit.later(5))
+    assert (state(kit, job).cost_usd, state(kit, job).unpriced_s) == (None, 5.0)
+    assert kit.farm.costs(kit.now).in_all.total_usd is None
+
+
+def test_the_split_survives_the_manager(paid: Kit) -> None:
+    job = paid.submit([1])
+    paid.claim(paid.chunk_ids(job)[0])
+    paid.farm.look(paid.later(10))
+    after = Farm(paid.farm.ledger, paid.farm.store, paid.farm.settings)
+    after.open_books()
+    after.look(paid.later(20))
+    assert after.job(job.id).cost_usd == pytest.approx(30.0)
+
+
+def test_a_job_is_paused_in_time_and_the_message_says_how_to_go_on(paid: Kit) -> None:
+    job = paid.submit([1], cap_usd=100.0, samples=64, chunk_samples=64)
+    chunk = paid.chunk_ids(job)[0]
+    assert paid.claim(chunk).state == "later", "its cap was not looked at yet"
+    paid.farm.look(paid.now)
+    claim = paid.claim(chunk)
+    while state(paid, job).state is not State.PAUSED:
+        assert beat(paid, chunk, claim.token, sample_s=5.0, rest_s=300.0) is Action.CONTINUE
+        paid.farm.look(paid.later(1))
+    view = state(paid, job)
+    assert 70 <= (view.cost_usd or 0) < 100
+    assert f"cap of $100.00 leaves no room for more: ${view.cost_usd:.2f} spent" in view.message
+    assert f"`blendnet job cap {job.id} " in view.message
+    assert beat(paid, chunk, claim.token, sample_s=5.0, rest_s=200.0) is Action.PAUSE
+    assert any("$80.00 of the cap of $100.00" in event.text for event in paid.farm.events(job.id)) or view.cost_usd < 80
+    with pytest.raises(Conflict, match="blendnet job cap"):
+        paid.farm.resume(job.id, paid.now)
+
+
+def test_an_agent_that_does_not_stop_is_cut_off_before_the_cap_is_passed(paid: Kit) -> None:
+    job = paid.submit([1], cap_usd=60.0, samples=64, chunk_samples=64)
+    chunk = paid.chunk_ids(job)[0]
+    paid.farm.look(paid.now)
+    claim = paid.claim(chunk)
+    for _ in range(100):
+        paid.farm.look(paid.later(1))
+    assert state(paid, job).cost_usd == pytest.approx(55.0, abs=1.1)
+    with pytest.raises(LeaseLost):
+        paid.farm.heartbeat(chunk, claim.token, paid.now, 3)
+
+
+def test_raising_the_cap_lets_the_job_go_on(paid: Kit) -> None:
+    job = paid.submit([1], cap_usd=1.0)
+    paid.farm.look(paid.now)
+    assert state(paid, job).state is State.PAUSED
+    assert paid.farm.set_cap(job.id, 1000.0, paid.now).state is State.QUEUED
+    paid.farm.look(paid.later(1))
+    paid.complete(job)
+    assert state(paid, job).state is State.COMPLETED
+
+
+def test_submission_is_told_when_an_earlier_pace_says_that_the_cap_will_not_do(paid: Kit) -> None:
+    first = paid.submit([1])
+    paid.complete(first)
+    again = paid.submit([1, 2], cap_usd=20.0)
+    assert len(again.warnings) == 1
+    assert f"by the pace of job {first.id}" in again.warnings[0]
+    assert paid.submit([1], cap_usd=500.0).warnings == []
+
+
+def test_submission_is_told_when_nobody_knows_a_price(kit: Kit) -> None:
+    assert "BLENDNET_AGENT_USD_PER_HOUR" in kit.submit([1], cap_usd=1.0).warnings[0]
+
+
+@pytest.mark.parametrize("cap", ["day", "farm"])
+def test_caps_of_the_farm_pause_every_job_and_forbid_machines(paid: Kit, cap: str) -> None:
+    jobs = [paid.submit([1]), paid.submit([2])]
+    paid.farm.set_farm_caps(paid.now, **{f"{cap}_usd": 1000.0})
+    paid.farm.look(paid.later(1))
+    assert paid.farm.may_spend(10.0) == ""
+    assert f"--cap-{cap}" in paid.farm.may_spend(990.0)
+    paid.farm.look(paid.later(950))
+    assert {state(paid, job).state for job in jobs} == {State.PAUSED}
+    assert f"--cap-{cap} 2000" in paid.farm.may_spend(0.0)
+    paid.farm.set_farm_caps(paid.now, **{f"{cap}_usd": 9000.0})
+    assert {state(paid, job).state for job in jobs} == {State.QUEUED}
+
+
+def test_a_new_day_lets_jobs_go_on_that_the_days_cap_has_paused(paid: Kit) -> None:
+    job = paid.submit([1])
+    paid.farm.set_farm_caps(paid.now, day_usd=500.0)
+    paid.farm.look(paid.later(490))
+    assert state(paid, job).state is State.PAUSED
+    for agent in ("agent1", "agent2"):
+        paid.farm.report(agent, AgentReport(pid=1, state="stopped"), paid.now)
+    paid.farm.look(paid.later(86_400))
+    assert state(paid, job).state is State.QUEUED
+
+
+def test_disk_and_what_owners_download_are_lines_of_their_own(paid: Kit) -> None:
+    paid.farm.look(paid.later(3600))
+    paid.farm.work.sent(2_000_000)
+    paid.farm.close_books(paid.later(3600))
+    view = paid.farm.costs(paid.now).in_all
+    assert view.disk_usd == pytest.approx(2.0, rel=0.05)
+    assert view.egress_bytes == 2_000_000
