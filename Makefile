@@ -10,6 +10,11 @@ AGENTS ?= 1000
 CHUNKS ?= 100000
 SIMULATE ?=
 
+# Of `make market`: random runs with caps, markets in which policies are compared, more options.
+RUNS ?= 10000
+COMPARE ?= 100
+MARKET ?=
+
 # Of `make chaos`: how long, which plan of faults, seconds between faults, more options.
 MINUTES ?= 10
 SEED ?= 1
@@ -24,7 +29,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq faketim
 PINNED := --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types unit bench simulate chaos lock format clean distclean system-run system-test python-ok
+.PHONY: help run test check lint types unit bench simulate market chaos lock format clean distclean system-run system-test python-ok
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +55,9 @@ unit: $(VENV)/.ready-test
 
 simulate: system-test $(VENV)/.ready-test ## Simulate a farm: AGENTS=1000 CHUNKS=100000 SIMULATE="more options"
 	@$(BIN)/python -m bench.simulator --agents $(AGENTS) --chunks $(CHUNKS) $(SIMULATE)
+
+market: $(VENV)/.ready-test ## Simulate spot markets: compare policies, prove caps. RUNS=10000 COMPARE=100 SEED=1
+	@$(BIN)/python -m bench.market --runs $(RUNS) --compare $(COMPARE) --seed $(SEED) $(MARKET)
 
 bench: system-test $(VENV)/.ready-test blender ## Measure speed against plain Blender; prints ratios
 	@$(BIN)/python -m bench
