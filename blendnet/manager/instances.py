@@ -200,12 +200,19 @@ def _settle(tx: Transaction, row: InstanceRow, instance: Instance, now: float) -
         "reason": instance.reason or row.reason,
     }
     if not row.provider_id and instance.machine:
-        for offer in row.offers:
-            if _place(offer) == {"machine": new["machine"], "zone": new["zone"], "spot": new["spot"]}:
-                new |= _priced(offer[3:])
+        new |= _price_asked(row, Offer(new["machine"], new["zone"], new["spot"]))
     changed = {name: value for name, value in new.items() if getattr(row, name) != value}
     if changed:
         tx.instances.update(row, **changed)
+
+
+def _price_asked(row: InstanceRow, given: Offer) -> dict[str, Any]:
+    """The price of what was given, among those asked for: in its zone, else wherever the cloud likes; {}: none is."""
+    for zone in (given.zone, ""):
+        for offer in row.offers:
+            if _place(offer) == {"machine": given.machine, "zone": zone, "spot": given.spot}:
+                return _priced(offer[3:])
+    return {}
 
 
 def _miss(tx: Transaction, row: InstanceRow, now: float, settled_s: float) -> None:
