@@ -47,7 +47,7 @@ def print_fleet(view: FleetView) -> None:
     rows = [
         (
             machine.name,
-            machine.state if machine.joined_at is None else "joined",
+            "joined" if machine.joined_at is not None and machine.state == "running" else machine.state,
             " ".join(filter(None, (machine.machine, machine.zone, "spot" if machine.spot else ""))) or view.provider,
             "-" if machine.usd_per_hour is None else f"{output.usd(machine.usd_per_hour)}/h",
             output.duration(None if machine.launched_at is None else max(0.0, now - machine.launched_at)),
