@@ -211,9 +211,11 @@ def _settle(tx: Transaction, row: InstanceRow, instance: Instance, now: float) -
         "reason": instance.reason or row.reason,
     }
     if not row.provider_id and instance.machine:
-        for offer in row.offers:
-            if _place(offer) == {"machine": new["machine"], "zone": new["zone"], "spot": new["spot"]}:
-                new |= _priced(offer[3:])
+        # A cloud that may choose the zone says which one it took.
+        for zone in ("", new["zone"]):
+            for offer in row.offers:
+                if _place(offer) == {"machine": new["machine"], "zone": zone, "spot": new["spot"]}:
+                    new |= _priced(offer[3:])
     changed = {name: value for name, value in new.items() if getattr(row, name) != value}
     if changed:
         tx.instances.update(row, **changed)

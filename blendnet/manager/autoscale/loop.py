@@ -154,6 +154,10 @@ class FleetLoop:
         choices, trouble = self._choices(now)
         situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
         decision = decide(situation, self._policy)
+        if self._note_losses(decision, rows):
+            # What replaces them is to be asked for elsewhere.
+            situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
+            decision = decide(situation, self._policy)
         troubles = [*trouble, *self._carry_out(decision, rows, choices)]
         for line in decision.explain:
             if line not in self.state.explain:
@@ -205,6 +209,15 @@ class FleetLoop:
         if not told and row.launched_at is not None and row.spot:
             self._memory.lost(asked_offer(row), now, Loss.PREEMPTED, "taken back")
 
+    def _note_losses(self, decision: Decision, rows: Sequence[InstanceRow]) -> bool:
+        """Machines of which no agent came, or whose agent is silent: True when there are new ones."""
+        useless = {end.name: end for end in decision.destroy if end.why in (Why.NEVER_JOINED, Why.SILENT)}
+        found = [row for row in rows if row.name in useless and row.id not in self._memory.doomed]
+        for row in found:
+            self._memory.doomed.add(row.id)
+            self._memory.lost(asked_offer(row), self._clock(), Loss.NEVER_JOINED, useless[row.name].reason)
+        return bool(found)
+
     def _carry_out(self, decision: Decision, rows: Sequence[InstanceRow], choices: Sequence[Choice]) -> list[str]:
         """All of it, in the order in which it saves most; what did not work."""
         # Those that end begin nothing either: it would be rendered again.
@@ -231,11 +244,7 @@ class FleetLoop:
         # A name may be on two machines, when one of them is an orphan: both hear it.
         found = [(reasons[row.name], row) for row in rows if row.name in reasons]
         for ending, row in found:
-            if row.id in self._memory.doomed:
-                continue
             self._memory.doomed.add(row.id)
-            if ending.why in (Why.NEVER_JOINED, Why.SILENT):
-                self._memory.lost(asked_offer(row), now, Loss.NEVER_JOINED, ending.reason)
             if ending.boot_log:
                 self._keep_boot_log(row.name)
         self._provider.destroy([*reasons])
@@ -247,12 +256,10 @@ class FleetLoop:
         """Write down what a machine said while it started; it cannot be asked once it is gone."""
         try:
             text = self._provider.boot_log(name)
-        except BlendNetError as error:
-            text = f"(the boot log could not be fetched: {error})\n"
-        try:
             (self._logs / f"boot-{name}.log").write_text(text or "(the provider has no boot log)\n", "utf-8")
-        except OSError as error:
-            log.warning("the boot log of %s is not kept: %s", name, error)
+        except Exception:
+            # Whatever it was, the machine has to end.
+            log.exception("the boot log of %s is not kept", name)
 
     def _create(self, request: Request, names: Sequence[str], prices: Mapping[Offer, Price]) -> None:
         now, token = self._clock(), uuid.uuid4().hex
