@@ -36,7 +36,7 @@ LEAST_PAUSE_S = 1.0
 """Changes in the farm do not wake the loop more often."""
 TROUBLE_PAUSE_S = 15.0
 """Pause after a round that failed."""
-_NUMBERS = re.compile(r"\b\d+(?:\.\d+)?(?= |$)")
+_AMOUNT = re.compile(r"\d+(?:\.\d+)?(?= (?:s|min|h|USD)\b)")
 NOT_GIVEN = "not given"
 
 
@@ -315,8 +315,8 @@ class FleetLoop:
 
 
 def _gist(line: str) -> str:
-    """What a line says, whatever the seconds and dollars in it: those are others at every decision."""
-    return _NUMBERS.sub("#", line)
+    """What a line says, but for times and dollars: those are others at every decision."""
+    return _AMOUNT.sub("#", line)
 
 
 def _is_told(price: Price) -> bool:
