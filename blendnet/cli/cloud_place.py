@@ -9,6 +9,7 @@ from typing import TypeVar
 import click
 
 from blendnet.errors import UserError
+from blendnet.manager.folder import DataFolder
 from blendnet.provision.base import Place, Provider
 from blendnet.provision.registry import open_provider, provider_names, read_option, read_options
 from blendnet.settings import Settings
@@ -36,14 +37,15 @@ class Choice:
             )
         return name
 
-    def place(self, settings: Settings) -> Place:
-        """Where it works: the options, else the settings. Raises UserError."""
+    def place(self, settings: Settings, farm: str = "") -> Place:
+        """Where it works: the options, else the settings; for `farm`, else for the user's own. Raises UserError."""
         region = settings.cloud_region if self.region is None else self.region
-        return Place(farm=FARM, region=region, options={**read_options(settings.cloud_options), **self.options})
+        farm = farm or DataFolder(settings.data).known_label() or FARM
+        return Place(farm=farm, region=region, options={**read_options(settings.cloud_options), **self.options})
 
-    def open(self, settings: Settings) -> Provider:
+    def open(self, settings: Settings, farm: str = "") -> Provider:
         """The provider. Raises as open_provider."""
-        return open_provider(self.name(settings), self.place(settings))
+        return open_provider(self.name(settings), self.place(settings, farm))
 
 
 def known_providers() -> str:

@@ -87,6 +87,11 @@ class DataFolder:
             partial.unlink()
         return file.read_text("ascii").strip()
 
+    def known_label(self) -> str:
+        """The label; '' while nothing was labelled yet."""
+        file = self.root / LABEL_FILE
+        return file.read_text("ascii").strip() if file.exists() else ""
+
     @contextlib.contextmanager
     def owned(self) -> Iterator[None]:
         """Be the one farm of this folder.

@@ -258,6 +258,33 @@ class Provider(Protocol):
         ...
 
 
+class Account(Protocol):
+    """What a farm has in a cloud besides its agents' machines. A provider that makes such things has one as `account`.
+
+    All calls may be repeated and may be broken off anywhere.
+    """
+
+    def ensure(self) -> object:
+        """Make what is missing; a dataclass of names and addresses, for people.
+
+        Raises:
+            FarmError, UserError: it could not be made whole.
+        """
+        ...
+
+    def remove(self) -> None:
+        """End all machines and delete all that bears the farm's label; returns when it is gone.
+
+        Raises:
+            FarmError: something could not be deleted; `remains` says what.
+        """
+        ...
+
+    def remains(self) -> Sequence[object]:
+        """All that is there of the farm, machines included; each as str is a line for people. Raises FarmError."""
+        ...
+
+
 def free_names(taken: Sequence[str], count: int, prefix: str = "agent") -> Sequence[str]:
     """The first `count` of agent-1, agent-2, ... that nobody has."""
     names: list[str] = []

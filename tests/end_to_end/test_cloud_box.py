@@ -10,16 +10,12 @@ from typing import Any
 import pytest
 
 from blendnet.agent.blenders import Build
-from blendnet.manager.folder import DataFolder
-from blendnet.provision.aws.provider import AwsProvider
-from blendnet.provision.base import Place
-from blendnet.provision.registry import open_provider, read_options
 from tests.end_to_end import farms
 from tests.end_to_end.cloud_box import CloudBox, bill_usd, boxed
 from tests.provision.moto_server import REGION, FakeAws, Machine, environment, running_aws
 
 pytestmark = pytest.mark.end_to_end
-SAMPLES = 400
+SAMPLES = 300
 PATIENCE_S = 150.0
 USD = {("c5.large", True): 36.0, ("c5.large", False): 90.0, ("m5.large", True): 45.0, ("m5.large", False): 108.0}
 """Dollars per hour by type and spot: a cent a second and more, so that no second can hide."""
@@ -27,10 +23,11 @@ OPTIONS = "image=ami-12c6146b; prices=" + ", ".join(
     f"{machine}{'/spot' if spot else ''}={usd:g}" for (machine, spot), usd in USD.items()
 )
 SETTINGS = {
-    "fleet_provider": "aws", "cloud_region": REGION, "cloud_options": OPTIONS, "fleet_machines": "c5.large,m5.large",
-    "fleet_max": "2", "fleet_poll_s": "1", "fleet_boot_s": "3", "fleet_idle_s": "3", "fleet_end_delay_s": "5",
-    "lease_s": "3", "sub_pass_s": "1",
+    "fleet_provider": "aws", "cloud_provider": "aws", "cloud_region": REGION, "cloud_options": OPTIONS,
+    "fleet_machines": "c5.large,m5.large", "fleet_max": "2", "fleet_poll_s": "1", "fleet_boot_s": "3",
+    "fleet_idle_s": "3", "fleet_end_delay_s": "5", "lease_s": "3", "sub_pass_s": "1",
 }  # fmt: skip
+FARM = {f"BLENDNET_{name.upper()}": value for name, value in SETTINGS.items()}
 IMAGE = {"notice_poll_s": "0.2", "sub_pass_s": "1", "preview_interval_s": "1"}
 AGED_S = (100.0, 250.0)
 """By so much the two machines that are taken back are older than the test has time for."""
@@ -89,15 +86,13 @@ class Box:
 def test_machines_come_are_taken_back_are_replaced_and_go_and_the_bill_is_right_to_the_cent(
     aws: FakeAws, frame: Path, bpy_build: Build, tmp_path: Path
 ) -> None:
-    data, folder = tmp_path / "data", DataFolder(tmp_path / "data")
-    folder.create()
-    provider = open_provider("aws", Place(folder.label(), REGION, read_options(OPTIONS)))
-    assert isinstance(provider, AwsProvider)
-    provider.account.ensure()
-    farm = {f"BLENDNET_{name.upper()}": value for name, value in SETTINGS.items()}
+    data = tmp_path / "data"
+    prepared = farms.blendnet("cloud", "prepare", "--data", data, "--json", **FARM)
+    assert prepared.code == 0, prepared.err
+    label = prepared.json["farm"]
     with ThreadPoolExecutor(1) as aside, boxed(aws, tmp_path / "machines", **IMAGE) as cloud:
         reference = aside.submit(farms.reference, bpy_build, frame, tmp_path / "plain")
-        started = farms.blendnet("up", "--agents", "0", "--listen", "127.0.0.1", "--data", data, **farm)
+        started = farms.blendnet("up", "--agents", "0", "--listen", "127.0.0.1", "--data", data, **FARM)
         assert started.code == 0, started.err
         box = Box(aws, cloud, data)
         try:
@@ -109,19 +104,22 @@ def test_machines_come_are_taken_back_are_replaced_and_go_and_the_bill_is_right_
         assert max(worst.values()) <= 1
         assert (fleet["machines"], fleet["trouble"], fleet["stopped"]) == ([], "", "")
         assert (cloud.switched_on(), cloud.trouble) == ([], "")
-    launched = aws.machines(folder.label())
+    launched = aws.machines(label)
     assert [machine.id for machine in launched if machine.interrupted] == [machine.id for machine in taken]
     assert {machine.spot for machine in launched} == {True, False}, "when spot machines are taken back, others come"
     assert [machine for machine in launched if machine.ended_at is None] == []
     assert costs["in_all"]["unpriced_s"] == 0
     assert round(costs["in_all"]["total_usd"], 2) == round(bill_usd(launched, USD), 2)
     assert {agent["agent"]: agent["lives"] for agent in costs["in_all"]["agents"]} == {m.name: 1 for m in launched}
+    removed = farms.blendnet("cloud", "remove", "--yes", "--data", data, "--json", **FARM)
+    assert (removed.code, removed.json["remains"]) == (0, []), removed.err
+    assert not any("instance i-" in line for line in removed.json["removed"]), "the farm itself has ended all"
     assert farms.processes_mentioning(tmp_path) == []
 
 
 def render_and_lose_two(box: Box, frame: Path, out: Path) -> list[Machine]:
     """Render a frame while one machine is taken back without a notice and one with; they, when all are gone."""
-    job = box.shown("job", "submit", str(frame), "--strategy", "split", "--chunk-samples", "40")["job"]
+    job = box.shown("job", "submit", str(frame), "--strategy", "split", "--chunk-samples", "30")["job"]
     first = box.wait(box.working, "a machine renders")[0]
     box.fake.age(first.id, AGED_S[0])
     box.cloud.preempt(first)
@@ -138,3 +136,24 @@ def render_and_lose_two(box: Box, frame: Path, out: Path) -> list[Machine]:
     box.wait(lambda: not box.living(), "all machines have ended")
     box.wait(lambda: not box.shown("fleet")["machines"], "the farm knows it")
     return [first, second]
+
+
+def test_what_a_farm_leaves_behind_is_named_and_removed(aws: FakeAws, frame: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    prepared = farms.blendnet("cloud", "prepare", "--data", data, "--json", **FARM)
+    started = farms.blendnet("up", "--agents", "0", "--listen", "127.0.0.1", "--data", data, **FARM)
+    assert (prepared.code, started.code) == (0, 0), prepared.err + started.err
+    living = lambda: [m for m in aws.machines(prepared.json["farm"]) if m.ended_at is None]  # noqa: E731
+    try:
+        assert farms.blendnet("job", "submit", frame, "--data", data).code == 0
+        farms.wait_until(living, "a machine was asked for", PATIENCE_S)
+        early = farms.blendnet("cloud", "remove", "--yes", "--data", data, **FARM)
+        assert (early.code, "`blendnet down` ends it" in early.err) == (1, True)
+    finally:
+        ended = farms.blendnet("down", "--data", data)
+    assert "Warning: 1 machine of aws may still cost money" in ended.err
+    assert "agent-1" in ended.err
+    assert len(living()) == 1
+    removed = farms.blendnet("cloud", "remove", "--yes", "--data", data, "--json", **FARM)
+    assert (removed.code, removed.json["remains"]) == (0, []), removed.err
+    assert living() == []

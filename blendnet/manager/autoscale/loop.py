@@ -108,7 +108,7 @@ class FleetLoop:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the step in progress. The machines stay: the next Manager, or `cloud down`, ends them."""
+        """End after the step in progress. The machines stay: the next Manager, or `cloud remove`, ends them."""
         self._stopping.set()
         self._farm.changes.note()
         if self._thread.is_alive():
