@@ -17,9 +17,9 @@ import httpx
 
 from blendnet.client import AgentClient, Connection, ManagerClient
 from blendnet.errors import NotFound
-from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
+from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.jobs import Farm
 from blendnet.messages import ProcessView
 from blendnet.security.ca import ServerCertificate, ensure_server_certificate
