@@ -115,10 +115,15 @@ class LocalFleet:
     def remove(self, name: str) -> None:
         """End an agent; what it rendered is committed first when it still can.
 
+        A machine of a cloud ends soon, by the fleet's loop.
+
         Raises:
             NotFound: no such agent.
         """
-        if name not in self.names():
+        here = name in self.names()
+        if not here and self.loop is not None and self.loop.remove(name):
+            return
+        if not here:
             raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
         assert self._provider
         self._provider.destroy([name])

@@ -163,6 +163,17 @@ def test_what_was_given_of_a_request_is_kept_and_the_rest_is_not_paid(tmp_path: 
     fleet.kit.farm.ledger.close()
 
 
+def test_a_machine_that_a_person_removes_ends_and_is_replaced_while_there_is_work(fleet: Fleet) -> None:
+    fleet.joined()
+    assert not fleet.loop.remove("agent-9")
+    assert fleet.loop.remove("agent-1")
+    fleet.tick(1.0)
+    assert fleet.cloud.destroyed == ["agent-1"]
+    fleet.tick(POLL_S)
+    assert fleet.cloud.running() == ["agent-2"]
+    assert fleet.loop._memory.setbacks == []
+
+
 def test_the_days_cap_ends_machines_and_asks_for_none(fleet: Fleet) -> None:
     job = fleet.joined()
     fleet.kit.claim(fleet.kit.chunk_ids(job)[0], "agent-1")
