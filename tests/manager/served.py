@@ -38,6 +38,7 @@ class NotedFleet:
     names: list[str] = field(default_factory=list)
     interrupted: list[tuple[str, float | None]] = field(default_factory=list)
     stopped: bool = False
+    loop: None = None
 
     def add(self, count: int) -> list[str]:
         new = [f"agent{len(self.names) + n + 1}" for n in range(count)]
