@@ -165,6 +165,14 @@ class Settings(BaseSettings):
     """A machine whose agent has not been heard of for so long is replaced."""
     fleet_on_demand: Literal["never", "fallback", "always"] = "fallback"
     """Machines at the full price: never, when no spot machine is to be had, or always."""
+    fleet_first: int = Field(default=1, ge=1)
+    """Machines asked for while nobody knows how long the work takes: they measure it."""
+    fleet_spread: int = Field(default=3, ge=1)
+    """Pools (type, zone) over which machines are spread, so that one shortage does not take all."""
+    fleet_useful_s: float = Field(default=300.0, ge=0)
+    """Under a cap, a machine is only asked for when the money lets it work so long after its boot."""
+    fleet_price_age_s: float = Field(default=7 * 86_400.0, gt=0)
+    """A price that was looked up longer ago counts as unknown."""
     fleet_prefer: Literal["cost", "time"] = "cost"
     """Where a second of work is cheapest, or where it is done fastest."""
     fleet_worth: float = Field(default=1.0, gt=0)

@@ -47,7 +47,7 @@ def print_fleet(view: FleetView) -> None:
     rows = [
         (
             machine.name,
-            machine.state if machine.joined_at is None else "joined",
+            machine.state if machine.joined_at is None or machine.state == "stopping" else "joined",
             " ".join(filter(None, (machine.machine, machine.zone, "spot" if machine.spot else ""))) or view.provider,
             "-" if machine.usd_per_hour is None else f"{output.usd(machine.usd_per_hour)}/h",
             output.duration(None if machine.launched_at is None else max(0.0, now - machine.launched_at)),
@@ -56,6 +56,8 @@ def print_fleet(view: FleetView) -> None:
     ]
     if rows:
         output.print_table(["AGENT", "STATE", "MACHINE", ">PRICE", ">SINCE"], rows)
+    elif view.decided_at is None:
+        click.echo(f"The machines of {view.provider} have not been looked at yet.")
     else:
         click.echo(f"No machine of {view.provider} runs, and none is paid for.")
     for line in view.explain:

@@ -60,6 +60,8 @@ class AgentBook(FarmPart):
             self.changes.note()
             self._working = self._count_working()
             self._note_machine(name, report.state, now)
+        elif report.state not in AWAY and (machine := self.work.machine(name)) and not machine.joined:
+            self.instances.joined(name, now)  # The next machine of an agent that never said good-bye.
         return report_interval_s(self._working, lease_s=self.settings.lease_s)
 
     def _note_machine(self, name: str, state: str, now: float) -> None:

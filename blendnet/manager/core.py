@@ -129,8 +129,7 @@ class Core:
 
     def stop(self) -> None:
         """End what `start` started; requests in progress get a moment."""
-        if self.fleet.loop:
-            self.fleet.loop.stop()
+        self.stop_fleet()
         self._loop.stop()
         self._server.stop()
         if self._api_thread.is_alive():
@@ -140,6 +139,11 @@ class Core:
         except BlendNetError as error:
             log.warning("the last costs are not written down: %s", error)
         self.farm.ledger.close()
+
+    def stop_fleet(self) -> None:
+        """No more machines come or go. Machines of a cloud stay as they are."""
+        if self.fleet.loop:
+            self.fleet.loop.stop()
 
     def farm_file(self, *, pid: int, private: bool) -> FarmFile:
         """What others need to find this farm."""

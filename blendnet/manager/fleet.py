@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blendnet.errors import Conflict, NotFound
 from blendnet.manager.autoscale.loop import FleetLoop
-from blendnet.manager.instances import own_price
+from blendnet.manager.instances import NEVER, own_price
 from blendnet.manager.jobs import Farm
 from blendnet.manager.supervise import Program, Supervisor, read_tail
 from blendnet.messages import ProcessView
@@ -90,8 +90,14 @@ class LocalFleet:
                 )
             if reason := self._farm.may_spend(0.0, self._clock()):
                 raise Conflict(f"no agents are started: {reason}")
-            self._farm.expected_agents = len(taken) + count
-            return self._create(self._provider, free_names([*taken, *self._farm.joined()], count))
+            self._expect(len(taken) + count)
+            others = {*self._farm.joined(), *self._farm.instances.taken()}
+            return self._create(self._provider, free_names([*taken, *others], count))
+
+    def _expect(self, count: int) -> None:
+        """Plan for so many agents, where no loop knows how many there may be."""
+        if self.loop is None:
+            self._farm.expected_agents = count
 
     def _create(self, provider: Provider, names: Sequence[str]) -> list[str]:
         """Start agents; each is in the book before it is asked for, and what did not start is taken off again."""
@@ -100,7 +106,11 @@ class LocalFleet:
         try:
             return [instance.name for instance in provider.create(Wanted(names=names)).instances]
         finally:
-            book.note_listing(provider.list(), self._clock(), settled_s=0.0)
+            running = provider.list()
+            book.note_listing(running, self._clock())
+            # Others that are missing may be on their way: the fleet's loop starts agents, too.
+            for name in set(names) - {instance.name for instance in running}:
+                book.ended(name, self._clock(), NEVER)
 
     def remove(self, name: str) -> None:
         """End an agent; what it rendered is committed first when it still can.
@@ -113,7 +123,7 @@ class LocalFleet:
         assert self._provider
         self._provider.destroy([name])
         self._farm.instances.ended(name, self._clock(), "removed")
-        self._farm.expected_agents = len(self.names())
+        self._expect(len(self.names()))
         self._farm.agent_lost(name, self._clock())
 
     def interrupt(self, name: str, left_s: float | None) -> None:
@@ -155,7 +165,9 @@ class LocalFleet:
         return [api, *self._supervisor.processes(), *blenders]
 
     def stop(self) -> None:
-        """End the farm soon; returns at once."""
+        """End the farm soon, and all its machines; returns at once."""
+        if self.loop is not None:
+            self.loop.dismiss()
         self._stop()
 
     def _check_here(self, name: str) -> None:

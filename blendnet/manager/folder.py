@@ -79,9 +79,12 @@ class DataFolder:
         """What this farm's machines and other things in a cloud are labelled with, from its first start on."""
         file = self.root / LABEL_FILE
         if not file.exists():
-            partial = file.with_suffix(".new")
-            partial.write_text(f"blendnet-{secrets.token_hex(4)}\n", "ascii")
-            partial.replace(file)
+            label = f"blendnet-{secrets.token_hex(4)}"
+            partial = file.with_name(f"{label}.new")
+            partial.write_text(f"{label}\n", "ascii")
+            with contextlib.suppress(FileExistsError):
+                os.link(partial, file)  # Who is second takes what the first has chosen.
+            partial.unlink()
         return file.read_text("ascii").strip()
 
     @contextlib.contextmanager

@@ -73,16 +73,18 @@ class InstanceBook:
         """The provider has told of all its machines: names of the orphans, which the book lacked and has now.
 
         `prices`: for orphans. `settled_s`: so long a new machine may be missing in a list; 0: nothing is missing.
+        One that a list had left out, and that is listed again, was never gone.
         """
         with self._ledger.write() as tx:
             left = [row for row in tx.instances.living() if row.provider == self._provider]
             orphans = []
             for instance in instances:
-                row = _find(left, instance)
+                row = self._row(tx, left, instance)
                 if row is not None:
-                    left.remove(row)
-                    _settle(tx, row, instance, now)
-                elif self._is_orphan(tx, instance):
+                    left = [other for other in left if other.id != row.id]
+                    if row.ended_at is None or instance.state is not InstanceState.GONE:
+                        _settle(tx, row, instance, now)
+                elif instance.state is not InstanceState.GONE:
                     self._adopt(tx, instance, now, prices or {})
                     orphans.append(instance.name)
             for row in left:
@@ -95,8 +97,8 @@ class InstanceBook:
         with self._ledger.write() as tx:
             left = [row for row in tx.instances.living() if row.provider == self._provider]
             for instance in instances:
-                row = _find(left, instance)
-                if row is not None:
+                row = self._row(tx, left, instance)
+                if row is not None and row.ended_at is None:
                     _settle(tx, row, replace(instance, state=InstanceState.STARTING), now)
         self.refresh()
 
@@ -145,16 +147,35 @@ class InstanceBook:
         with self._ledger.read() as tx:
             return [row for row in tx.instances.living() if row.provider == self._provider]
 
+    def lacks(self, instances: Iterable[Instance]) -> list[Instance]:
+        """Those among a provider's machines that cost money, and that nobody has asked for."""
+        with self._ledger.read() as tx:
+            left = [row for row in tx.instances.living() if row.provider == self._provider]
+            living = [instance for instance in instances if instance.state is not InstanceState.GONE]
+            return [instance for instance in living if self._row(tx, left, instance) is None]
+
+    def taken(self) -> set[str]:
+        """Names of the agents of all living machines, whoever gave them."""
+        with self._ledger.read() as tx:
+            return {row.name for row in tx.instances.living()}
+
     def refresh(self) -> None:
         """Let what is counted know which machines there are."""
         with self._reading, self._ledger.read() as tx:
             living = tx.instances.living()
             self._work.know({row.name: Machine(row.id, row.usd_per_hour, row.joined_at is not None) for row in living})
 
-    def _is_orphan(self, tx: Transaction, instance: Instance) -> bool:
-        if instance.state is InstanceState.GONE:
-            return False
-        return not (instance.id and tx.instances.known_id(self._provider, instance.id))
+    def _row(self, tx: Transaction, left: Sequence[InstanceRow], instance: Instance) -> InstanceRow | None:
+        """The row of a machine: by the provider's own id, ended or not; else the open one of its name without an id.
+
+        Providers list machines that are gone for a while: they are not the next machine of that name.
+        """
+        known = next((row for row in left if instance.id and row.provider_id == instance.id), None)
+        known = known or tx.instances.of_machine(self._provider, instance.id)
+        if known is not None:
+            return known
+        named = [row for row in left if row.name == instance.name and not (instance.id and row.provider_id)]
+        return named[-1] if named else None
 
     def _adopt(self, tx: Transaction, instance: Instance, now: float, prices: Mapping[Offer, Price]) -> None:
         launched_at = instance.launched_at or now
@@ -169,16 +190,6 @@ def own_price(settings: Settings, now: float) -> Price | None:
     """What an agent on a machine of the user's own costs, by the user's word."""
     usd = settings.agent_usd_per_hour
     return None if usd is None else Price("", "", spot=False, usd_per_hour=usd, source="user", at=now)
-
-
-def _find(rows: Sequence[InstanceRow], instance: Instance) -> InstanceRow | None:
-    """The open row of a machine: by the provider's own id, else by its name while it has none."""
-    if instance.id:
-        for row in rows:
-            if row.provider_id == instance.id:
-                return row
-    named = [row for row in rows if row.name == instance.name and not (instance.id and row.provider_id)]
-    return named[-1] if named else None
 
 
 def _last(rows: Sequence[InstanceRow], name: str) -> InstanceRow | None:
@@ -200,9 +211,11 @@ def _settle(tx: Transaction, row: InstanceRow, instance: Instance, now: float) -
         "reason": instance.reason or row.reason,
     }
     if not row.provider_id and instance.machine:
-        for offer in row.offers:
-            if _place(offer) == {"machine": new["machine"], "zone": new["zone"], "spot": new["spot"]}:
-                new |= _priced(offer[3:])
+        # A cloud that may choose the zone says which one it took.
+        for zone in ("", new["zone"]):
+            for offer in row.offers:
+                if _place(offer) == {"machine": new["machine"], "zone": zone, "spot": new["spot"]}:
+                    new |= _priced(offer[3:])
     changed = {name: value for name, value in new.items() if getattr(row, name) != value}
     if changed:
         tx.instances.update(row, **changed)

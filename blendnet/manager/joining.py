@@ -64,6 +64,11 @@ class Joining:
         fingerprint = certificates.fingerprint(self.ca)
         return JoinToken(token=token, name=wanted.name, expires_at=expires_at, url=self._url, ca_sha256=fingerprint)
 
+    def withdraw_tokens(self, name: str) -> None:
+        """Tokens for an agent of that name that nobody has used are good for nothing any more."""
+        with self._farm.ledger.write() as tx:
+            tx.join_tokens.delete_unused(name)
+
     def check_token(self, token: str, now: float) -> None:
         """Raise TokenRefused unless somebody could join with it now. Changes nothing and waits for nobody."""
         with self._farm.ledger.read() as tx:

@@ -100,7 +100,7 @@ class Service:
             if self._stopping.is_set():
                 return
             self._serve(core, supervisor, runtime, url)
-            stack.callback(supervisor.stop, CONTROL, *supervisor.wanted("agent"))
+            stack.callback(self._end_children, core, supervisor)
             self._idle()
 
     def _serve(self, core: Core, supervisor: Supervisor, runtime: Path, broker_url: str) -> None:
@@ -123,6 +123,11 @@ class Service:
         assert self._core
         if self._private:
             self._core.pause_jobs()
+
+    def _end_children(self, core: Core, supervisor: Supervisor) -> None:
+        """End the agents that there are by now, and see that no more of them come."""
+        core.stop_fleet()
+        supervisor.stop(CONTROL, *supervisor.wanted("agent"))
 
     def _prepare_outside(self, socket: Path) -> None:
         """For farms that other machines reach: the rest do without what this imports."""

@@ -1,6 +1,6 @@
 """What the owner of a farm wishes of its fleet. PURE.
 
-Every field is the setting `fleet_<field>`; docs/scaling.md explains them.
+A field is the setting `fleet_<field>` where there is one; docs/scaling.md explains them.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from blendnet.client import AgentClient, Connection, ManagerClient
 from blendnet.errors import NotFound
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
+from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.jobs import Farm
 from blendnet.messages import ProcessView
 from blendnet.security.ca import ServerCertificate, ensure_server_certificate
@@ -38,7 +39,7 @@ class NotedFleet:
     names: list[str] = field(default_factory=list)
     interrupted: list[tuple[str, float | None]] = field(default_factory=list)
     stopped: bool = False
-    loop: None = None
+    loop: FleetLoop | None = None
 
     def add(self, count: int) -> list[str]:
         new = [f"agent{len(self.names) + n + 1}" for n in range(count)]

@@ -8,6 +8,7 @@ from blendnet.errors import NotFound, UserError
 from blendnet.manager.joining import Joining
 from blendnet.manager.worker_bundle import own_bundle
 from blendnet.messages import TokenRequest
+from blendnet.messages.joining import LONGEST_TOKEN_S
 from blendnet.provision.base import Features
 from blendnet.provision.bootstrap import Identity, user_data
 from blendnet.settings import Settings
@@ -15,6 +16,8 @@ from blendnet.settings import Settings
 
 class OpenGate:
     """For agents on the Manager's machine."""
+
+    new_names = False
 
     def user_data(self, name: str, lifetime_s: float) -> str:
         """They are started with all they need."""
@@ -27,6 +30,9 @@ class OpenGate:
 class JoinGate:
     """For a cloud's machines: each gets a token that is good once, for its name, until it should have joined."""
 
+    new_names = True
+    """Logs and certificates are under their name."""
+
     def __init__(self, joining: Joining, settings: Settings, features: Features) -> None:
         self._joining = joining
         self._settings = settings
@@ -34,7 +40,7 @@ class JoinGate:
 
     def user_data(self, name: str, lifetime_s: float) -> str:
         """cloud-init of one agent."""
-        wanted = TokenRequest(name=name, valid_s=self._settings.fleet_boot_limit_s)
+        wanted = TokenRequest(name=name, valid_s=min(self._settings.fleet_boot_limit_s, LONGEST_TOKEN_S))
         made = self._joining.make_token(wanted, time.time())
         identity = Identity(name=name, manager_url=made.url, ca_pem=self._joining.ca.decode(), token=made.token)
         bundle = None
@@ -44,7 +50,8 @@ class JoinGate:
         return user_data(identity, lifetime_s=max(1, int(lifetime_s)), notice=notice, bundle=bundle)
 
     def shut_out(self, name: str, now: float) -> None:
-        """Its certificate is worth nothing any more."""
+        """Its certificate is worth nothing any more, nor is the token that it may not have used."""
+        self._joining.withdraw_tokens(name)
         try:
             self._joining.revoke(name, now)
         except NotFound:

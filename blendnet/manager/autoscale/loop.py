@@ -10,19 +10,20 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from blendnet.errors import BlendNetError
-from blendnet.manager.autoscale.market import Market
+from blendnet.errors import BlendNetError, FarmError
+from blendnet.manager.autoscale.market import UNTOLD, Market
 from blendnet.manager.autoscale.memory import Memory, asked_offer
 from blendnet.manager.autoscale.view import Times, situation_of, wants_gpu
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow
-from blendnet.provision.base import InstanceState, Offer, Price, Provider, Wanted, free_names
+from blendnet.manager.ledger.agents import GONE
+from blendnet.provision.base import Instance, InstanceState, Offer, Price, Provider, Wanted, free_names
 from blendnet.provision.decision import Decision, Ending, Request, Why
 from blendnet.provision.policy import Policy
 from blendnet.provision.scaling import decide
@@ -34,10 +35,14 @@ LEAST_PAUSE_S = 1.0
 """Changes in the farm do not wake the loop more often."""
 TROUBLE_PAUSE_S = 15.0
 """Pause after a round that failed."""
+NOT_GIVEN = "not given"
 
 
 class Gate(Protocol):
     """How a machine becomes an agent, and is no longer one."""
+
+    new_names: bool
+    """No machine gets the name of an agent that is remembered."""
 
     def user_data(self, name: str, lifetime_s: float) -> str:
         """What the machine of that name is told at its start. Raises BlendNetError."""
@@ -89,9 +94,10 @@ class FleetLoop:
         self._logs = logs
         self._clock = clock
         self._book = farm.instances.of(provider.name)
-        self._memory = Memory()
+        self._memory = Memory(began_at=clock())
         self._listed_at = float("-inf")
         self._stopping = threading.Event()
+        self._dismissed = False
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self.state = FleetState(provider.name)
 
@@ -100,12 +106,28 @@ class FleetLoop:
         self._farm.expected_agents = self._policy.max
         self._thread.start()
 
+    def dismiss(self) -> None:
+        """The farm is about to end for good: `stop` ends all machines, too. Without it they wait for the next Manager,
+        or for the silence after which they end themselves."""
+        self._dismissed = True
+
     def stop(self) -> None:
-        """End after the step in progress. The machines stay: the next Manager, or `cloud down`, ends them."""
+        """End after the step in progress."""
         self._stopping.set()
         self._farm.changes.note()
         if self._thread.is_alive():
             self._thread.join()
+        if self._dismissed and (trouble := _tried(self._end_all)):
+            log.warning(
+                "machines may run on until they end themselves; `blendnet up` looks after them again: %s", trouble
+            )
+
+    def _end_all(self) -> None:
+        rows = self._book.living()
+        if rows:
+            log.info("the farm ends, and with it %s", ", ".join(row.name for row in rows))
+            self._provider.destroy([row.name for row in rows])
+            self._look(self._clock())
 
     def go_on(self) -> None:
         """A person has looked at what was refused: ask again."""
@@ -146,10 +168,14 @@ class FleetLoop:
             self._look(now)
         rows = self._book.living()
         self._memory.note_living(rows, now)
-        choices = self._market.choices(now, gpu=wants_gpu(self._farm))
+        choices, trouble = self._choices(now)
         situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
         decision = decide(situation, self._policy)
-        troubles = self._carry_out(decision, rows, choices)
+        if self._note_losses(decision, rows):
+            # What replaces them is to be asked for elsewhere.
+            situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
+            decision = decide(situation, self._policy)
+        troubles = [*trouble, *self._carry_out(decision, rows, choices)]
         for line in decision.explain:
             if line not in self.state.explain:
                 log.info("fleet: %s", line)
@@ -158,10 +184,23 @@ class FleetLoop:
         )
         return decision.wait_s
 
+    def _choices(self, now: float) -> tuple[Sequence[Choice], list[str]]:
+        """What may be asked for, and why it is nothing: machines have to be ended in time even then."""
+        found: Sequence[Choice] = ()
+
+        def ask() -> None:
+            nonlocal found
+            found = self._market.choices(now, gpu=wants_gpu(self._farm))
+
+        trouble = self._tried(ask)
+        return found, [trouble] if trouble else []
+
     def _look(self, now: float) -> None:
         """Settle the book with the provider's word; give the work of machines that are gone to others."""
         before = {row.id: row for row in self._book.living()}
-        orphans = self._book.note_listing(self._provider.list(), now)
+        instances = self._provider.list()
+        prices = self._prices(self._book.lacks(instances), now)
+        orphans = self._book.note_listing(instances, now, prices=prices, settled_s=self._times.settled_s)
         self._listed_at = now
         for name in orphans:
             log.warning("machine %s belongs to nobody: it is counted, and ended", name)
@@ -170,51 +209,81 @@ class FleetLoop:
             if row.id not in left:
                 self._gone(row, now)
 
+    def _prices(self, orphans: Sequence[Instance], now: float) -> Mapping[Offer, Price]:
+        """What machines cost that nobody has asked for, as far as somebody knows."""
+        if not orphans:
+            return {}
+        try:
+            return self._market.prices([Offer(of.machine, of.zone, of.spot) for of in orphans], now)
+        except BlendNetError as error:
+            log.warning("nobody knows what %s cost: %s", ", ".join(of.name for of in orphans), error)
+            return {}
+
     def _gone(self, row: InstanceRow, now: float) -> None:
-        self._gate.shut_out(row.name, now)
         self._farm.agent_lost(row.name, now)
-        if row.id not in self._memory.ending and row.launched_at is not None and row.spot:
+        self._gate.shut_out(row.name, now)
+        told = row.id in self._memory.doomed or row.id in self._memory.leaving
+        if not told and row.launched_at is not None and row.spot:
             self._memory.lost(asked_offer(row), now, Loss.PREEMPTED, "taken back")
+
+    def _note_losses(self, decision: Decision, rows: Sequence[InstanceRow]) -> bool:
+        """Machines of which no agent came, or whose agent is silent: True when there are new ones."""
+        useless = {end.name: end for end in decision.destroy if end.why in (Why.NEVER_JOINED, Why.SILENT)}
+        found = [row for row in rows if row.name in useless and row.id not in self._memory.doomed]
+        for row in found:
+            self._memory.doomed.add(row.id)
+            self._memory.lost(asked_offer(row), self._clock(), Loss.NEVER_JOINED, useless[row.name].reason)
+        return bool(found)
 
     def _carry_out(self, decision: Decision, rows: Sequence[InstanceRow], choices: Sequence[Choice]) -> list[str]:
         """All of it, in the order in which it saves most; what did not work."""
-        by_name = {row.name: row for row in rows}
-        self._farm.draining = frozenset(ending.name for ending in decision.drain)
+        # Those that end begin nothing either: it would be rendered again.
+        ending = {row.name for row in rows if row.id in self._memory.ending}
+        self._farm.draining = frozenset({end.name for end in (*decision.drain, *decision.destroy)} | ending)
         steps: list[Callable[[], None]] = []
         if decision.destroy:
-            steps.append(partial(self._destroy, decision.destroy, by_name))
-        prices = {choice.offer: choice.price for choice in choices if choice.price is not None}
-        taken = [row.name for row in rows]
+            steps.append(partial(self._destroy, decision.destroy, rows))
+        prices = {choice.offer: choice.price for choice in choices if choice.price and _is_told(choice.price)}
+        taken = self._taken() if decision.create else set()
         for request in decision.create:
-            names = free_names([*taken, *(agent.name for agent in self._farm.agents())], request.count)
-            taken += names
+            names = free_names([*taken], request.count)
+            taken |= {*names}
             steps.append(partial(self._create, request, names, prices))
-        return [trouble for step in steps if (trouble := _tried(step))]
+        return [trouble for step in steps if (trouble := self._tried(step))]
 
-    def _destroy(self, endings: Iterable[Ending], by_name: Mapping[str, InstanceRow]) -> None:
-        now, found = self._clock(), [(ending, by_name[ending.name]) for ending in endings]
+    def _taken(self) -> set[str]:
+        """Names that no new machine may have."""
+        agents = [agent for agent in self._farm.agents() if self._gate.new_names or agent.state not in GONE]
+        return {*self._book.taken(), *self._farm.joined(), *(agent.name for agent in agents)}
+
+    def _destroy(self, endings: Sequence[Ending], rows: Sequence[InstanceRow]) -> None:
+        now, reasons = self._clock(), {ending.name: ending for ending in endings}
+        # A name may be on two machines, when one of them is an orphan: both hear it.
+        found = [(reasons[row.name], row) for row in rows if row.name in reasons]
         for ending, row in found:
-            self._memory.ending.setdefault(row.id, now)
-            if ending.why in (Why.NEVER_JOINED, Why.SILENT):
-                self._memory.lost(asked_offer(row), now, Loss.NEVER_JOINED, ending.reason)
+            self._memory.doomed.add(row.id)
             if ending.boot_log:
                 self._keep_boot_log(row.name)
-        self._provider.destroy([row.name for _, row in found])
+        self._provider.destroy([*reasons])
+        # Not before: one that has not heard it is told at the next decision.
+        self._memory.ending = {**dict.fromkeys((row.id for _, row in found), now), **self._memory.ending}
         self._look(self._clock())
 
     def _keep_boot_log(self, name: str) -> None:
         """Write down what a machine said while it started; it cannot be asked once it is gone."""
         try:
             text = self._provider.boot_log(name)
-        except BlendNetError as error:
-            text = f"(the boot log could not be fetched: {error})\n"
-        (self._logs / f"boot-{name}.log").write_text(text or "(the provider has no boot log)\n", "utf-8")
+            (self._logs / f"boot-{name}.log").write_text(text or "(the provider has no boot log)\n", "utf-8")
+        except Exception:
+            # Whatever it was, the machine has to end.
+            log.exception("the boot log of %s is not kept", name)
 
     def _create(self, request: Request, names: Sequence[str], prices: Mapping[Offer, Price]) -> None:
         now, token = self._clock(), uuid.uuid4().hex
-        if request.usd_per_hour and (reason := self._farm.may_spend(0.0, now)):
-            log.warning("no machine is asked for: %s", reason)
+        if self._stopping.is_set():
             return
+        if request.usd_per_hour and (reason := self._farm.may_spend(0.0, now)):
+            raise FarmError(f"no machine is asked for: {reason}")
         self._book.intend(names, request.offers, prices, token=token, now=now)
         self._memory.jobs |= dict.fromkeys(names, request.job)
         wanted = Wanted(
@@ -226,26 +295,39 @@ class FleetLoop:
         )
         try:
             created = self._provider.create(wanted)
-        except BlendNetError as error:
-            self._memory.troubled(request.offers[0], now, str(error))
-            self._look(self._clock())
+        except Exception as error:
+            # Nobody knows what was made: the rows stay until the provider's lists have settled it.
+            self._memory.troubled(request.offers[0], now, str(error) or type(error).__name__)
+            self._listed_at = float("-inf")
             raise
         self._memory.refused(created.refusals, self._clock())
         self._book.note_created(created.instances, self._clock())
         given = {instance.name for instance in created.instances if instance.state is not InstanceState.GONE}
         for name in set(names) - given:
-            self._book.ended(name, self._clock(), "not given")
+            self._book.ended(name, self._clock(), NOT_GIVEN)
+            self._gate.shut_out(name, self._clock())
+        if not given and not created.refusals:
+            self._memory.troubled(request.offers[0], now, "it gave nothing, and did not say why")
 
     def _note_trouble(self, text: str) -> None:
         state = self.state
         self.state = FleetState(state.provider, state.at, state.explain, state.stopped, text)
 
+    def _tried(self, step: Callable[[], None]) -> str:
+        """Do a step; what kept it from its end, '' when nothing did."""
+        try:
+            step()
+        except BlendNetError as error:
+            if str(error) not in self.state.trouble:
+                log.warning("the fleet: %s", error)
+            return str(error)
+        except Exception as error:
+            # Whatever it was, the other steps have to be done.
+            log.exception("in the fleet's loop")
+            return f"{type(error).__name__}: {error}"
+        return ""
 
-def _tried(step: Callable[[], None]) -> str:
-    """Do a step; what kept it from its end, '' when nothing did."""
-    try:
-        step()
-    except BlendNetError as error:
-        log.warning("the fleet: %s", error)
-        return str(error)
-    return ""
+
+def _is_told(price: Price) -> bool:
+    """Somebody has named it: the book takes no other."""
+    return price.source != UNTOLD

@@ -8,7 +8,7 @@ from pathlib import Path
 from blendnet.manager.autoscale.gates import JoinGate, OpenGate, check_reachable
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.autoscale.market import CloudMarket, OwnMachine
-from blendnet.manager.autoscale.view import Times
+from blendnet.manager.autoscale.view import LOCAL, Times
 from blendnet.manager.jobs import Farm
 from blendnet.manager.joining import Joining
 from blendnet.provision.base import Place, Provider
@@ -16,8 +16,9 @@ from blendnet.provision.policy import Policy
 from blendnet.provision.registry import open_provider, read_options
 from blendnet.settings import Settings
 
-LOCAL = "local"
 LOCAL_END_S = 20.0
+LOCAL_SETTLED_S = 10.0
+"""Processes are listed as soon as they run; somebody may be starting one by hand."""
 
 
 def make_loop(farm: Farm, local: Provider, joining: Joining | None, *, farm_label: str, logs: Path) -> FleetLoop | None:
@@ -32,7 +33,8 @@ def make_loop(farm: Farm, local: Provider, joining: Joining | None, *, farm_labe
         return None
     policy = policy_of(settings)
     if settings.fleet_provider == LOCAL:
-        times = Times(boot_s=settings.fleet_boot_s, end_delay_s=LOCAL_END_S, least_s=0.0)
+        end_s, settled_s = LOCAL_END_S, LOCAL_SETTLED_S
+        times = Times(boot_s=settings.fleet_boot_s, end_delay_s=end_s, least_s=0.0, settled_s=settled_s)
         market = OwnMachine(settings)
         return FleetLoop(farm, local, market, OpenGate(), policy, times, poll_s=settings.fleet_poll_s, logs=logs)
     place = Place(farm_label, settings.cloud_region, read_options(settings.cloud_options))
@@ -52,6 +54,6 @@ def make_loop(farm: Farm, local: Provider, joining: Joining | None, *, farm_labe
 
 
 def policy_of(settings: Settings) -> Policy:
-    """The wishes: every field of Policy that is a setting `fleet_<field>`. Raises UserError."""
+    """The wishes: those fields of Policy that are settings, `fleet_<field>`. Raises UserError."""
     wishes = {field.name: f"fleet_{field.name}" for field in dataclasses.fields(Policy)}
     return Policy(**{name: getattr(settings, key) for name, key in wishes.items() if hasattr(settings, key)})

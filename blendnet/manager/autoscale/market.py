@@ -9,7 +9,7 @@ from typing import Protocol
 from blendnet.errors import FarmError
 from blendnet.manager.instances import own_price
 from blendnet.provision.base import MachineType, Offer, Price, Provider
-from blendnet.provision.menu import best_few, menu, narrowed, offers_of
+from blendnet.provision.menu import BLENDER_ARCH, best_few, menu, narrowed, offers_of
 from blendnet.provision.situation import Choice
 from blendnet.settings import Settings
 
@@ -22,6 +22,8 @@ PRICES_S = 300.0
 TYPES_OF_A_KIND = 8
 """So many machine types take part, unless the owner names them."""
 LOCAL_BOOT_S = 5.0
+UNTOLD = "untold"
+"""Source of the price of agents on this machine while their owner names none: nothing that has to be saved."""
 
 
 class Market(Protocol):
@@ -29,6 +31,10 @@ class Market(Protocol):
 
     def choices(self, now: float, *, gpu: bool) -> Sequence[Choice]:
         """Offers with their prices; with `gpu` also machines with GPUs. Raises FarmError."""
+        ...
+
+    def prices(self, offers: Sequence[Offer], now: float) -> Mapping[Offer, Price]:
+        """What these cost now, for the book; those whose price nobody knows are missing. Raises FarmError."""
         ...
 
 
@@ -40,10 +46,14 @@ class OwnMachine:
 
     def choices(self, now: float, *, gpu: bool) -> Sequence[Choice]:
         """The machine; whether it has a GPU shows when it renders."""
-        free = Price("", "", spot=False, usd_per_hour=0.0, source="user", at=now)
-        price = own_price(self._settings, now) or free
-        here = Choice(offer=Offer("", "", False), price=price, device=CPU, boot_s=LOCAL_BOOT_S, least_s=0.0)
-        return [here]
+        free = Price("", "", spot=False, usd_per_hour=0.0, source=UNTOLD, at=now)
+        price, device = own_price(self._settings, now) or free, GPU if gpu else CPU
+        return [Choice(offer=Offer("", "", False), price=price, device=device, boot_s=LOCAL_BOOT_S, least_s=0.0)]
+
+    def prices(self, offers: Sequence[Offer], now: float) -> Mapping[Offer, Price]:
+        """What its owner says."""
+        price = own_price(self._settings, now)
+        return {} if price is None else dict.fromkeys(offers, price)
 
 
 class CloudMarket:
@@ -52,22 +62,26 @@ class CloudMarket:
     def __init__(self, provider: Provider, settings: Settings) -> None:
         self._provider = provider
         self._settings = settings
-        self._found: dict[bool, tuple[float, list[Choice]]] = {}
+        self._found: dict[bool, list[Choice]] = {}
+        self._asked_at: dict[bool, float] = {}
 
     def choices(self, now: float, *, gpu: bool) -> Sequence[Choice]:
         """Of a new answer when the last is old; when that fails the last one holds, and its prices grow old."""
         known = self._found.get(gpu)
-        if known is not None and now - known[0] < PRICES_S:
-            return known[1]
+        if known is not None and now - self._asked_at[gpu] < PRICES_S:
+            return known
         try:
-            found = self._ask(gpu)
+            known = self._ask(gpu)
         except FarmError as error:
             if known is None:
                 raise
-            log.warning("prices as of %.0f s ago are used: %s", now - known[0], error)
-            found = known[1]
-        self._found[gpu] = (now, found)
-        return found
+            log.warning("earlier prices are used: %s", error)
+        self._found[gpu], self._asked_at[gpu] = known, now
+        return known
+
+    def prices(self, offers: Sequence[Offer], now: float) -> Mapping[Offer, Price]:
+        """Asked of the cloud."""
+        return self._provider.prices(offers)
 
     def _ask(self, gpu: bool) -> list[Choice]:
         types = {type_.name: type_ for type_ in self._wanted_types(gpu)}
@@ -85,12 +99,21 @@ class CloudMarket:
             found = [type_ for type_ in types if type_.name in wanted]
             if missing := sorted(set(wanted) - {type_.name for type_ in found}):
                 raise FarmError(f"BLENDNET_FLEET_MACHINES: {self._provider.name} has no {', '.join(missing)} here")
+            if others := sorted(type_.name for type_ in found if type_.arch != BLENDER_ARCH):
+                raise FarmError(
+                    f"BLENDNET_FLEET_MACHINES: Blender does not run on {', '.join(others)}: no {BLENDER_ARCH}"
+                )
             return found
         entries = menu(types, self._provider.prices(offers_of(types, spot=self._provider.features.spot)))
         spot, memory = self._provider.features.spot, self._settings.fleet_memory_bytes
         chosen = best_few(entries, spot=spot, memory_bytes=memory, count=TYPES_OF_A_KIND)
-        with_gpu = [entry for entry in entries if entry.type in narrowed(types, gpu=True)] if gpu else []
+        fit = {type_.name for type_ in narrowed(types, gpu=True) if _is_fit(type_, memory)} if gpu else set()
+        with_gpu = [entry for entry in entries if entry.type.name in fit]
         return [entry.type for entry in (*chosen, *with_gpu[:TYPES_OF_A_KIND])]
+
+
+def _is_fit(type_: MachineType, memory_bytes: int) -> bool:
+    return type_.arch == BLENDER_ARCH and type_.memory_bytes >= memory_bytes
 
 
 def _choice(offer: Offer, type_: MachineType, prices: Mapping[Offer, Price], usual_vcpus: int) -> Choice:

@@ -21,12 +21,18 @@ class Memory:
     """When each offer last gave a machine that joined."""
     ending: dict[int, float] = field(default_factory=dict)
     """Machines (rows of the ledger) that were told to end -> when first."""
+    doomed: set[int] = field(default_factory=set)
+    """Machines that were to be told, whether they heard it or not."""
+    leaving: dict[int, float] = field(default_factory=dict)
+    """Machines whose agents have said that they end, as after a preemption notice -> since when."""
     jobs: dict[str, str] = field(default_factory=dict)
     """Agents -> the job that they were asked for, or worked for last."""
     idle: dict[str, float] = field(default_factory=dict)
     """Agents with nothing to do -> since when."""
     looked_at: float = 0.0
     """When a person last said: go on."""
+    began_at: float = 0.0
+    """Since when this Manager could hear agents: their silence before says nothing."""
 
     def refused(self, refusals: Collection[Refusal], now: float) -> None:
         """The provider did not give what was asked for."""
@@ -45,11 +51,19 @@ class Memory:
         self.setbacks = [setback for setback in self.setbacks if now - setback.at < DAY_S]
         living, names = {row.id for row in rows}, {row.name for row in rows}
         self.ending = {row: at for row, at in self.ending.items() if row in living}
+        self.doomed &= living
         self.jobs = {name: job for name, job in self.jobs.items() if name in names}
         for row in rows:
             if row.joined_at is not None:
                 offer = asked_offer(row)
                 self.joined[offer] = max(row.joined_at, self.joined.get(offer, 0.0))
+
+    def note_leaving(self, rows: Collection[InstanceRow], now: float) -> None:
+        """The agents of these machines have said that they end, and no others. A spot machine is taken back then."""
+        for row in rows:
+            if row.spot and row.id not in self.leaving and row.id not in self.doomed:
+                self.lost(asked_offer(row), now, Loss.PREEMPTED, "it was told that it is taken back")
+        self.leaving = {row.id: self.leaving.get(row.id, now) for row in rows}
 
     def note_idle(self, idle: Collection[str], now: float) -> None:
         """These agents have nothing to do now, and no others."""

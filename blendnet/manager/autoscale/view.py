@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from blendnet.manager.agents import DRAINING, ENDED
 from blendnet.manager.autoscale.market import CPU, GPU
 from blendnet.manager.autoscale.memory import Memory, asked_offer
 from blendnet.manager.crew import usual_sample_s
-from blendnet.manager.instances import ASKED
+from blendnet.manager.instances import ASKED, SETTLED_S
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import AgentRow, ChunkRow, InstanceRow, JobRow, Transaction
-from blendnet.manager.ledger.agents import AWAY
 from blendnet.models import State
 from blendnet.provision.base import InstanceState, Offer
 from blendnet.provision.bill import LEAST_BILLED_S
 from blendnet.provision.situation import ANY_DEVICE, Cap, Choice, Machine, Need, Situation
 
+LOCAL = "local"
+"""Provider of agents on the Manager's machine: its owner may start some by hand as well."""
 SILENT_REPORTS_S = 15.0
 """An agent that has reported within so long is in touch: on large farms they report seldom."""
 
@@ -31,6 +33,8 @@ class Times:
     boot_s: float
     end_delay_s: float
     least_s: float = LEAST_BILLED_S
+    settled_s: float = SETTLED_S
+    """A new machine may be missing in the provider's lists for so long."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def situation_of(
         work = _work(tx)
         agents = {agent.name: agent for agent in tx.agents.all()}
         memory.note_idle(_idle(rows, agents, work), now)
+        memory.note_leaving([row for row in rows if _is_leaving(row, agents.get(row.name))], now)
         kinds = {choice.offer: choice for choice in choices}
         machines = [_machine(farm, row, agents.get(row.name), work, memory, kinds, times, now) for row in rows]
         needs = [need for job in tx.jobs.running() if (need := _need(tx, farm, job)) is not None]
@@ -86,6 +91,24 @@ def _idle(rows: Sequence[InstanceRow], agents: dict[str, AgentRow], work: _Work)
     return {row.name for row in rows if row.joined_at is not None and row.name in agents} - busy
 
 
+def _is_leaving(row: InstanceRow, agent: AgentRow | None) -> bool:
+    """Its agent has joined, and said that it ends or has ended."""
+    return row.joined_at is not None and agent is not None and agent.state in (DRAINING, *ENDED)
+
+
+def _silent_since(farm: Farm, row: InstanceRow, agent: AgentRow | None, began_at: float, now: float) -> float | None:
+    """When the agent was heard of last, if that is long ago; nobody listened before `began_at`."""
+    if row.joined_at is None:
+        return None
+    heard_at = max(began_at, row.joined_at if agent is None else agent.seen_at)
+    return heard_at if now - heard_at > max(SILENT_REPORTS_S, farm.settings.lease_s) else None
+
+
+def _usd_per_hour(row: InstanceRow) -> float | None:
+    """Agents on this machine are free where their owner names no price."""
+    return 0.0 if row.usd_per_hour is None and row.provider == LOCAL else row.usd_per_hour
+
+
 def _machine(
     farm: Farm,
     row: InstanceRow,
@@ -100,26 +123,24 @@ def _machine(
     kind = kinds.get(offer)
     if job := (chunk.job_id if chunk else work.others.get(row.name)):
         memory.jobs[row.name] = job
-    silent = agent is not None and now - agent.seen_at > max(SILENT_REPORTS_S, farm.settings.lease_s)
-    left_by_itself = agent is not None and agent.state in AWAY and row.joined_at is not None
     pace = farm.tails.pace(row.name) if chunk else None
     known = pace is not None and chunk is not None and pace.chunk == chunk.id
     return Machine(
         name=row.name,
         offer=offer,
         state=InstanceState.STARTING if row.state == ASKED else InstanceState(row.state),
-        usd_per_hour=row.usd_per_hour,
+        usd_per_hour=_usd_per_hour(row),
         launched_at=row.asked_at if row.launched_at is None else row.launched_at,
         joined_at=row.joined_at,
-        silent_since=agent.seen_at if agent is not None and (silent or left_by_itself) else None,
+        silent_since=_silent_since(farm, row, agent, memory.began_at, now),
         idle_since=memory.idle.get(row.name),
         busy_left_s=pace.left_s(now) if known and pace is not None else None,
         unsaved_s=farm.settings.sub_pass_s if chunk else 0.0,
         job=memory.jobs.get(row.name, ""),
         device=kind.device if kind else CPU,
         speed=kind.speed if kind else 1.0,
-        wanted=bool(row.offers) or row.provider == "local",
-        ending_since=memory.ending.get(row.id),
+        wanted=bool(row.offers) or row.provider == LOCAL,
+        ending_since=memory.ending.get(row.id, memory.leaving.get(row.id)),
         least_s=times.least_s,
     )
 

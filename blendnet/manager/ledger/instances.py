@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
-
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
 from blendnet.manager.ledger.rows import InstanceRow
@@ -37,7 +35,9 @@ class Instances(Access[InstanceRow]):
         """Lives whose end is not confirmed, the oldest first; also those that may never have begun."""
         return self._all(self._select().where(_c.ended_at.is_(None)).order_by(_c.asked_at, _c.id))
 
-    def known_id(self, provider: str, provider_id: str) -> bool:
-        """True when that machine of a provider has a row, ended or not."""
-        found = select(_c.id).where(_c.provider == provider, _c.provider_id == provider_id)
-        return self._connection.execute(found.limit(1)).first() is not None
+    def of_machine(self, provider: str, provider_id: str) -> InstanceRow | None:
+        """The life of that machine of a provider, ended or not; None for a machine that has none, or no id."""
+        if not provider_id:
+            return None
+        found = self._select().where(_c.provider == provider, _c.provider_id == provider_id)
+        return next(iter(self._all(found.order_by(_c.id.desc()).limit(1))), None)

@@ -25,6 +25,11 @@ class JoinTokens(Access[JoinTokenRow]):
         """Forget tokens whose time was over before `before`, used or not."""
         self._connection.execute(delete(tables.join_tokens).where(tables.join_tokens.c.expires_at < before))
 
+    def delete_unused(self, name: str) -> None:
+        """Forget tokens for that name which nobody has used."""
+        tokens = tables.join_tokens.c
+        self._connection.execute(delete(tables.join_tokens).where(tokens.name == name, tokens.used_at.is_(None)))
+
 
 class Members(Access[MemberRow]):
     """The members table."""

@@ -1,0 +1,208 @@
+"""The loop of the fleet in good times: machines come with work, go without, and are replaced when they are lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from blendnet.messages import AgentReport
+from blendnet.provision.base import InstanceState, Offer, Shortage
+from tests.manager.autoscale.loops import IDLE_S, POLL_S, Fleet, make_fleet
+
+
+def test_a_machine_comes_when_a_job_is_submitted(fleet: Fleet) -> None:
+    fleet.tick()
+    assert fleet.cloud.running() == []
+    fleet.kit.submit([1])
+    fleet.tick(1.0)
+    assert fleet.cloud.running() == ["agent-1"]
+    assert fleet.cloud.user_data == {"agent-1": "agent-1 for 86400 s"}
+    row = fleet.row("agent-1")
+    assert (row.state, row.machine, row.spot, row.usd_per_hour) == ("starting", "small", True, 0.1)
+    assert "nothing is measured yet" in fleet.explained
+
+
+def test_all_machines_are_gone_when_nothing_was_to_do_for_long(fleet: Fleet) -> None:
+    job = fleet.joined()
+    for chunk in fleet.kit.chunk_ids(job):
+        fleet.kit.render(chunk, "agent-1")
+    fleet.kit.farm.cancel(job.id, fleet.kit.now)
+    fleet.ticks(IDLE_S - POLL_S)
+    assert fleet.cloud.running() == ["agent-1"]
+    fleet.ticks(2 * POLL_S)
+    assert fleet.cloud.running() == []
+    assert fleet.row("agent-1").ended_at is not None
+    assert fleet.gate.shut == ["agent-1"]
+
+
+def test_no_more_machines_than_allowed(fleet: Fleet) -> None:
+    job = fleet.joined(frames=[*range(1, 21)], samples=4000, chunk_samples=1000)
+    fleet.ticks(2 * POLL_S)
+    assert len(fleet.cloud.running()) == 1, "nothing is measured yet"
+    fleet.kit.render(fleet.kit.chunk_ids(job)[0], "agent-1")
+    fleet.ticks(5 * POLL_S)
+    assert len(fleet.cloud.running()) == 4
+    assert len({wanted.token for wanted in fleet.cloud.asked}) == len(fleet.cloud.asked)
+
+
+def test_a_machine_that_is_taken_back_loses_its_chunk_at_once_and_is_replaced_elsewhere(fleet: Fleet) -> None:
+    job = fleet.joined()
+    chunk = fleet.kit.chunk_ids(job)[0]
+    assert fleet.kit.claim(chunk, "agent-1").state == "render"
+    fleet.tick(POLL_S)
+    fleet.cloud.take_back("agent-1")
+    fleet.tick(POLL_S)
+    assert fleet.kit.farm.chunks(fleet.kit.frame(job))[0].message == "agent lost"
+    assert fleet.kit.claim(chunk, "other").state == "render", "its lease has not run out"
+    assert fleet.cloud.running() == ["agent-2"], "no name is used twice"
+    taken, new = fleet.row("agent-1"), fleet.row("agent-2")
+    assert (taken.ended_at, taken.reason) == (fleet.cloud.machines[0].ended_at, "spot")
+    assert (new.machine, new.zone, new.spot) != (taken.machine, taken.zone, taken.spot)
+    assert "preempted" in fleet.explained
+
+
+def test_a_machine_with_a_notice_is_replaced_before_it_is_gone(fleet: Fleet) -> None:
+    fleet.joined()
+    fleet.speaking.clear()
+    fleet.kit.farm.report("agent-1", AgentReport(pid=1, state="draining"), fleet.kit.now)
+    fleet.tick(1.0)
+    assert fleet.cloud.running() == ["agent-1", "agent-2"]
+    fleet.cloud.take_back("agent-1")
+    fleet.tick(POLL_S)
+    losses = [setback for setback in fleet.loop._memory.setbacks if setback.kind.value == "preempted"]
+    assert len(losses) == 1, "it was lost once"
+
+
+def test_the_boot_log_of_a_machine_that_never_joined_is_kept_and_the_machine_replaced(fleet: Fleet) -> None:
+    fleet.kit.submit([1])
+    fleet.tick()
+    limit_s = fleet.kit.farm.settings.fleet_boot_limit_s
+    fleet.ticks(limit_s)
+    assert (fleet.logs / "boot-agent-1.log").read_text() == "agent-1 says: no network\n"
+    assert fleet.cloud.destroyed == ["agent-1"]
+    assert fleet.row("agent-1").ended_at is not None
+    fleet.ticks(POLL_S)
+    assert len(fleet.cloud.running()) == 1
+    assert fleet.cloud.asked[-1].offers[0] != fleet.cloud.asked[0].offers[0]
+
+
+def test_a_boot_log_that_cannot_be_had_keeps_nothing_from_its_end(fleet: Fleet) -> None:
+    fleet.kit.submit([1])
+    fleet.tick()
+    fleet.cloud.broken["boot_log"] = RuntimeError("console")
+    fleet.ticks(fleet.kit.farm.settings.fleet_boot_limit_s)
+    assert fleet.cloud.destroyed == ["agent-1"]
+
+
+def test_the_machine_of_a_silent_agent_is_replaced(fleet: Fleet) -> None:
+    fleet.joined()
+    fleet.speaking.clear()
+    fleet.ticks(fleet.kit.farm.settings.fleet_silent_limit_s + POLL_S)
+    assert fleet.cloud.destroyed == ["agent-1"]
+    assert (fleet.logs / "boot-agent-1.log").exists()
+
+
+def test_agents_that_are_to_end_get_no_more_chunks(fleet: Fleet) -> None:
+    job = fleet.joined()
+    fleet.cloud.obeys = False
+    fleet.kit.farm.pause(job.id, fleet.kit.now)
+    fleet.ticks(IDLE_S + POLL_S)
+    assert fleet.cloud.destroyed[:1] == ["agent-1"]
+    fleet.kit.farm.resume(job.id, fleet.kit.now)
+    fleet.tick(POLL_S)
+    answer = fleet.kit.claim(fleet.kit.chunk_ids(job)[0], "agent-1")
+    assert (answer.state, answer.wait_s > 0) == ("later", True)
+    assert fleet.kit.claim(fleet.kit.chunk_ids(job)[0], "agent-9").state == "render"
+
+
+def test_a_machine_that_does_not_end_is_told_again(fleet: Fleet) -> None:
+    job = fleet.joined()
+    fleet.cloud.obeys = False
+    fleet.kit.farm.cancel(job.id, fleet.kit.now)
+    fleet.ticks(IDLE_S + POLL_S)
+    told = len(fleet.cloud.destroyed)
+    fleet.ticks(fleet.kit.farm.settings.fleet_end_delay_s + 2 * POLL_S)
+    assert len(fleet.cloud.destroyed) > told
+    assert fleet.row("agent-1").ended_at is None, "it costs money until its end is confirmed"
+
+
+@pytest.mark.parametrize("shortage", [Shortage.CAPACITY, Shortage.QUOTA, Shortage.PRICE, Shortage.TROUBLE])
+def test_what_one_type_lacks_another_gives(tmp_path: Path, shortage: Shortage) -> None:
+    fleet = make_fleet(tmp_path, fleet_dearer=1.0)
+    fleet.cloud.shortages["small"] = shortage
+    fleet.kit.submit([1])
+    fleet.ticks(2 * POLL_S)
+    assert [machine.machine for machine in fleet.cloud.machines] == ["large"]
+    assert fleet.row("agent-1").reason in ("", "not given")
+    fleet.kit.farm.ledger.close()
+
+
+def test_nothing_is_asked_for_after_a_refusal_until_a_person_has_looked(fleet: Fleet) -> None:
+    fleet.cloud.shortages = {"small": Shortage.REFUSED, "large": Shortage.REFUSED}
+    fleet.kit.submit([1])
+    fleet.ticks(100.0)
+    assert len(fleet.cloud.asked) == 1
+    assert "no small: refused" in fleet.loop.state.stopped
+    fleet.cloud.shortages.clear()
+    fleet.ticks(100.0)
+    assert len(fleet.cloud.asked) == 1
+    fleet.loop.go_on()
+    fleet.tick(1.0)
+    assert (fleet.cloud.running(), fleet.loop.state.stopped) == (["agent-1"], "")
+
+
+def test_what_was_given_of_a_request_is_kept_and_the_rest_is_not_paid(tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, fleet_min=3)
+    fleet.cloud.gives = 2
+    fleet.tick()
+    given = fleet.cloud.running()
+    assert 0 < len(given) < 3 or len(fleet.cloud.asked) > 1
+    living = [row.name for row in fleet.rows() if row.ended_at is None]
+    assert sorted(living) == sorted(given)
+    fleet.kit.farm.ledger.close()
+
+
+def test_the_days_cap_ends_machines_and_asks_for_none(fleet: Fleet) -> None:
+    job = fleet.joined()
+    fleet.kit.claim(fleet.kit.chunk_ids(job)[0], "agent-1")
+    fleet.kit.farm.set_farm_caps(fleet.kit.now, day_usd=0.012)
+    for _ in range(60):
+        fleet.tick(POLL_S)
+    assert fleet.cloud.running() == []
+    assert len(fleet.cloud.asked) == 1
+    assert fleet.kit.farm.costs(fleet.kit.now).of_day.total_usd < 0.012
+
+
+def test_orphans_are_billed_from_their_launch_and_ended(fleet: Fleet) -> None:
+    launched_at = fleet.kit.now
+    fleet.cloud.launch("agent-7", Offer("large", "z2", True))
+    fleet.pass_time(600.0)
+    fleet.tick()
+    row = fleet.row("agent-7")
+    assert (row.launched_at, row.usd_per_hour, row.ended_at) == (launched_at, 0.24, fleet.kit.now)
+    assert fleet.cloud.destroyed == ["agent-7"]
+    assert fleet.kit.farm.costs(fleet.kit.now).in_all.agents_usd == pytest.approx(0.24 * 600 / 3600)
+
+
+def test_a_machine_that_a_list_forgot_is_not_forgotten(fleet: Fleet) -> None:
+    fleet.joined()
+    fleet.tick(POLL_S)
+    fleet.cloud.hidden = {"agent-1"}
+    fleet.tick(POLL_S)
+    assert fleet.row("agent-1").ended_at is not None
+    fleet.cloud.hidden = set()
+    fleet.tick(POLL_S)
+    assert fleet.row("agent-1").ended_at is None
+    assert len([row for row in fleet.rows() if row.name == "agent-1"]) == 1, "it is paid once"
+
+
+def test_new_machines_may_be_missing_in_lists_for_a_while(fleet: Fleet) -> None:
+    fleet.cloud.hidden = {"agent-1"}
+    fleet.kit.submit([1])
+    fleet.ticks(60.0)
+    assert len(fleet.cloud.asked) == 1
+    fleet.cloud.hidden = set()
+    fleet.ticks(20.0)
+    assert fleet.row("agent-1").state == InstanceState.RUNNING
+    assert fleet.cloud.running() == ["agent-1"]
