@@ -117,10 +117,11 @@ class FleetLoop:
         self._farm.changes.note()
         if self._thread.is_alive():
             self._thread.join()
-        if self._dismissed and (trouble := _tried(self._end_all)):
-            log.warning(
-                "machines may run on until they end themselves; `blendnet up` looks after them again: %s", trouble
-            )
+        if self._dismissed:
+            try:
+                self._end_all()
+            except BlendNetError as error:
+                log.warning("machines may run on until they end themselves, or until the next `blendnet up`: %s", error)
 
     def _end_all(self) -> None:
         rows = self._book.living()
