@@ -3,6 +3,7 @@
 Examples:
   python -m bench.market                             the table, and 1,000 runs with caps
   python -m bench.market --compare 0 --runs 10000    the proof alone
+  python -m bench.market --compare 0 --seed 1 --first 317 --runs 1     the run that is called "seed 1:317"
   python -m bench.market --runs 0 --compare 200 --picture docs/pictures/market.svg
 """
 
@@ -29,17 +30,18 @@ def main(arguments: list[str] | None = None) -> int:
         "--compare", type=int, default=100, help="markets in which policies are compared (100); 0: none"
     )
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same numbers (1)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first random run (0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--picture", type=Path, help="write the comparison to this SVG file, too")
     given = parser.parse_args(arguments)
-    if min(given.runs, given.compare) < 0:
-        parser.error("--runs and --compare: write 0 or more")
+    if min(given.runs, given.compare, given.first) < 0:
+        parser.error("--runs, --compare and --first: write 0 or more")
     if given.picture and not given.compare:
         parser.error("--picture shows the comparison: write --compare 1 or more")
     started = time.perf_counter()
     lines = compare(given.compare, given.seed) if given.compare else []
     compared_s = time.perf_counter() - started
-    proof = prove(given.runs, given.seed) if given.runs else None
+    proof = prove(given.runs, given.seed, first=given.first) if given.runs else None
     proved_s = time.perf_counter() - started - compared_s
     found = report.as_json(
         lines,

@@ -39,10 +39,13 @@ class Proof:
     """Caps and limits that did not hold, with the seed that shows it."""
 
 
-def prove(runs: int, seed: int, *, overdue: float = 1.0) -> Proof:
-    """Play `runs` random runs; `overdue` is how many times as long as promised the cloud takes to end machines."""
+def prove(runs: int, seed: int, *, first: int = 0, overdue: float = 1.0) -> Proof:
+    """Play `runs` random runs, from number `first` on.
+
+    `overdue` is how many times as long as promised the cloud takes to end machines.
+    """
     proof = Proof()
-    for number in range(runs):
+    for number in range(first, first + runs):
         _count(proof, f"{seed}:{number}", overdue)
     return proof
 

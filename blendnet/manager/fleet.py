@@ -119,12 +119,11 @@ class LocalFleet:
 
         Raises:
             NotFound: no such agent.
+            Conflict: it runs on another machine.
         """
-        here = name in self.names()
-        if not here and self.loop is not None and self.loop.remove(name):
+        if name not in self.names() and self.loop is not None and self.loop.remove(name):
             return
-        if not here:
-            raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
+        self._check_here(name)
         assert self._provider
         self._provider.destroy([name])
         self._farm.instances.ended(name, self._clock(), "removed")
@@ -136,10 +135,10 @@ class LocalFleet:
 
         Raises:
             NotFound: no such agent.
+            Conflict: it runs on another machine.
             FarmError: it cannot be told.
         """
-        if name not in self.names():
-            raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
+        self._check_here(name)
         assert self._provider
         self._provider.interrupt(name, left_s)
 
@@ -170,8 +169,20 @@ class LocalFleet:
         return [api, *self._supervisor.processes(), *blenders]
 
     def stop(self) -> None:
-        """End the farm soon; returns at once."""
+        """End the farm soon, and all its machines; returns at once."""
+        if self.loop is not None:
+            self.loop.dismiss()
         self._stop()
+
+    def _check_here(self, name: str) -> None:
+        if name in self.names():
+            return
+        if name in self._farm.joined():
+            raise Conflict(
+                f"agent {name} runs on another machine: end it there with Ctrl-C, or shut it out for good with "
+                f"`blendnet agent revoke {name}`"
+            )
+        raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
 
     def names(self) -> set[str]:
         """Agents on this machine."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from blendnet.provision.base import Offer
+from blendnet.provision.base import Offer, Price
 
 
 class Why(str, Enum):
@@ -36,8 +36,8 @@ class Request:
     count: int
     offers: tuple[Offer, ...]
     """The best first; all of them spot, or none. The cap has room for the dearest of them."""
-    usd_per_hour: float | None
-    """Of the dearest of them; None: nobody knows."""
+    price: Price | None
+    """Of the dearest of them, with its source and age; None: nobody knows."""
     job: str
     """On whose account they are until they work for another one; '': nobody's."""
     lifetime_s: float
@@ -48,6 +48,11 @@ class Request:
     def spot(self) -> bool:
         """They may be taken back."""
         return any(offer.spot for offer in self.offers)
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """Of the dearest of them; None: nobody knows."""
+        return None if self.price is None else self.price.usd_per_hour
 
 
 @dataclass(frozen=True, kw_only=True)

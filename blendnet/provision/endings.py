@@ -82,7 +82,7 @@ def _useless(found: Endings, machine: Machine, situation: Situation, policy: Pol
 
 def _money(found: Endings, cap: Cap, situation: Situation, policy: Policy) -> None:
     """End what a cap does not reach for; a job's machines may go over to other jobs instead."""
-    said = f"cap of {cap.name}: {cap.spent_usd:.2f} of {cap.limit_usd:.2f} USD spent"
+    said = f"cap of {cap.name}: {cap.spent_usd:.4f} of {cap.limit_usd:.4f} USD spent"
     for machine in [m for m in found.staying if m.usd_per_hour is None and cap.job in ("", m.job)]:
         found.end(machine, Why.CAP, f"{said}, and nobody knows what it costs")
     verdict = commitments.verdict(cap, situation, policy, found.staying)

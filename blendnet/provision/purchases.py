@@ -79,7 +79,7 @@ class Purchases:
                 Request(
                     count=part,
                     offers=offers,
-                    usd_per_hour=dearest.usd_per_hour,
+                    price=None if dearest.usd_per_hour is None else dearest.choice.price,
                     job=want.job,
                     lifetime_s=lifetime_s,
                     reason=want.reason,

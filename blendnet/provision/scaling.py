@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from blendnet.provision import commitments, demand, places
-from blendnet.provision.base import Offer
+from blendnet.provision.base import Offer, Price
 from blendnet.provision.decision import Decision
 from blendnet.provision.demand import Group, Want
 from blendnet.provision.endings import Endings, endings
@@ -36,7 +36,7 @@ def decide(situation: Situation, policy: Policy) -> Decision:
         drain=tuple(ends.drain),
         destroy=tuple(ends.destroy),
         create=tuple(asked.create),
-        explain=tuple(_done(ends, asked) + asked.explain + _avoided(avoided, situation)),
+        explain=tuple(_done(ends, asked, situation.now) + asked.explain + _avoided(avoided, situation)),
         wait_s=commitments.longest_wait_s(situation, policy, ends.staying, asked.reserved, asking=bool(asked.create)),
         stopped=stopped,
     )
@@ -90,17 +90,23 @@ def _nothing(group: Group, situation: Situation, policy: Policy) -> str:
     return f"every {which} on offer is avoided, beyond a quota, or too dear now"
 
 
-def _done(ends: Endings, asked: Purchases) -> list[str]:
+def _done(ends: Endings, asked: Purchases, now: float) -> list[str]:
     """One line for everything that is done."""
     lines = [f"job {halt.job} gets no more chunks: {halt.reason}" for halt in ends.halt]
     lines += [f"{ending.name} takes no more chunks: {ending.reason}" for ending in ends.drain]
     lines += [f"{ending.name} ends ({ending.why.value}): {ending.reason}" for ending in ends.destroy]
     for request in asked.create:
         first, kind = request.offers[0], "spot" if request.spot else "on demand"
-        at = "price unknown" if request.usd_per_hour is None else f"at most {request.usd_per_hour:.4f} USD/h each"
         where = places.where(first)
-        lines.append(f"{request.count} x {where} ({kind}, {at}): {request.reason}")
+        lines.append(f"{request.count} x {where} ({kind}, {_priced(request.price, now)}): {request.reason}")
     return lines
+
+
+def _priced(price: Price | None, now: float) -> str:
+    """A price with its source and age."""
+    if price is None:
+        return "nobody knows the price"
+    return f"at most {price.usd_per_hour:.4f} USD/h each, price {price.source}, {price.age_s(now) / 60:.0f} min old"
 
 
 def _avoided(avoided: Mapping[Offer, Avoidance], situation: Situation) -> list[str]:

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,9 +92,11 @@ class BucketStore(BlobStore):
 
     @contextmanager
     def borrowed(self, sha256: str) -> Iterator[Path]:
-        if sha256 in self._doomed:
-            raise NotFound(f"no blob {sha256} in the store")
-        with self._copies.held(sha256, lambda path: self._fetch(sha256, path)) as path:
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(self._held(sha256))
+            except HashMismatch as error:
+                raise Retryable(f"{error}: it is made again") from error
             yield path
 
     def open(self, sha256: str) -> BinaryIO:
@@ -131,8 +133,12 @@ class BucketStore(BlobStore):
 
     def intact(self, sha256: str, *, copy_will_do: bool = False) -> bool:
         copied = self._copies.intact(sha256)
-        if copy_will_do and copied:
-            return True
+        if copy_will_do:
+            try:
+                with self._held(sha256):  # What is read now need not be fetched for the merge.
+                    return True
+            except HashMismatch:
+                return False
         self._known.forget(sha256)
         self.size(sha256)  # Raises NotFound.
         if self._hashes_right(sha256):
@@ -257,6 +263,12 @@ class BucketStore(BlobStore):
         finally:
             path.unlink(missing_ok=True)
 
+    def _held(self, sha256: str) -> AbstractContextManager[Path]:
+        """As `borrowed`, but a damaged object is a HashMismatch."""
+        if sha256 in self._doomed:
+            raise NotFound(f"no blob {sha256} in the store")
+        return self._copies.held(sha256, lambda path: self._fetch(sha256, path))
+
     def _find(self, sha256: str) -> int | None:
         """Size of a blob in the bucket; None when it is not stored."""
         if check_sha256(sha256) in self._doomed:
@@ -288,11 +300,11 @@ class BucketStore(BlobStore):
         self._known.note(sha256, size_bytes)
 
     def _fetch(self, sha256: str, path: Path) -> None:
-        """Write a blob to a new file. Raises NotFound, and Retryable when it is damaged."""
+        """Write a blob to a new file. Raises NotFound, and HashMismatch when it is damaged."""
         with self._outage.watched():
             found = self._read(_key(sha256), path)
         if found != sha256:
-            raise Retryable(f"blob {sha256} in {self.place} does not match its hash")
+            raise HashMismatch(f"blob {sha256} in {self.place} does not match its hash")
 
     def _hashes_right(self, sha256: str) -> bool:
         digest = hashlib.sha256()

@@ -30,8 +30,9 @@ def frame(number: int, state: State = State.ACTIVE, **change: object) -> FrameVi
 
 
 def test_facts_hold_frames_samples_chunks_agents_time_and_cost() -> None:
-    line = facts(Snapshot(job(), ()), 83.0)
-    assert line == "frames 1/3  samples 24/72  chunks 2/6  agents 2  1:23 left  cost $0.00"
+    line = facts(Snapshot(job(cost_usd=0.42), ()), 83.0)
+    assert line == "frames 1/3  samples 24/72  chunks 2/6  agents 2  1:23 left  cost $0.42"
+    assert facts(Snapshot(job(), ()), 83.0).endswith("1:23 left"), "an unknown price is no cost of nothing"
 
 
 def test_facts_say_what_happens_to_frames_after_their_last_sample() -> None:

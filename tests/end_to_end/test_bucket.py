@@ -114,7 +114,8 @@ def test_farm_on_a_bucket_renders_the_same_and_heals_it(
     checks = {check["name"]: check for check in found.json["checks"]}
     assert (checks["hashes"]["state"], checks["hashes"]["repaired"]) == ("problem", True)
     assert f"s3://{bucket}/{PREFIX}" in checks["store"]["text"]
-    assert farms.blendnet("job", "wait", job["job"], "--data", data).code == 0
+    waited = farms.blendnet("job", "wait", job["job"], "--data", data)
+    assert waited.code == 0, waited.err + waited.out + farms.blendnet("job", "log", job["job"], "--data", data).out
     healed = farms.blendnet("job", "download", job["job"], "--data", data, "--output", tmp_path / "healed")
     assert healed.code == 0, healed.err
     same({name: next((tmp_path / "healed").rglob(name)) for name in ours}, ours)

@@ -39,6 +39,12 @@ def test_no_cap_is_passed_in_random_runs() -> None:
     assert 0.9 < proof.closest <= 1.0  # Money is used, not only saved.
 
 
+@pytest.mark.parametrize("number", [317, 479, 5813])
+def test_runs_that_once_passed_a_cap_pass_none(number: int) -> None:
+    """A booting machine of a stopped job; a job that agents found first; agents that joined uncounted."""
+    assert prove(1, seed=1, first=number).passed == []
+
+
 def test_the_check_sees_a_cap_that_is_passed() -> None:
     """A cloud that takes much longer to end machines than the farm was promised."""
     assert prove(15, seed=7, overdue=60.0).passed
@@ -148,7 +154,7 @@ def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command_fails_when_a_cap_was_passed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("bench.market.__main__.prove", lambda runs, seed: prove(runs, seed, overdue=60.0))
+    monkeypatch.setattr("bench.market.__main__.prove", lambda runs, seed, first: prove(runs, seed, overdue=60.0))
     assert main(["--runs", "15", "--compare", "0"]) == 1
     assert "caps or limits passed" in capsys.readouterr().out
 

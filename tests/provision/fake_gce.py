@@ -312,6 +312,8 @@ def _handler(fake: FakeGce) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # Headers and body in one packet: two wait 40 ms for each other.
+        disable_nagle_algorithm = True
 
         def setup(self) -> None:
             super().setup()

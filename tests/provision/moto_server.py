@@ -20,13 +20,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
-from urllib.parse import parse_qs, urlencode
-from xml.sax.saxutils import escape
+from urllib.parse import urlencode
 
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from tests.provision.aws_wire import JSON, XML, Call, answered, read_call
 
 REGION = "eu-central-1"
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
@@ -35,29 +36,7 @@ ACCOUNT = DEFAULT_ACCOUNT_ID
 NOBODY = b"1000000000"
 """Calls that moto lets pass before it checks keys."""
 
-READING = re.compile(r"(Describe|Get|List|Head|Lookup)")
-"""Begin of operations that change nothing."""
-
 StartResponse = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request as it came in."""
-
-    service: str
-    operation: str
-    """As the API calls it; of S3: method and what the query asks for, 'PUT ?lifecycle'."""
-    parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
-    body: bytes = b""
-    json: bool = False
-
-    @property
-    def changes(self) -> bool:
-        """True when it may change something."""
-        if self.service == "s3":
-            return not self.operation.startswith(("GET", "HEAD"))
-        return not READING.match(self.operation)
 
 
 @dataclass
@@ -223,12 +202,12 @@ class FakeAws:
         if token in self._tokens:
             before, answer = self._tokens[token]
             if before != call.parameters:
-                return _answered(call, "IdempotentParameterMismatch", 400, "the token was used before")
+                return answered(call, "IdempotentParameterMismatch", 400, "the token was used before")
             return tuple(answer)  # type: ignore[return-value]
         kept, lacking = self._split(call)
         if lacking and call.parameters.get("DryRun") != "true":
             status, headers, content = (
-                self._pass(environ, urlencode(kept).encode()) if kept else ("200 OK", _XML, _EMPTY_FLEET)
+                self._pass(environ, urlencode(kept).encode()) if kept else ("200 OK", XML, _EMPTY_FLEET)
             )
             errors = f"<errorSet>{''.join(map(self._lack, lacking))}</errorSet>".encode()
             content = re.sub(rb"<errorSet\s*/>|<errorSet>.*?</errorSet>", b"", content, flags=re.S)
@@ -296,7 +275,7 @@ class FakeAws:
             "<DescribeSpotPriceHistoryResponse xmlns='http://ec2.amazonaws.com/doc/2016-11-15/'>"
             f"<spotPriceHistorySet>{items}</spotPriceHistorySet></DescribeSpotPriceHistoryResponse>"
         ).encode()
-        return "200 OK", _XML, content
+        return "200 OK", XML, content
 
     def _bucket_policy(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
         """moto takes every refusal for one without conditions: so that it refuses nothing, it gets another action."""
@@ -308,7 +287,7 @@ class FakeAws:
         if code not in self.quotas or b"NoSuchResource" not in checked[2]:
             return checked
         content = {"Quota": {"ServiceCode": "ec2", "QuotaCode": code, "Value": self.quotas[code]}}
-        return "200 OK", _JSON, json.dumps(content).encode()
+        return "200 OK", JSON, json.dumps(content).encode()
 
     def _products(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
         wanted = {item["Field"]: item["Value"] for item in json.loads(call.body)["Filters"]}
@@ -316,49 +295,19 @@ class FakeAws:
         dimension = {"unit": "Hrs", "pricePerUnit": {"USD": f"{usd:.10f}"}} if usd is not None else {}
         product = {"terms": {"OnDemand": {"a": {"priceDimensions": {"b": dimension}}}}}
         content = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(product)] if usd is not None else []}
-        return "200 OK", _JSON, json.dumps(content).encode()
+        return "200 OK", JSON, json.dumps(content).encode()
 
 
-_XML = [("Content-Type", "text/xml")]
-_JSON = [("Content-Type", "application/x-amz-json-1.1")]
 _EMPTY_FLEET = (
     b"<CreateFleetResponse xmlns='http://ec2.amazonaws.com/doc/2016-11-15/'><requestId>r</requestId>"
     b"<fleetId>fleet-0</fleetId><fleetInstanceSet/></CreateFleetResponse>"
 )
-_SCOPE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
-
-
-def read_call(environ: Mapping[str, Any], body: bytes) -> Call:
-    """What a request asks for."""
-    scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
-    service = scope[1] if scope else ""
-    if service == "s3":
-        query = re.sub(r"=[^&]*", "", environ.get("QUERY_STRING", ""))
-        return Call(service, f"{environ['REQUEST_METHOD']} ?{query}".rstrip("? "), body=body)
-    if target := environ.get("HTTP_X_AMZ_TARGET", ""):
-        return Call(service, target.rpartition(".")[2], body=body, json=True)
-    form = {key: values[0] for key, values in parse_qs(body.decode(errors="replace")).items()}
-    return Call(service, form.get("Action", ""), form, body)
 
 
 def _error(call: Call, code: str, status: int, text: str, start_response: StartResponse) -> Iterable[bytes]:
-    line, headers, content = _answered(call, code, status, text)
+    line, headers, content = answered(call, code, status, text)
     start_response(line, headers)
     return [content]
-
-
-def _answered(call: Call, code: str, status: int, text: str) -> tuple[str, Any, bytes]:
-    """An error as the service would word it."""
-    text = escape(text)
-    line = f"{status} {'Server' if status >= 500 else 'Client'} Error"
-    if call.json:
-        return line, _JSON, json.dumps({"__type": code, "message": text}).encode()
-    error = f"<Error><Code>{code}</Code><Message>{text}</Message></Error>"
-    if call.service == "ec2":
-        error = f"<Response><Errors>{error}</Errors><RequestID>r</RequestID></Response>"
-    elif call.service != "s3":
-        error = f"<ErrorResponse>{error}<RequestId>r</RequestId></ErrorResponse>"
-    return line, _XML, error.encode()
 
 
 def _machine(instance: Any) -> Machine:

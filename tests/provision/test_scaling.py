@@ -200,7 +200,10 @@ def test_a_farm_without_spot_machines_needs_on_demand() -> None:
 def test_every_machine_that_is_asked_for_or_ended_is_explained() -> None:
     found = decided(situation(needs=[need("7", chunks=1)], machines=[machine(wanted=False)]))
     assert any(line.startswith("agent-1 ends (orphan)") for line in found.explain)
-    assert any("1 x large in a (spot, at most 0.3600 USD/h each): job 7" in line for line in found.explain)
+    assert any(
+        "1 x large in a (spot, at most 0.3600 USD/h each, price live, 0 min old): job 7" in line
+        for line in found.explain
+    )
 
 
 def test_what_is_avoided_is_explained_while_there_is_work() -> None:

@@ -345,3 +345,12 @@ def test_listing_corrects_what_is_remembered(bucket_store: BucketStore, unreliab
     assert bucket_store.listing() == {}
     assert not bucket_store.has(SHA)
     assert bucket_store.sizes([SHA]) == {}
+
+
+def test_blob_that_is_read_before_a_merge_is_fetched_once(bucket_store: BucketStore, unreliable: Unreliable) -> None:
+    put(bucket_store, DATA)
+    drop_copies(bucket_store)
+    assert bucket_store.intact(SHA, copy_will_do=True)
+    with bucket_store.borrowed(SHA) as path:
+        assert path.read_bytes() == DATA
+    assert unreliable.calls.count("stream") == 1

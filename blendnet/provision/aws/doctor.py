@@ -24,6 +24,7 @@ CLOCK_PROBLEM_S = 300.0
 """AWS refuses requests whose time is five minutes off (S3: fifteen)."""
 USUAL_MACHINE = "c7i.4xlarge"
 """What is looked at when the options name no machines."""
+CLOCK_HELP = "sudo timedatectl set-ntp true"
 CREDENTIALS_HELP = "aws configure    (or: aws sso login; then aws sts get-caller-identity)"
 POLICY_HELP = "https://console.aws.amazon.com/iam/home#/policies    (what to put in: docs/clouds.md, Permissions)"
 
@@ -53,9 +54,11 @@ class Doctor:
         """All checks. Creates nothing and never raises."""
         found = [self._guard("reachability", self._reachability, "curl -sI https://sts.amazonaws.com")]
         found.append(self._guard("credentials", self._credentials, CREDENTIALS_HELP))
+        clock = self._guard("clock", self._clock_skew, CLOCK_HELP, bad=WARNING)
         if found[-1].state is PROBLEM:
-            return found  # Without credentials everything else fails for that one reason.
-        found.append(self._guard("clock", self._clock_skew, "sudo timedatectl set-ntp true"))
+            # Everything else fails for that one reason, which may be the clock.
+            return [*found, clock] if clock.state is PROBLEM else found
+        found.append(clock)
         found.append(self._guard("network", self._subnets, "aws ec2 create-default-vpc"))
         found.append(self._guard("image", self._image, "aws ec2 describe-images --owners self"))
         found.append(self._guard("set-up", self._set_up, "blendnet cloud up"))
@@ -95,14 +98,22 @@ class Doctor:
         return Check("credentials", OK, f"{answer['Arn']}, region {self._own.region}")
 
     def _clock_skew(self) -> Check:
-        with explained("ask for the time"):
-            answer = self._clients["sts"].get_caller_identity()
+        """By the answer's own date: AWS tells it also when it refuses."""
+        from botocore.exceptions import ClientError
+
+        try:
+            with explained("ask for the time"):
+                answer = self._clients["sts"].get_caller_identity()
+        except FarmError as error:
+            if not isinstance(error.__cause__, ClientError):
+                raise
+            answer = error.__cause__.response
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         if not date:
             return Check("clock", WARNING, "AWS did not say what time it is", "timedatectl status")
         skew_s = abs(self._clock() - parsedate_to_datetime(date).timestamp())
         state = PROBLEM if skew_s >= CLOCK_PROBLEM_S else WARNING if skew_s >= CLOCK_WARNING_S else OK
-        help_ = "" if state is OK else "sudo timedatectl set-ntp true"
+        help_ = "" if state is OK else CLOCK_HELP
         return Check("clock", state, f"differs from AWS' by {skew_s:.0f} s", help_)
 
     def _subnets(self) -> Check:

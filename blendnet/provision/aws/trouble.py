@@ -51,7 +51,7 @@ _TROUBLE = {
     "IdempotentParameterMismatch",  # Asked before: list() will show what came of it.
 }
 _THROTTLED = {code for code in _TROUBLE if "hrottl" in code or code in {"RequestLimitExceeded", "SlowDown"}}
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 _WRONG_KEYS = {
     "AuthFailure",
     "InvalidClientTokenId",
@@ -60,6 +60,8 @@ _WRONG_KEYS = {
     "InvalidAccessKeyId",
     "IncompleteSignature",
     "MissingAuthenticationToken",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
 }
 DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "Client.UnauthorizedOperation"}
 

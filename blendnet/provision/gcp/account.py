@@ -20,7 +20,7 @@ OPTIONS = {
     "project": "project id; default: GOOGLE_CLOUD_PROJECT, else the one of the credentials",
     "zones": "zones to work in, with commas; default: all of the region",
     "network": "VPC network; default: default",
-    "subnet": "subnetwork of the region; default: the network's own choice",
+    "subnet": "subnetwork of the region, or projects/P/regions/R/subnetworks/S; default: the network's own choice",
     "image": "boot image of agents, or projects/P/global/images/family/F; default: Debian 12",
     "disk-gb": "size of an agent's disk; default: 30",
     "disk-type": "default: pd-balanced, or hyperdisk-balanced where a machine knows nothing else",

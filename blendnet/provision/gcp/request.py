@@ -82,9 +82,14 @@ def _disk(account: Account, machine: str) -> dict[str, Any]:
 
 
 def _interface(account: Account, zone: str) -> dict[str, Any]:
-    interface: dict[str, Any] = {"network": network_path(account.network)}
-    if account.subnet:
-        interface["subnetwork"] = f"regions/{region_of(zone)}/subnetworks/{account.subnet}"
+    interface: dict[str, Any] = {}
+    if account.subnet:  # It belongs to one network: naming another would be refused.
+        shared = "/" in account.subnet
+        interface["subnetwork"] = (
+            account.subnet if shared else f"regions/{region_of(zone)}/subnetworks/{account.subnet}"
+        )
+    else:
+        interface["network"] = network_path(account.network)
     if account.external_ip:
         interface["access_configs"] = [{"type_": "ONE_TO_ONE_NAT", "name": "External NAT"}]
     return interface

@@ -81,6 +81,8 @@ def quotas_of(given: Iterable[Any]) -> Sequence[Quota]:
 
 
 def _quota(metric: str, one: Any) -> Quota | None:
+    if metric == SPOT_CPUS:
+        return None  # `quotas_of` has told it, or what stands for it where it is 0.
     if metric in NAMES:
         name, unit = NAMES[metric]
         return Quota(name, one.limit, one.usage, unit)

@@ -231,3 +231,13 @@ def test_new_machines_may_be_missing_in_lists_for_a_while(fleet: Fleet) -> None:
     fleet.ticks(20.0)
     assert fleet.row("agent-1").state == InstanceState.RUNNING
     assert fleet.cloud.running() == ["agent-1"]
+
+
+def test_machines_outlive_a_manager_that_stops_but_not_a_farm_that_is_ended(fleet: Fleet) -> None:
+    fleet.joined()
+    fleet.loop.stop()
+    assert fleet.cloud.running() == ["agent-1"]
+    fleet.loop.dismiss()
+    fleet.loop.stop()
+    assert fleet.cloud.running() == []
+    assert fleet.row("agent-1").ended_at is not None

@@ -74,6 +74,14 @@ def test_a_wrong_clock_is_told(farm: AwsProvider) -> None:
         assert check.help == "sudo timedatectl set-ntp true"
 
 
+def test_a_wrong_clock_is_told_when_aws_refuses_the_request_for_it(farm: AwsProvider, aws: FakeAws) -> None:
+    aws.fail("GetCallerIdentity", "RequestExpired", times=2)
+    now = farm._doctor._clock()
+    farm._doctor._clock = lambda: now + 4000
+    found = farm.checks()
+    assert [(c.name, c.state) for c in found] == [("reachability", OK), ("credentials", PROBLEM), ("clock", PROBLEM)]
+
+
 def test_missing_permissions_are_told_by_their_names(farm: AwsProvider, aws: FakeAws) -> None:
     aws.fail("CreateFleet", "UnauthorizedOperation", status=403)
     found = examined(farm)

@@ -59,7 +59,7 @@ def test_what_is_not_aws_own_word_may_pass(error: Exception) -> None:
         (NoCredentialsError(), "no AWS credentials: run `aws configure`"),
         (UnauthorizedSSOTokenError(), "have expired: log in again"),
         (said("ExpiredToken"), "have expired: log in again"),
-        (said("RequestExpired"), "have expired: log in again"),
+        (said("RequestExpired"), "this machine's clock"),
         (said("AuthFailure"), "does not accept the credentials (AuthFailure)"),
         (said("SignatureDoesNotMatch"), "this machine's clock"),
         (said("UnauthorizedOperation", "not you"), "does not permit it (not you): see the policies in docs/clouds.md"),

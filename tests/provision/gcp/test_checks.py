@@ -119,6 +119,7 @@ def test_spot_machines_use_the_common_quota_where_they_have_none_of_their_own(ma
     fake.quota = {"PREEMPTIBLE_CPUS": 0.0, "CPUS": 24.0, "N2D_CPUS": 8.0}
     quotas = {quota.name: quota.limit for quota in make().quotas()}
     assert (quotas["spot vCPU"], quotas["vCPU"], quotas["vCPU n2d"]) == (24.0, 24.0, 8.0)
+    assert "vCPU preemptible" not in quotas, "a limit of 0 that limits nothing"
     fake.quota["PREEMPTIBLE_CPUS"] = 96.0
     assert make().quotas()[0].limit == 96.0
 

@@ -80,7 +80,7 @@ def test_an_agent_without_address_is_not_on_the_internet(make: Make, fake: FakeG
     make(external_ip="no", subnet="inner").create(wanted("agent-1"))
     interface = fake.machines[0].body["networkInterfaces"][0]
     assert "accessConfigs" not in interface
-    assert interface["subnetwork"] == "regions/us-central1/subnetworks/inner"
+    assert interface == {"subnetwork": "regions/us-central1/subnetworks/inner"}
 
 
 def test_a_name_that_runs_is_left_alone(provider: GcpProvider, fake: FakeGce) -> None:
