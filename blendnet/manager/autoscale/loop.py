@@ -135,6 +135,13 @@ class FleetLoop:
         self._memory.looked_at = self._clock()
         self._farm.changes.note()
 
+    def remove(self, name: str) -> bool:
+        """A person wants the machine of that name to end; False when there is none. Work that is left gets another."""
+        found = {row.id for row in self.machines() if row.name == name}
+        self._memory.unwanted |= found
+        self._farm.changes.note()
+        return bool(found)
+
     def machines(self) -> list[InstanceRow]:
         """The provider's machines that cost money, or may."""
         return self._book.living()
