@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import click
@@ -41,9 +41,10 @@ class Choice:
         region = settings.cloud_region if self.region is None else self.region
         return Place(farm=FARM, region=region, options={**read_options(settings.cloud_options), **self.options})
 
-    def open(self, settings: Settings) -> Provider:
-        """The provider. Raises as open_provider."""
-        return open_provider(self.name(settings), self.place(settings))
+    def open(self, settings: Settings, *, farm: str = "") -> Provider:
+        """The provider; `farm`: the label of the farm that it is for. Raises as open_provider."""
+        place = self.place(settings)
+        return open_provider(self.name(settings), replace(place, farm=farm) if farm else place)
 
 
 def known_providers() -> str:

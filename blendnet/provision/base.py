@@ -258,6 +258,28 @@ class Provider(Protocol):
         ...
 
 
+class Account(Protocol):
+    """What a farm needs in a cloud besides machines: network, identity, bucket, ... A provider that makes it has it as
+    `account`."""
+
+    def ensure(self) -> object:
+        """Make what is missing. May be broken off anywhere, and repeated. Raises FarmError."""
+        ...
+
+    def remove(self) -> object:
+        """Remove all of it, machines first; returns when it is gone. Raises FarmError."""
+        ...
+
+    def remains(self) -> Sequence[object]:
+        """Everything of the farm that is there, machines included; str() says what. Raises FarmError."""
+        ...
+
+
+def account_of(provider: Provider) -> Account | None:
+    """None: this provider needs nothing besides machines, or makes nothing of it."""
+    return getattr(provider, "account", None)
+
+
 def free_names(taken: Sequence[str], count: int, prefix: str = "agent") -> Sequence[str]:
     """The first `count` of agent-1, agent-2, ... that nobody has."""
     names: list[str] = []

@@ -46,6 +46,21 @@ def test_a_machine_counts_with_the_highest_price_until_it_is_known_what_came(any
     assert row.launched_at == any_kit.now - 1
 
 
+def test_a_machine_in_a_zone_that_the_cloud_chose_has_the_price_of_its_own_type(kit: Kit) -> None:
+    anywhere = {
+        Offer("small", "", True): Price("small", "", True, 0.1, "live", 5.0),
+        Offer("small", "", False): Price("small", "", False, 0.3, "live", 5.0),
+        Offer("large", "", True): Price("large", "", True, 0.4, "live", 5.0),
+        Offer("large", "b", True): Price("large", "b", True, 0.2, "live", 5.0),
+    }
+    book, names = book_of(kit), ["agent-1", "agent-2", "agent-3", "agent-4"]
+    book.intend(names, list(anywhere), anywhere, now=kit.now)
+    book.note_created([cloud("agent-1", "i-1"), cloud("agent-2", "i-2", spot=False)], kit.now)
+    there = {"machine": "large"}
+    book.note_created([cloud("agent-3", "i-3", **there), cloud("agent-4", "i-4", zone="b", **there)], kit.now)
+    assert {row.name: row.usd_per_hour for row in rows(kit)} == dict(zip(names, [0.1, 0.3, 0.4, 0.2], strict=True))
+
+
 def test_a_crash_after_asking_leaves_a_row_that_the_next_manager_settles(any_kit: Kit) -> None:
     intend(any_kit, "agent-1", "agent-2")
     after = InstanceBook(any_kit.farm.ledger, WorkBook(), "aws")

@@ -7,6 +7,7 @@ machine really is says the provider's list.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 import uuid
@@ -35,6 +36,7 @@ LEAST_PAUSE_S = 1.0
 """Changes in the farm do not wake the loop more often."""
 TROUBLE_PAUSE_S = 15.0
 """Pause after a round that failed."""
+_AMOUNT = re.compile(r"\d+(?:\.\d+)?(?= (?:s|min|h|USD)\b)")
 NOT_GIVEN = "not given"
 
 
@@ -182,8 +184,9 @@ class FleetLoop:
             situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
             decision = decide(situation, self._policy)
         troubles = [*trouble, *self._carry_out(decision, rows, choices)]
+        said = {_gist(line) for line in self.state.explain}
         for line in decision.explain:
-            if line not in self.state.explain:
+            if _gist(line) not in said:
                 log.info("fleet: %s", line)
         self.state = FleetState(
             self._provider.name, now, decision.explain, decision.stopped, "; ".join(dict.fromkeys(troubles))
@@ -332,6 +335,11 @@ class FleetLoop:
             log.exception("in the fleet's loop")
             return f"{type(error).__name__}: {error}"
         return ""
+
+
+def _gist(line: str) -> str:
+    """What a line says, but for times and dollars: those are others at every decision."""
+    return _AMOUNT.sub("#", line)
 
 
 def _is_told(price: Price) -> bool:

@@ -61,7 +61,7 @@ class Doctor:
         found.append(clock)
         found.append(self._guard("network", self._subnets, "aws ec2 create-default-vpc"))
         found.append(self._guard("image", self._image, "aws ec2 describe-images --owners self"))
-        found.append(self._guard("set-up", self._set_up, "blendnet cloud up"))
+        found.append(self._guard("set-up", self._set_up, "blendnet cloud prepare"))
         found += [self._guard(f"permission: {what}", check, POLICY_HELP) for what, check in self._permissions()]
         found += self._quotas()
         found.append(self._guard("machine types", self._offerings, "aws ec2 describe-instance-type-offerings"))
@@ -128,7 +128,7 @@ class Doctor:
         try:
             self._template.data()
         except FarmError as error:
-            return Check("set-up", WARNING, str(error), "blendnet cloud up")
+            return Check("set-up", WARNING, str(error), "blendnet cloud prepare")
         return Check("set-up", OK, f"farm {self._own.farm} is set up")
 
     def _permissions(self) -> list[tuple[str, Callable[[], Check]]]:

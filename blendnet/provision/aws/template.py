@@ -83,7 +83,7 @@ class Template:
                 described = self._described()
                 if described is None:
                     raise FarmError(
-                        f"farm {self._own.farm} is not set up in {self._own.region}: `blendnet cloud up` does it"
+                        f"farm {self._own.farm} is not set up in {self._own.region}: `blendnet cloud prepare` does it"
                     )
                 self._data = common(described["LaunchTemplateData"])
             return self._data

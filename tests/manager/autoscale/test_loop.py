@@ -62,6 +62,16 @@ def test_a_machine_that_is_taken_back_loses_its_chunk_at_once_and_is_replaced_el
     assert "preempted" in fleet.explained
 
 
+def test_what_goes_on_for_long_is_logged_once(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
+    fleet.joined()
+    fleet.cloud.take_back("agent-1")
+    with caplog.at_level("INFO", "blendnet.manager.autoscale"):
+        fleet.ticks(6 * POLL_S)
+    avoided = [record.getMessage() for record in caplog.records if "is avoided for" in record.getMessage()]
+    assert (len(avoided), "is avoided for" in fleet.explained) == (1, True)
+    assert avoided[0].removeprefix("fleet: ") not in fleet.explained, "the seconds that are shown go on"
+
+
 def test_a_machine_with_a_notice_is_replaced_before_it_is_gone(fleet: Fleet) -> None:
     fleet.joined()
     fleet.speaking.clear()

@@ -1,0 +1,64 @@
+"""`blendnet cloud prepare`, `remains` and `remove`, against a served EC2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from blendnet.manager.folder import DataFolder
+from blendnet.settings import get_settings
+from tests.cli.clouds import clouds
+from tests.cli.conftest import Done
+from tests.provision.aws.conftest import IMAGE
+from tests.provision.moto_server import FakeAws, environment, running_aws
+
+__all__ = ["clouds"]
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
+    """An account with nothing of any farm in it, which the commands reach."""
+    with running_aws() as fake:
+        chosen = {"BLENDNET_CLOUD_PROVIDER": "aws", "BLENDNET_CLOUD_OPTIONS": f"image={IMAGE}"}
+        for name, value in {**environment(fake), **chosen}.items():
+            monkeypatch.setenv(name, value)
+        get_settings.cache_clear()
+        yield fake
+        get_settings.cache_clear()
+
+
+def there(run: Run, command: str, data: Path, *more: str) -> list[str]:
+    done = run("cloud", command, "--data", str(data), "--json", *more)
+    assert done.returncode == 0, done.stderr
+    found: list[str] = json.loads(done.stdout)["there"]
+    return found
+
+
+def test_all_that_is_made_bears_the_farms_label_is_listed_and_removed(aws: FakeAws, run: Run, tmp_path: Path) -> None:
+    made = there(run, "prepare", tmp_path / "one")
+    label = DataFolder(tmp_path / "one").label()
+    assert any(thing.startswith("security group") for thing in made)
+    assert any(thing.startswith("bucket") and label in thing for thing in made)
+    assert there(run, "prepare", tmp_path / "one") == made, "a second time makes nothing new"
+    assert there(run, "remains", tmp_path / "one") == made
+    assert there(run, "remains", tmp_path / "two") == [], "another farm's"
+    assert there(run, "remove", tmp_path / "one", "--yes") == []
+    assert there(run, "remains", tmp_path / "one") == []
+
+
+def test_nothing_is_removed_unasked(aws: FakeAws, run: Run, tmp_path: Path) -> None:
+    made = there(run, "prepare", tmp_path)
+    done = run("cloud", "remove", "--data", str(tmp_path))
+    assert done.returncode != 0
+    assert there(run, "remains", tmp_path) == made
+
+
+def test_a_provider_that_makes_nothing_says_so(run: Run, tmp_path: Path, clouds: None) -> None:
+    done = run("cloud", "prepare", "--provider", "nimbus", "--data", str(tmp_path))
+    assert done.returncode == 1
+    assert "nothing to be prepared" in done.stderr
