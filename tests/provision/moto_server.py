@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlencode
@@ -117,6 +117,10 @@ class FakeAws:
         code = "Server.SpotInstanceTermination"
         machine.state_reason.code = code
         machine.state_reason.message = f"{code}: Instance terminated by the Spot service (capacity-not-available)"
+
+    def age(self, id_: str, seconds: float) -> None:
+        """Have launched a machine so much earlier: longer than a test can wait."""
+        self._find(id_)[1].launch_time -= timedelta(seconds=seconds)
 
     def enforce(self, on: bool) -> None:
         """Check keys and policies from now on, or no more."""
@@ -323,7 +327,7 @@ def _machine(instance: Any) -> Machine:
         machine=instance.instance_type,
         zone=str(instance.availability_zone),
         spot=instance.lifecycle == "spot",
-        launched_at=instance.launch_time.replace(tzinfo=UTC).timestamp(),
+        launched_at=instance.launch_time.replace(microsecond=0, tzinfo=UTC).timestamp(),  # As EC2 tells it.
         ended_at=datetime.fromisoformat(f"{ended[1]}+00:00").timestamp() if ended else None,
         interrupted=(instance.state_reason.code or "").startswith("Server.Spot"),
         user_data=text or raw,

@@ -1,0 +1,140 @@
+"""The whole chain on a cloud in a box: a farm without machines renders, loses some, and knows its bill to the cent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blendnet.agent.blenders import Build
+from blendnet.manager.folder import DataFolder
+from blendnet.provision.aws.provider import AwsProvider
+from blendnet.provision.base import Place
+from blendnet.provision.registry import open_provider, read_options
+from tests.end_to_end import farms
+from tests.end_to_end.cloud_box import CloudBox, bill_usd, boxed
+from tests.provision.moto_server import REGION, FakeAws, Machine, environment, running_aws
+
+pytestmark = pytest.mark.end_to_end
+SAMPLES = 400
+PATIENCE_S = 150.0
+USD = {("c5.large", True): 36.0, ("c5.large", False): 90.0, ("m5.large", True): 45.0, ("m5.large", False): 108.0}
+"""Dollars per hour by type and spot: a cent a second and more, so that no second can hide."""
+OPTIONS = "image=ami-12c6146b; prices=" + ", ".join(
+    f"{machine}{'/spot' if spot else ''}={usd:g}" for (machine, spot), usd in USD.items()
+)
+SETTINGS = {
+    "fleet_provider": "aws", "cloud_region": REGION, "cloud_options": OPTIONS, "fleet_machines": "c5.large,m5.large",
+    "fleet_max": "2", "fleet_poll_s": "1", "fleet_boot_s": "3", "fleet_idle_s": "3", "fleet_end_delay_s": "5",
+    "lease_s": "3", "sub_pass_s": "1",
+}  # fmt: skip
+IMAGE = {"notice_poll_s": "0.2", "sub_pass_s": "1", "preview_interval_s": "1"}
+AGED_S = (100.0, 250.0)
+"""By so much the two machines that are taken back are older than the test has time for."""
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
+    """A fake AWS, to which every process that the test starts is sent."""
+    with running_aws() as fake:
+        for name, value in environment(fake).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def frame(scenes_dir: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A frame that takes two agents some seconds at least."""
+    source = scenes_dir / "clevr_base_scene.blend"
+    target = tmp_path_factory.mktemp("frame") / "frame.blend"
+    return farms.prepare(bpy_build, source, target, size=(192, 120), samples=SAMPLES)
+
+
+class Box:
+    """The farm under test, seen as its owner sees it, with its cloud."""
+
+    def __init__(self, fake: FakeAws, cloud: CloudBox, data: Path) -> None:
+        self.fake = fake
+        self.cloud = cloud
+        self.data = data
+
+    def shown(self, *command: str) -> Any:
+        """What a command prints as JSON."""
+        done = farms.blendnet(*command, "--data", self.data, "--json")
+        assert done.code == 0, done.err
+        return done.json
+
+    def working(self) -> list[Machine]:
+        """Machines whose agents render, the first launched first."""
+        busy = {agent["name"] for agent in self.shown("agent", "list") if agent["state"] == "busy"}
+        return [machine for machine in self.living() if machine.name in busy]
+
+    def living(self) -> list[Machine]:
+        """Machines that cost money."""
+        return [machine for machine in self.fake.machines() if machine.name and machine.ended_at is None]
+
+    def wait(self, condition: Callable[[], Any], what: str) -> Any:
+        """As farms.wait_until; a failure shows what the farm and the machines said."""
+        try:
+            return farms.wait_until(condition, what, PATIENCE_S)
+        except AssertionError as error:
+            service = (self.data / "logs" / "service.log").read_text()[-6000:]
+            raise AssertionError(f"{error}\n{self.cloud.trouble}\n{service}\n{self.cloud.log()}") from error
+
+
+def test_machines_come_are_taken_back_are_replaced_and_go_and_the_bill_is_right_to_the_cent(
+    aws: FakeAws, frame: Path, bpy_build: Build, tmp_path: Path
+) -> None:
+    data, folder = tmp_path / "data", DataFolder(tmp_path / "data")
+    folder.create()
+    provider = open_provider("aws", Place(folder.label(), REGION, read_options(OPTIONS)))
+    assert isinstance(provider, AwsProvider)
+    provider.account.ensure()
+    farm = {f"BLENDNET_{name.upper()}": value for name, value in SETTINGS.items()}
+    with ThreadPoolExecutor(1) as aside, boxed(aws, tmp_path / "machines", **IMAGE) as cloud:
+        reference = aside.submit(farms.reference, bpy_build, frame, tmp_path / "plain")
+        started = farms.blendnet("up", "--agents", "0", "--listen", "127.0.0.1", "--data", data, **farm)
+        assert started.code == 0, started.err
+        box = Box(aws, cloud, data)
+        try:
+            taken = render_and_lose_two(box, frame, tmp_path / "out")
+            costs, fleet = box.shown("costs"), box.shown("fleet")
+        finally:
+            farms.blendnet("down", "--data", data)
+        worst = farms.worst_difference(next((tmp_path / "out").glob("*_merged.exr")), reference.result())
+        assert max(worst.values()) <= 1
+        assert (fleet["machines"], fleet["trouble"], fleet["stopped"]) == ([], "", "")
+        assert (cloud.switched_on(), cloud.trouble) == ([], "")
+    launched = aws.machines(folder.label())
+    assert [machine.id for machine in launched if machine.interrupted] == [machine.id for machine in taken]
+    assert {machine.spot for machine in launched} == {True, False}, "when spot machines are taken back, others come"
+    assert [machine for machine in launched if machine.ended_at is None] == []
+    assert costs["in_all"]["unpriced_s"] == 0
+    assert round(costs["in_all"]["total_usd"], 2) == round(bill_usd(launched, USD), 2)
+    assert {agent["agent"]: agent["lives"] for agent in costs["in_all"]["agents"]} == {m.name: 1 for m in launched}
+    assert farms.processes_mentioning(tmp_path) == []
+
+
+def render_and_lose_two(box: Box, frame: Path, out: Path) -> list[Machine]:
+    """Render a frame while one machine is taken back without a notice and one with; they, when all are gone."""
+    job = box.shown("job", "submit", str(frame), "--strategy", "split", "--chunk-samples", "40")["job"]
+    first = box.wait(box.working, "a machine renders")[0]
+    box.fake.age(first.id, AGED_S[0])
+    box.cloud.preempt(first)
+    second = box.wait(box.working, "another machine renders")[0]
+    box.fake.age(second.id, AGED_S[1])
+    assert box.cloud.preempt_with_notice(second) == 0
+    waited = farms.blendnet("job", "wait", job, "--data", box.data, timeout_s=PATIENCE_S)
+    assert waited.code == 0, waited.err + box.cloud.log()
+    ended = {(attempt["agent"], attempt["reason"]) for attempt in box.shown("job", "attempts", job)}
+    given_back = {(second.name, "interrupted")}  # Unless its chunk was almost done: then it finished that.
+    assert ended - given_back == {(first.name, "lost")}
+    got = farms.blendnet("job", "download", job, "--data", box.data, "--output", out)
+    assert got.code == 0, got.err
+    box.wait(lambda: not box.living(), "all machines have ended")
+    box.wait(lambda: not box.shown("fleet")["machines"], "the farm knows it")
+    return [first, second]
