@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import click
@@ -37,15 +37,16 @@ class Choice:
             )
         return name
 
-    def place(self, settings: Settings, farm: str = "") -> Place:
-        """Where it works: the options, else the settings; for `farm`, else for the user's own. Raises UserError."""
+    def place(self, settings: Settings) -> Place:
+        """Where it works: the options, else the settings; for the user's own farm. Raises UserError."""
         region = settings.cloud_region if self.region is None else self.region
-        farm = farm or DataFolder(settings.data).known_label() or FARM
+        farm = DataFolder(settings.data).known_label() or FARM
         return Place(farm=farm, region=region, options={**read_options(settings.cloud_options), **self.options})
 
-    def open(self, settings: Settings, farm: str = "") -> Provider:
-        """The provider. Raises as open_provider."""
-        return open_provider(self.name(settings), self.place(settings, farm))
+    def open(self, settings: Settings, *, farm: str = "") -> Provider:
+        """The provider; `farm`: the label of the farm that it is for. Raises as open_provider."""
+        place = self.place(settings)
+        return open_provider(self.name(settings), replace(place, farm=farm) if farm else place)
 
 
 def known_providers() -> str:

@@ -15,12 +15,10 @@ from blendnet.cli.options import data_option, json_option
 from blendnet.client import Connection, ManagerClient
 from blendnet.errors import Conflict
 from blendnet.manager.folder import DataFolder
-from blendnet.messages import AgentView, FarmView, FleetView, JobView
+from blendnet.messages import AgentView, FarmView, JobView
 
 DEFAULT_AGENTS = 1
 AGENTS_TIMEOUT_S = 30.0
-LOCAL = "local"
-"""Provider of agents that end with the farm."""
 ALIVE = ("idle", "busy", "draining", "aside")
 
 
@@ -85,26 +83,15 @@ def down(folder: DataFolder, as_json: bool) -> None:
     Examples:
       blendnet down
       blendnet down --data /big/disk/farm
-
-    Machines of a cloud stay as they are, and are named: the next `blendnet up` takes them over, `blendnet cloud remove`
-    ends them now. Without either they end themselves.
     """
-    farm, left = folder.running(), FleetView(provider="")
+    farm = folder.running()
     if farm:
         with ManagerClient(connection_of(farm)) as client:
-            left = client.fleet()
             stop(folder, farm, client.stop_farm)
-    machines = [] if left.provider == LOCAL else [machine.name for machine in left.machines]
     if as_json:
-        output.print_json({"stopped": farm is not None, "data": str(folder.root), "machines": machines})
+        output.print_json({"stopped": farm is not None, "data": str(folder.root)})
     else:
         output.say("The farm is down." if farm else f"No farm runs on {folder.root}.")
-    if machines:
-        output.say(
-            f"Warning: {output.plural(len(machines), 'machine')} of {left.provider} may still cost money: "
-            f"{', '.join(machines)}. `blendnet up` takes them over, "
-            f"`blendnet cloud remove --provider {left.provider}` ends them now."
-        )
 
 
 @click.command()

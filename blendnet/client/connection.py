@@ -195,7 +195,8 @@ def error_of(response: httpx.Response) -> BlendNetError:
         return MissingFiles(body.message, tuple(body.details.get("paths", ())))
     if body.code == WrongOffset.code:
         return WrongOffset(body.message, int(body.details.get("received_bytes", 0)))
-    known = {kind.code: kind for kind in _kinds(BlendNetError)}
+    # Only those of errors.py have a code of their own; others borrow that of their parent.
+    known = {kind.code: kind for kind in _kinds(BlendNetError) if kind.__module__ == BlendNetError.__module__}
     return known.get(body.code, _error_of_status(response.status_code))(body.message)
 
 

@@ -115,10 +115,14 @@ class LocalFleet:
     def remove(self, name: str) -> None:
         """End an agent; what it rendered is committed first when it still can.
 
+        A machine of a cloud ends soon, by the fleet's loop.
+
         Raises:
             NotFound: no such agent.
             Conflict: it runs on another machine.
         """
+        if name not in self.names() and self.loop is not None and self.loop.remove(name):
+            return
         self._check_here(name)
         assert self._provider
         self._provider.destroy([name])
@@ -165,7 +169,9 @@ class LocalFleet:
         return [api, *self._supervisor.processes(), *blenders]
 
     def stop(self) -> None:
-        """End the farm soon; returns at once."""
+        """End the farm soon, and all its machines; returns at once."""
+        if self.loop is not None:
+            self.loop.dismiss()
         self._stop()
 
     def _check_here(self, name: str) -> None:

@@ -259,30 +259,25 @@ class Provider(Protocol):
 
 
 class Account(Protocol):
-    """What a farm has in a cloud besides its agents' machines. A provider that makes such things has one as `account`.
-
-    All calls may be repeated and may be broken off anywhere.
-    """
+    """What a farm needs in a cloud besides machines: network, identity, bucket, ... A provider that makes it has it as
+    `account`."""
 
     def ensure(self) -> object:
-        """Make what is missing; a dataclass of names and addresses, for people.
-
-        Raises:
-            FarmError, UserError: it could not be made whole.
-        """
+        """Make what is missing. May be broken off anywhere, and repeated. Raises FarmError."""
         ...
 
-    def remove(self) -> None:
-        """End all machines and delete all that bears the farm's label; returns when it is gone.
-
-        Raises:
-            FarmError: something could not be deleted; `remains` says what.
-        """
+    def remove(self) -> object:
+        """Remove all of it, machines first; returns when it is gone. Raises FarmError."""
         ...
 
     def remains(self) -> Sequence[object]:
-        """All that is there of the farm, machines included; each as str is a line for people. Raises FarmError."""
+        """Everything of the farm that is there, machines included; str() says what. Raises FarmError."""
         ...
+
+
+def account_of(provider: Provider) -> Account | None:
+    """None: this provider needs nothing besides machines, or makes nothing of it."""
+    return getattr(provider, "account", None)
 
 
 def free_names(taken: Sequence[str], count: int, prefix: str = "agent") -> Sequence[str]:

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 import google.auth.credentials
 import google.auth.transport.requests
-import google.cloud.storage as storage
 from google.api_core.exceptions import NotFound as NotThere
+from google.cloud import storage  # type: ignore[attr-defined]  # A namespace package: mypy sees but a part.
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 

@@ -47,7 +47,8 @@ def reporter(tmp_path: Path, manager: Answering, monkeypatch: pytest.MonkeyPatch
             manager_url="https://127.0.0.1:1",
             manager_password_file=tmp_path / "password",
             heard_file=tmp_path / "heard",
-        )
+        ),
+        on_revoked=pytest.fail,
     )
 
 

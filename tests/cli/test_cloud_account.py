@@ -1,4 +1,4 @@
-"""`blendnet cloud prepare` and `remove`, against a fake AWS and against a cloud that has machines alone."""
+"""`blendnet cloud prepare`, `remains` and `remove`, against a served EC2."""
 
 from __future__ import annotations
 
@@ -6,147 +6,100 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import click
 import pytest
 
-from blendnet.cli import cloud_account
-from blendnet.cli.cloud_account import MachinesAlone
+from blendnet.cli.cloud_account import END_LIMIT_S, MachinesAlone
 from blendnet.manager.folder import DataFolder
-from blendnet.provision.base import Account, Instance, InstanceState, Offer, Place, Wanted
-from blendnet.provision.registry import open_provider
+from blendnet.provision.base import Instance, InstanceState
 from blendnet.settings import get_settings
-from tests.cli.clouds import set_settings
+from tests.cli.clouds import clouds, set_settings
 from tests.cli.conftest import Done
-from tests.provision.moto_server import REGION, FakeAws, environment, running_aws
+from tests.provision.aws.conftest import IMAGE
+from tests.provision.moto_server import FakeAws, environment, running_aws
+
+__all__ = ["clouds"]
 
 Run = Callable[..., Done]
-IMAGE = "image=ami-12c6146b"
-
-
-@pytest.fixture(scope="module")
-def _server() -> Iterator[FakeAws]:
-    with running_aws() as fake:
-        yield fake
 
 
 @pytest.fixture
-def aws(_server: FakeAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAws]:
-    """The fake, and nothing of the developer's own settings."""
-    for name, value in environment(_server).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    set_settings(monkeypatch, cloud_provider="aws", cloud_region=REGION, cloud_options=IMAGE, data=str(tmp_path))
-    _server.quotas = dict.fromkeys(("L-34B43A08", "L-3819A6DF", "L-1216C47A", "L-DB2E81BA"), 64.0)
-    yield _server
-    _server.forget()
-    get_settings.cache_clear()
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
+    """An account with nothing of any farm in it, which the commands reach."""
+    with running_aws() as fake:
+        chosen = {"BLENDNET_CLOUD_PROVIDER": "aws", "BLENDNET_CLOUD_OPTIONS": f"image={IMAGE}"}
+        for name, value in {**environment(fake), **chosen}.items():
+            monkeypatch.setenv(name, value)
+        get_settings.cache_clear()
+        yield fake
+        get_settings.cache_clear()
 
 
-def launch(data: Path, *names: str) -> None:
-    """Machines of the farm, as its loop asks for them."""
-    provider = open_provider("aws", Place(DataFolder(data).label(), REGION, {"image": "ami-12c6146b"}))
-    wanted = Wanted(names=names, offers=[Offer("c5.large", "", True)], token="t")
-    assert len(provider.create(wanted).instances) == len(names)
-
-
-def test_a_prepared_farm_may_have_machines_and_is_removed_without_a_rest(
-    aws: FakeAws, run: Run, tmp_path: Path
-) -> None:
-    done = run("cloud", "prepare", "--json")
+def there(run: Run, command: str, data: Path, *more: str) -> list[str]:
+    done = run("cloud", command, "--data", str(data), "--json", *more)
     assert done.returncode == 0, done.stderr
-    made, label = json.loads(done.stdout), DataFolder(tmp_path).label()
-    assert (made["provider"], made["farm"], made["made"]["region"]) == ("aws", label, REGION)
-    again = run("cloud", "prepare")
-    assert again.returncode == 0, again.stderr
-    assert made["made"]["bucket"] in again.stdout
-    checked = json.loads(run("cloud", "doctor", "--json").stdout)["checks"]
-    assert next(check["state"] for check in checks_named(checked, "set-up")) == "ok", "of this farm, not of another"
-    launch(tmp_path, "agent-1", "agent-2")
-
-    asked = run("cloud", "remove")
-    assert asked.returncode == 1
-    assert "would be removed from aws: say --yes" in asked.stderr
-    assert len([m for m in aws.machines(label) if m.ended_at is None]) == 2
-
-    done = run("cloud", "remove", "--yes", "--json")
-    assert done.returncode == 0, done.stderr
-    removed = json.loads(done.stdout)
-    assert removed["remains"] == []
-    assert f"bucket {made['made']['bucket']}" in removed["removed"]
-    assert [m for m in aws.machines(label) if m.ended_at is None] == []
-    nothing = run("cloud", "remove")
-    assert (nothing.returncode, nothing.stdout) == (0, f"aws lists nothing of farm {label} any more.\n")
+    found: list[str] = json.loads(done.stdout)["there"]
+    return found
 
 
-def checks_named(checks: list[dict[str, str]], name: str) -> list[dict[str, str]]:
-    return [check for check in checks if check["name"] == name]
+def test_all_that_is_made_bears_the_farms_label_is_listed_and_removed(aws: FakeAws, run: Run, tmp_path: Path) -> None:
+    made = there(run, "prepare", tmp_path / "one")
+    label = DataFolder(tmp_path / "one").label()
+    assert any(thing.startswith("security group") for thing in made)
+    assert any(thing.startswith("bucket") and label in thing for thing in made)
+    assert there(run, "prepare", tmp_path / "one") == made, "a second time makes nothing new"
+    assert there(run, "remains", tmp_path / "one") == made
+    assert there(run, "remains", tmp_path / "two") == [], "another farm's"
+    assert there(run, "remove", tmp_path / "one", "--yes") == []
+    assert there(run, "remains", tmp_path / "one") == []
 
 
-def test_what_cannot_be_removed_is_a_failure(aws: FakeAws, run: Run) -> None:
-    assert run("cloud", "prepare").returncode == 0
-    aws.fail("DeleteLaunchTemplate", "UnauthorizedOperation", status=403)
-    done = run("cloud", "remove", "--yes")
-    assert done.returncode == 1
-    assert "DeleteLaunchTemplate" in done.stderr or "launch template" in done.stderr
-    assert run("cloud", "remove", "--yes").returncode == 0
+def test_nothing_is_removed_unasked(aws: FakeAws, run: Run, tmp_path: Path) -> None:
+    made = there(run, "prepare", tmp_path)
+    done = run("cloud", "remove", "--data", str(tmp_path))
+    assert done.returncode != 0
+    assert there(run, "remains", tmp_path) == made
 
 
-def test_a_person_is_asked_with_all_that_goes_before_his_eyes(
+def test_the_doctor_looks_at_the_farm_of_the_data_folder(
     aws: FakeAws, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-
-    def refuse(text: str, **_: object) -> bool:
-        asked.append(text)
-        raise click.Abort
-
-    assert run("cloud", "prepare").returncode == 0
-    monkeypatch.setattr(cloud_account.sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr(cloud_account.click, "confirm", refuse)
-    done = run("cloud", "remove")
-    assert (done.returncode != 0, len(asked)) == (True, 1)
-    assert "security group sg-" in done.stderr
-    assert run("cloud", "remove", "--yes", "--json").stdout.count("security group sg-") == 2
-
-
-def test_a_folder_that_was_never_a_farms_has_nothing_to_remove(aws: FakeAws, run: Run, tmp_path: Path) -> None:
-    before = len(aws.calls)
-    done = run("cloud", "remove", "--yes", "--data", tmp_path / "other")
-    assert done.returncode == 1
-    assert "has no label" in done.stderr
-    assert len(aws.calls) == before
-    assert not (tmp_path / "other").exists()
+    set_settings(monkeypatch, data=str(tmp_path))
+    aws.quotas = dict.fromkeys(("L-34B43A08", "L-3819A6DF", "L-1216C47A", "L-DB2E81BA"), 64.0)
+    states = []
+    for command in ("doctor", "prepare", "doctor"):
+        done = run("cloud", command, "--json")
+        if command == "doctor":
+            states += [check["state"] for check in json.loads(done.stdout)["checks"] if check["name"] == "set-up"]
+    assert states == ["warning", "ok"]
 
 
 class Machines:
-    """A provider that has no more than machines; each needs to be told twice."""
+    """A provider that has no more than machines; each needs to be told twice, if it listens at all."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, listens: bool = True) -> None:
         self.told = dict.fromkeys(names, 0)
-        self.stubborn = False
+        self.listens = listens
 
     def list(self) -> list[Instance]:
-        gone = lambda told: told > 1 and not self.stubborn  # noqa: E731
-        states = {True: InstanceState.GONE, False: InstanceState.RUNNING}
-        return [Instance(name, states[gone(told)]) for name, told in self.told.items()]
+        gone, runs = InstanceState.GONE, InstanceState.RUNNING
+        return [Instance(name, gone if self.listens and told > 1 else runs) for name, told in self.told.items()]
 
     def destroy(self, names: list[str]) -> None:
         for name in names:
             self.told[name] += 1
 
 
-def test_machines_of_other_clouds_are_ended_and_waited_for() -> None:
-    machines, slept = Machines("agent-1", "agent-2"), [0.0]
-    account: Account = MachinesAlone(machines, lambda: slept[0], lambda s: slept.append(s))  # type: ignore[arg-type]
+@pytest.mark.parametrize("listens", [True, False])
+def test_machines_of_other_clouds_are_ended_waited_for_and_named_when_they_stay(listens: bool) -> None:
+    machines, now = Machines("agent-1", "agent-2", listens=listens), [0.0]
+    account = MachinesAlone(machines, lambda: now[0], lambda s: now.__setitem__(0, now[0] + s))  # type: ignore[arg-type]
     assert account.remains() == ["machine agent-1", "machine agent-2"]
     account.remove()
-    assert (account.remains(), machines.told) == ([], {"agent-1": 2, "agent-2": 2})
+    assert account.remains() == ([] if listens else ["machine agent-1", "machine agent-2"])
+    assert (now[0] >= END_LIMIT_S) is not listens
 
 
-def test_machines_that_do_not_end_are_named_at_last() -> None:
-    machines, now = Machines("agent-1"), [0.0]
-    machines.stubborn = True
-    account = MachinesAlone(machines, lambda: now[0], lambda s: now.__setitem__(0, now[0] + s))  # type: ignore[arg-type]
-    account.remove()
-    assert account.remains() == ["machine agent-1"]
-    assert now[0] >= cloud_account.END_LIMIT_S
+def test_a_provider_that_makes_nothing_says_so(run: Run, tmp_path: Path, clouds: None) -> None:
+    done = run("cloud", "prepare", "--provider", "nimbus", "--data", str(tmp_path))
+    assert done.returncode == 1
+    assert "nothing to be prepared" in done.stderr

@@ -58,7 +58,7 @@ def test_a_machine_that_joined_and_stays_is_called_that(
 
 def test_what_nobody_knows_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
     unknown = machine(usd_per_hour=None, launched_at=None, machine="", zone="", spot=False)
-    assert cells(printed(capsys, provider="local", machines=[unknown])[0]) == ["agent-1", "running", "local", "-", "-"]
+    assert cells(printed(capsys, provider="local", machines=[unknown])[0]) == ["agent-1", "running", "local", "-", "?"]
 
 
 def test_an_empty_fleet_and_one_that_was_not_looked_at_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:

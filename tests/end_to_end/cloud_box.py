@@ -1,4 +1,4 @@
-"""A cloud in a box: machines of a fake AWS that do what their user data says, as processes of this machine.
+"""A cloud in a box: machines of a fake AWS that do what real ones do with their user data, as processes here.
 
 A thread looks at the fake all the time. A machine that runs gets a metadata service and a real agent, which joins by
 what its cloud-config says and nothing else. One that is terminated loses both at once, with no chance to say goodbye.

@@ -12,8 +12,16 @@ import pytest
 from blendnet.manager.api_login import MAX_WAITING_LOGINS
 from tests.manager.served import Served, serve
 
-AGENT_CALLS = ("/v1/jobs/{job_id}/files", "/v1/chunks/", "/v1/frames/", "/report", "/encode/", "/certificate")
-BOTH = ("/v1/blobs/{sha256}", "/v1/docs", "/v1/openapi.json", "/ca.crt")
+AGENT_CALLS = (
+    "/v1/jobs/{job_id}/files",
+    "/v1/chunks/",
+    "/v1/frames/",
+    "/report",
+    "/encode/",
+    "/certificate",
+    "/v1/incoming",
+)
+BOTH = ("/v1/blobs/{sha256}", "/v1/blobs/{sha256}/url", "/v1/docs", "/v1/openapi.json", "/ca.crt")
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,16 @@ def test_farm_can_start_while_others_look(folder: DataFolder) -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_farm_has_one_label_from_its_first_start_on(folder: DataFolder) -> None:
+    label = folder.label()
+    assert re.fullmatch(r"blendnet-[0-9a-f]{8}", label)
+    assert DataFolder(folder.root).label() == label
+    assert [path.name for path in folder.root.glob("*.new")] == []
+
+
+def test_all_who_ask_at_once_are_told_the_same_label(folder: DataFolder) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        labels = set(pool.map(lambda _: folder.label(), range(32)))
+    assert len(labels) == 1

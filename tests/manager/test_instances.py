@@ -134,3 +134,40 @@ def test_agents_of_a_manager_that_died_ended_with_it(kit: Kit, looked_at: float 
         kit.farm.look(kit.now + looked_at)
     kit.farm.open_books()
     assert [row.ended_at for row in rows(kit)] == [kit.now + (looked_at or 0.0)]
+
+
+def test_a_machine_whose_zone_the_cloud_chose_has_the_price_of_its_type(kit: Kit) -> None:
+    anywhere = Offer("small", "", True)
+    prices = {anywhere: Price("small", "", True, 0.1, "live", 5.0), DEAR: PRICES[DEAR]}
+    book = book_of(kit)
+    book.intend(["agent-1"], [anywhere, DEAR], prices, now=kit.now)
+    book.note_created([cloud("agent-1", "i-1")], kit.now)
+    assert [(row.zone, row.usd_per_hour) for row in rows(kit)] == [("a", 0.1)]
+
+
+def test_a_machine_that_is_listed_again_was_never_gone(any_kit: Kit) -> None:
+    book = intend(any_kit, "agent-1")
+    book.note_listing([cloud("agent-1", "i-1")], any_kit.now)
+    book.note_listing([], any_kit.later(10))
+    assert [row.ended_at for row in rows(any_kit)] == [any_kit.now]
+    assert book.lacks([cloud("agent-1", "i-1")]) == []
+    assert book.note_listing([cloud("agent-1", "i-1")], any_kit.later(10)) == []
+    assert [(row.ended_at, row.usd_per_hour) for row in rows(any_kit)] == [(None, 0.1)]
+
+
+def test_a_machine_that_is_gone_is_not_the_next_one_of_its_name(any_kit: Kit) -> None:
+    book, gone = intend(any_kit, "agent-1"), cloud("agent-1", "i-1", state=InstanceState.GONE, ended_at=1.0)
+    book.note_listing([cloud("agent-1", "i-1")], any_kit.now)
+    book.note_listing([gone], any_kit.now)
+    intend(any_kit, "agent-1").note_listing([gone], any_kit.later(1))
+    assert [(row.provider_id, row.ended_at) for row in rows(any_kit)] == [("i-1", 1.0), ("", None)]
+
+
+def test_the_next_machine_of_an_agent_that_never_said_good_bye_has_joined(kit: Kit) -> None:
+    kit.farm.instances.intend(["agent-1"], [], None, now=kit.now)
+    kit.farm.report("agent-1", AgentReport(pid=1), kit.now)
+    kit.farm.instances.ended("agent-1", kit.later(1), "killed")
+    kit.farm.instances.intend(["agent-1"], [], None, now=kit.now)
+    kit.farm.report("agent-1", AgentReport(pid=2), kit.later(5))
+    assert [row.joined_at for row in rows(kit)] == [kit.now - 6, kit.now]
+    assert kit.farm.instances.taken() == {"agent-1"}

@@ -99,6 +99,7 @@ class FleetLoop:
         self._memory = Memory(began_at=clock())
         self._listed_at = float("-inf")
         self._stopping = threading.Event()
+        self._dismissed = False
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self.state = FleetState(provider.name)
 
@@ -107,17 +108,39 @@ class FleetLoop:
         self._farm.expected_agents = self._policy.max
         self._thread.start()
 
+    def dismiss(self) -> None:
+        """The farm is about to end for good: `stop` ends all machines, too. Without it they wait for the next Manager,
+        or for the silence after which they end themselves."""
+        self._dismissed = True
+
     def stop(self) -> None:
-        """End after the step in progress. The machines stay: the next Manager, or `cloud remove`, ends them."""
+        """End after the step in progress."""
         self._stopping.set()
         self._farm.changes.note()
         if self._thread.is_alive():
             self._thread.join()
+        if self._dismissed and (trouble := self._tried(self._end_all)):
+            log.warning("machines may run on until they end themselves, or until the next `blendnet up`: %s", trouble)
+        self._dismissed = False
+
+    def _end_all(self) -> None:
+        rows = self._book.living()
+        if rows:
+            log.info("the farm ends, and with it %s", ", ".join(row.name for row in rows))
+            self._provider.destroy([row.name for row in rows])
+            self._look(self._clock())
 
     def go_on(self) -> None:
         """A person has looked at what was refused: ask again."""
         self._memory.looked_at = self._clock()
         self._farm.changes.note()
+
+    def remove(self, name: str) -> bool:
+        """A person wants the machine of that name to end; False when there is none. Work that is left gets another."""
+        found = {row.id for row in self.machines() if row.name == name}
+        self._memory.unwanted |= found
+        self._farm.changes.note()
+        return bool(found)
 
     def machines(self) -> list[InstanceRow]:
         """The provider's machines that cost money, or may."""

@@ -22,7 +22,7 @@ PRICES_S = 300.0
 TYPES_OF_A_KIND = 8
 """So many machine types take part, unless the owner names them."""
 LOCAL_BOOT_S = 5.0
-UNTOLD = "untold"
+UNTOLD = "not set"
 """Source of the price of agents on this machine while their owner names none: nothing that has to be saved."""
 
 

@@ -139,7 +139,7 @@ def _machine(
         job=memory.jobs.get(row.name, ""),
         device=kind.device if kind else CPU,
         speed=kind.speed if kind else 1.0,
-        wanted=bool(row.offers) or row.provider == LOCAL,
+        wanted=(bool(row.offers) or row.provider == LOCAL) and row.id not in memory.unwanted,
         ending_since=memory.ending.get(row.id, memory.leaving.get(row.id)),
         least_s=times.least_s,
     )

@@ -163,14 +163,39 @@ def test_nothing_is_asked_for_after_a_refusal_until_a_person_has_looked(fleet: F
 
 
 def test_what_was_given_of_a_request_is_kept_and_the_rest_is_not_paid(tmp_path: Path) -> None:
-    fleet = make_fleet(tmp_path, fleet_min=3)
+    fleet = make_fleet(tmp_path, fleet_min=3, fleet_spread=1)
     fleet.cloud.gives = 2
     fleet.tick()
-    given = fleet.cloud.running()
-    assert 0 < len(given) < 3 or len(fleet.cloud.asked) > 1
-    living = [row.name for row in fleet.rows() if row.ended_at is None]
-    assert sorted(living) == sorted(given)
+    assert [len(wanted.names) for wanted in fleet.cloud.asked] == [3]
+    rows = {row.name: (row.ended_at is None, row.launched_at, row.reason) for row in fleet.rows()}
+    given = (True, fleet.kit.now, "")
+    assert rows == {"agent-1": given, "agent-2": given, "agent-3": (False, None, "not given")}
+    assert fleet.gate.shut == ["agent-3"]
+    fleet.tick(POLL_S)
+    assert [wanted.names for wanted in fleet.cloud.asked[1:]] == [["agent-3"]]
+    assert fleet.cloud.asked[1].offers[0].machine == "large", "of the other there was none left"
     fleet.kit.farm.ledger.close()
+
+
+def test_a_cloud_that_gives_nothing_and_says_nothing_is_not_asked_without_pause(fleet: Fleet) -> None:
+    fleet.cloud.gives_nothing = True
+    fleet.kit.submit([1])
+    for _ in range(10):
+        fleet.tick(1.0)
+    pools = [wanted.offers[0] for wanted in fleet.cloud.asked]
+    assert len(pools) == len(set(pools)), "each was avoided afterwards"
+    assert "trouble" in fleet.explained
+
+
+def test_a_machine_that_a_person_removes_ends_and_is_replaced_while_there_is_work(fleet: Fleet) -> None:
+    fleet.joined()
+    assert not fleet.loop.remove("agent-9")
+    assert fleet.loop.remove("agent-1")
+    fleet.tick(1.0)
+    assert fleet.cloud.destroyed == ["agent-1"]
+    fleet.tick(POLL_S)
+    assert fleet.cloud.running() == ["agent-2"]
+    assert fleet.loop._memory.setbacks == []
 
 
 def test_the_days_cap_ends_machines_and_asks_for_none(fleet: Fleet) -> None:
@@ -216,3 +241,13 @@ def test_new_machines_may_be_missing_in_lists_for_a_while(fleet: Fleet) -> None:
     fleet.ticks(20.0)
     assert fleet.row("agent-1").state == InstanceState.RUNNING
     assert fleet.cloud.running() == ["agent-1"]
+
+
+def test_machines_outlive_a_manager_that_stops_but_not_a_farm_that_is_ended(fleet: Fleet) -> None:
+    fleet.joined()
+    fleet.loop.stop()
+    assert fleet.cloud.running() == ["agent-1"]
+    fleet.loop.dismiss()
+    fleet.loop.stop()
+    assert fleet.cloud.running() == []
+    assert fleet.row("agent-1").ended_at is not None
