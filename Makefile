@@ -118,7 +118,7 @@ distclean: clean ## Also remove the Python environment
 # --- machines of agents (docs/worker-image.md) -----------------------------------------------------------------------
 BUNDLE := build/blendnet-bundle.tar.gz
 TOOLS := build/tools
-IMAGE_SCRIPTS := $(wildcard worker_image/*.sh)
+IMAGE_SCRIPTS := $(wildcard worker_image/*.sh) examples/cloud_smoke.sh
 
 .PHONY: bundle images lint-image
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,11 +13,13 @@ from typing import Any
 import pytest
 
 from blendnet.agent.blenders import Build
+from blendnet.manager.folder import DataFolder
 from tests.end_to_end import farms
 from tests.end_to_end.cloud_box import CloudBox, bill_usd, boxed
 from tests.provision.moto_server import REGION, FakeAws, Machine, environment, running_aws
 
 pytestmark = pytest.mark.end_to_end
+SMOKE_TEST = Path(__file__).resolve().parents[2] / "examples" / "cloud_smoke.sh"
 SAMPLES = 300
 PATIENCE_S = 150.0
 USD = {("c5.large", True): 36.0, ("c5.large", False): 90.0, ("m5.large", True): 45.0, ("m5.large", False): 108.0}
@@ -156,3 +161,20 @@ def test_a_farm_that_is_ended_ends_its_machines_and_is_removed_without_a_rest(
     assert living() == []
     removed = farms.blendnet("cloud", "remove", "--yes", "--data", data, "--json", **FARM)
     assert (removed.code, removed.json["there"]) == (0, []), removed.err
+
+
+def test_the_paid_test_renders_ends_a_machine_and_leaves_nothing_behind(
+    aws: FakeAws, frame: Path, tmp_path: Path
+) -> None:
+    places = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SMOKE_DATA": str(tmp_path / "data")}
+    command = [SMOKE_TEST, "aws", frame, "127.0.0.1"]
+    with boxed(aws, tmp_path / "machines", **IMAGE) as cloud:
+        environment = {**os.environ, **FARM, **places, "SMOKE_USD": "40"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE_S)
+        assert (done.returncode, cloud.trouble) == (0, ""), done.stdout + done.stderr + cloud.log()
+    launched = aws.machines(DataFolder(tmp_path / "data").label())
+    assert len(launched) >= 2
+    assert [machine for machine in launched if machine.ended_at is None] == []
+    assert "total" in done.stdout
+    assert next((tmp_path / "data" / "pictures").glob("*_merged.exr")).stat().st_size > 0
+    assert "Nothing of blendnet-" in done.stdout, "nothing is left in the account"

@@ -67,10 +67,12 @@ def busy(any_kit: Kit, ledger_url: str) -> tuple[Kit, JobView, Path]:
     kit.farm.settings = kit.farm.settings.model_copy(update={"ledger_url": ledger_url})
     job = submit(kit)
     file = kit.folder / "ledger.backup"
-    half = threading.Event()
+    half, saved = threading.Event(), threading.Event()
 
     def render() -> None:
         for number, chunk in enumerate(kit.chunk_ids(job)):
+            if number == CHUNKS - 1:
+                saved.wait(60)  # However slow the machine is, the backup lacks something.
             commit(kit, chunk, number / CHUNKS)
             if number == 2:
                 half.set()
@@ -79,6 +81,7 @@ def busy(any_kit: Kit, ledger_url: str) -> tuple[Kit, JobView, Path]:
     agent.start()
     half.wait(60)
     backup.save(url(kit), file, now=kit.now)
+    saved.set()
     agent.join()
     complete(kit, job)
     return kit, job, file

@@ -62,7 +62,7 @@ def test_a_gpu_quota_is_a_problem_for_who_wants_gpus(open_farm: MakeProvider, aw
 
 def test_a_farm_that_is_not_set_up_is_a_warning_with_the_command(open_farm: MakeProvider) -> None:
     check = examined(open_farm())["set-up"]
-    assert (check.state, check.help) == (WARNING, "blendnet cloud up")
+    assert (check.state, check.help) == (WARNING, "blendnet cloud prepare")
 
 
 def test_a_wrong_clock_is_told(farm: AwsProvider) -> None:

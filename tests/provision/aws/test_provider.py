@@ -167,7 +167,7 @@ def test_offers_of_both_markets_at_once_are_an_error(farm: AwsProvider) -> None:
 
 
 def test_a_farm_that_is_not_set_up_says_so(open_farm: MakeProvider) -> None:
-    with pytest.raises(FarmError, match="is not set up in eu-central-1: `blendnet cloud up`"):
+    with pytest.raises(FarmError, match="is not set up in eu-central-1: `blendnet cloud prepare`"):
         create(open_farm(), "agent-1")
 
 
