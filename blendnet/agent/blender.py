@@ -19,7 +19,7 @@ from typing import Any, Self
 from blendnet.agent.blenders import Build
 from blendnet.agent.crash import crash_kind, crash_message, crash_reports, starved
 from blendnet.agent.process import BlenderProcess
-from blendnet.agent.vitals import Watchdog, children_cpu_s, oom_kills, read_vitals
+from blendnet.agent.vitals import Vitals, Watchdog, children_cpu_s, oom_kills, read_vitals
 from blendnet.errors import BlenderCrashed, BlenderError, BlenderTimeout
 
 LOG_LIMIT_BYTES = 4 << 20
@@ -181,6 +181,8 @@ class WarmBlender:
         except BrokenPipeError:
             raise self._crash(do) from None
         answer = self._answer(do, timeout_s, on_event)
+        # Should it be killed during the next call, before anybody looks after it, this much is known.
+        self._note_peak(read_vitals(self._process.pid))
         if answer.get("ok") and starved(self._said()):
             raise self._starved(do)
         return answer
@@ -219,12 +221,15 @@ class WarmBlender:
         assert self._process is not None
         pid = self._process.pid
         now, vitals = time.monotonic(), read_vitals(pid)
-        if vitals is not None:
-            self._peak_memory_bytes = vitals.peak_memory_bytes
-            if watchdog.stuck(now, vitals.cpu_s, lambda: children_cpu_s(pid)):
-                raise self._timeout(f"said nothing and used no processor time for {self._stall_s:g} s during {do!r}")
+        self._note_peak(vitals)
+        if vitals is not None and watchdog.stuck(now, vitals.cpu_s, lambda: children_cpu_s(pid)):
+            raise self._timeout(f"said nothing and used no processor time for {self._stall_s:g} s during {do!r}")
         if now >= deadline:
             raise self._overdue(do, timeout_s)
+
+    def _note_peak(self, vitals: Vitals | None) -> None:
+        if vitals is not None:
+            self._peak_memory_bytes = vitals.peak_memory_bytes
 
     def _overdue(self, do: str, timeout_s: float) -> BlenderTimeout:
         return self._timeout(f"did not answer {do!r} within {timeout_s:g} s")
