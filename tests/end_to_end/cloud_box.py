@@ -1,4 +1,4 @@
-"""A cloud in a box: machines of a fake AWS that do what real ones do with their user data, as processes here.
+"""A cloud in a box: machines of a fake cloud that do what real ones do with their user data, as processes here.
 
 A thread looks at the fake all the time. A machine that runs gets a metadata service and a real agent, which joins by
 what its cloud-config says and nothing else. One that is terminated loses both at once, with no chance to say goodbye.
@@ -12,25 +12,62 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import psutil
 
-from blendnet.provision.aws.user_data import unwrap
 from blendnet.provision.bootstrap import AGENT_FILE, CA_FILE, HEADER, TOKEN_FILE
 from tests.agent.metadata_fakes import Fake as Metadata
 from tests.agent.metadata_fakes import metadata_service
 from tests.end_to_end import farms
-from tests.provision.moto_server import FakeAws, Machine
 
 LOOK_S = 0.05
-NOTICE_S = 120.0
-"""As long before the end as EC2 says it."""
 LEAVES_S = 60.0
 END_S = 30.0
+PATIENCE_S = 150.0
+IMAGE = {"notice_poll_s": "0.2", "sub_pass_s": "1", "preview_interval_s": "1"}
+"""Settings that the worker image brings."""
+AGED_S = (100.0, 250.0)
+"""By so much the two machines that are taken back are older than the test has time for."""
+
+
+@dataclass(frozen=True)
+class BoxMachine:
+    """A machine of the cloud, as the box sees it."""
+
+    id: str
+    name: str
+    """Name of its agent."""
+    on: bool
+    """It has power."""
+    user_data: str
+    """The cloud-config, unpacked."""
+    ended: bool = False
+    """It costs nothing any more."""
+
+
+class Cloud(Protocol):
+    """A fake cloud."""
+
+    def machines(self) -> Sequence[BoxMachine]:
+        """Every agent's machine that was ever launched, in this order."""
+        ...
+
+    def preempt(self, id_: str) -> None:
+        """Take a machine back: it has no power any more. No harm if that has begun."""
+        ...
+
+    def announce(self, id_: str, metadata: Metadata) -> None:
+        """Say as this cloud does that the machine is taken back."""
+        ...
+
+    def age(self, id_: str, seconds: float) -> None:
+        """Have launched a machine so much earlier: longer than a test can wait."""
+        ...
 
 
 @dataclass
@@ -46,8 +83,7 @@ class Power:
 
 def written_files(user_data: str) -> dict[str, str]:
     """Path -> content of the files that cloud-init would write."""
-    text, _ = unwrap(user_data)
-    document = json.loads(text.removeprefix(HEADER))
+    document = json.loads(user_data.removeprefix(HEADER))
     return {entry["path"]: entry["content"] for entry in document["write_files"]}
 
 
@@ -60,7 +96,7 @@ def variables(text: str) -> dict[str, str]:
 class CloudBox:
     """Keeps processes in step with a fake's machines. Used by `boxed`."""
 
-    def __init__(self, fake: FakeAws, root: Path, image: Mapping[str, str]) -> None:
+    def __init__(self, fake: Cloud, root: Path, image: Mapping[str, str]) -> None:
         """`image`: environment variables that a machine's image brings."""
         self._fake = fake
         self._root = root
@@ -91,14 +127,14 @@ class CloudBox:
         logs = sorted(self._root.glob("*/log"))
         return "".join(f"--- {path}\n{path.read_text('utf-8', 'replace')[-3000:]}" for path in logs)
 
-    def preempt(self, machine: Machine) -> None:
+    def preempt(self, machine: BoxMachine) -> None:
         """Take a machine back without a word."""
         self._fake.preempt(machine.id)
 
-    def preempt_with_notice(self, machine: Machine) -> int:
+    def preempt_with_notice(self, machine: BoxMachine) -> int:
         """Announce the end, and take the machine back when its agent has left; the agent's exit status."""
         power = self._on[machine.id]
-        power.metadata.spot_action(NOTICE_S)
+        self._fake.announce(machine.id, power.metadata)
         status = power.process.wait(LEAVES_S)
         self._fake.preempt(machine.id)
         return status
@@ -113,12 +149,12 @@ class CloudBox:
 
     def _look(self) -> None:
         for machine in self._fake.machines():
-            if machine.ended_at is None and machine.name and machine.id not in self._on:
+            if machine.on and machine.id not in self._on:
                 self._on[machine.id] = self._switch_on(machine)
-            elif machine.ended_at is not None and machine.id in self._on:
+            elif not machine.on and machine.id in self._on:
                 self._switch_off(machine.id)
 
-    def _switch_on(self, machine: Machine) -> Power:
+    def _switch_on(self, machine: BoxMachine) -> Power:
         """Write the files of the user data, and start what the image's service starts."""
         folder, files = self._root / machine.id, written_files(machine.user_data)
         folder.mkdir(parents=True)
@@ -153,7 +189,7 @@ class CloudBox:
 
 
 @contextmanager
-def boxed(fake: FakeAws, root: Path, **image: str) -> Iterator[CloudBox]:
+def boxed(fake: Cloud, root: Path, **image: str) -> Iterator[CloudBox]:
     """The box of a fake, until the block ends. `image`: settings that the worker image brings."""
     box = CloudBox(fake, root, {f"BLENDNET_{name.upper()}": value for name, value in image.items()})
     box.start()
@@ -163,11 +199,54 @@ def boxed(fake: FakeAws, root: Path, **image: str) -> Iterator[CloudBox]:
         box.stop()
 
 
-def bill_usd(machines: Iterable[Machine], usd_per_hour: Mapping[tuple[str, bool], float]) -> float:
-    """What the cloud writes on its bill, from its own log: by the second, at least a minute each."""
-    total = 0.0
-    for machine in machines:
-        assert machine.ended_at is not None
-        seconds = max(60.0, machine.ended_at - machine.launched_at)
-        total += seconds * usd_per_hour[machine.machine, machine.spot] / 3600
-    return total
+class Box:
+    """The farm under test, seen as its owner sees it, with its cloud."""
+
+    def __init__(self, fake: Cloud, cloud: CloudBox, data: Path) -> None:
+        self.fake = fake
+        self.cloud = cloud
+        self.data = data
+
+    def shown(self, *command: str) -> Any:
+        """What a command prints as JSON."""
+        done = farms.blendnet(*command, "--data", self.data, "--json")
+        assert done.code == 0, done.err
+        return done.json
+
+    def working(self) -> list[BoxMachine]:
+        """Machines whose agents render, the first launched first."""
+        busy = {agent["name"] for agent in self.shown("agent", "list") if agent["state"] == "busy"}
+        return [machine for machine in self.fake.machines() if machine.on and machine.name in busy]
+
+    def living(self) -> list[BoxMachine]:
+        """Machines that cost money."""
+        return [machine for machine in self.fake.machines() if not machine.ended]
+
+    def wait(self, condition: Callable[[], Any], what: str) -> Any:
+        """As farms.wait_until; a failure shows what the farm and the machines said."""
+        try:
+            return farms.wait_until(condition, what, PATIENCE_S)
+        except AssertionError as error:
+            service = (self.data / "logs" / "service.log").read_text()[-6000:]
+            raise AssertionError(f"{error}\n{self.cloud.trouble}\n{service}\n{self.cloud.log()}") from error
+
+
+def render_and_lose_two(box: Box, frame: Path, out: Path) -> list[BoxMachine]:
+    """Render a frame while one machine is taken back without a notice and one with; they, when all are gone."""
+    job = box.shown("job", "submit", str(frame), "--strategy", "split", "--chunk-samples", "30")["job"]
+    first = box.wait(box.working, "a machine renders")[0]
+    box.fake.age(first.id, AGED_S[0])
+    box.cloud.preempt(first)
+    second = box.wait(box.working, "another machine renders")[0]
+    box.fake.age(second.id, AGED_S[1])
+    assert box.cloud.preempt_with_notice(second) == 0
+    waited = farms.blendnet("job", "wait", job, "--data", box.data, timeout_s=PATIENCE_S)
+    assert waited.code == 0, waited.err + box.cloud.log()
+    ended = {(attempt["agent"], attempt["reason"]) for attempt in box.shown("job", "attempts", job)}
+    given_back = {(second.name, "interrupted")}  # Unless its chunk was almost done: then it finished that.
+    assert ended - given_back == {(first.name, "lost")}
+    got = farms.blendnet("job", "download", job, "--data", box.data, "--output", out)
+    assert got.code == 0, got.err
+    box.wait(lambda: not box.living(), "all machines have ended")
+    box.wait(lambda: not box.shown("fleet")["machines"], "the farm knows it")
+    return [first, second]

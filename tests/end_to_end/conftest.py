@@ -67,3 +67,11 @@ def example(bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = Path(__file__).resolve().parents[2] / "examples" / "example.blend"
     target = tmp_path_factory.mktemp("example") / "example.blend"
     return farms.prepare(bpy_build, source, target, size=SIZE, samples=20, frames=(1, 2, 1))
+
+
+@pytest.fixture(scope="session")
+def frame(scenes_dir: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A frame that takes two agents some seconds at least."""
+    source = scenes_dir / "clevr_base_scene.blend"
+    target = tmp_path_factory.mktemp("frame") / "frame.blend"
+    return farms.prepare(bpy_build, source, target, size=(192, 120), samples=300)

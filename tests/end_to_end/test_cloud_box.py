@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from blendnet.agent.blenders import Build
 from blendnet.manager.folder import DataFolder
+from blendnet.provision.aws.user_data import unwrap
+from tests.agent.metadata_fakes import Fake as Metadata
 from tests.end_to_end import farms
-from tests.end_to_end.cloud_box import CloudBox, bill_usd, boxed
+from tests.end_to_end.cloud_box import IMAGE, PATIENCE_S, Box, BoxMachine, boxed, render_and_lose_two
 from tests.provision.moto_server import REGION, FakeAws, Machine, environment, running_aws
 
 pytestmark = pytest.mark.end_to_end
 SMOKE_TEST = Path(__file__).resolve().parents[2] / "examples" / "cloud_smoke.sh"
-SAMPLES = 300
-PATIENCE_S = 150.0
+NOTICE_S = 120.0
+"""As long before the end as EC2 says it."""
 USD = {("c5.large", True): 36.0, ("c5.large", False): 90.0, ("m5.large", True): 45.0, ("m5.large", False): 108.0}
 """Dollars per hour by type and spot: a cent a second and more, so that no second can hide."""
 OPTIONS = "image=ami-12c6146b; prices=" + ", ".join(
@@ -33,9 +34,6 @@ SETTINGS = {
     "fleet_idle_s": "3", "fleet_end_delay_s": "5", "lease_s": "3", "sub_pass_s": "1",
 }  # fmt: skip
 FARM = {f"BLENDNET_{name.upper()}": value for name, value in SETTINGS.items()}
-IMAGE = {"notice_poll_s": "0.2", "sub_pass_s": "1", "preview_interval_s": "1"}
-AGED_S = (100.0, 250.0)
-"""By so much the two machines that are taken back are older than the test has time for."""
 
 
 @pytest.fixture
@@ -48,44 +46,23 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
         yield fake
 
 
-@pytest.fixture(scope="module")
-def frame(scenes_dir: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A frame that takes two agents some seconds at least."""
-    source = scenes_dir / "clevr_base_scene.blend"
-    target = tmp_path_factory.mktemp("frame") / "frame.blend"
-    return farms.prepare(bpy_build, source, target, size=(192, 120), samples=SAMPLES)
+class Aws:
+    """The fake, as the box wants it (cloud_box.Cloud)."""
 
+    def __init__(self, fake: FakeAws) -> None:
+        self._fake = fake
+        self.preempt = fake.preempt
+        self.age = fake.age
 
-class Box:
-    """The farm under test, seen as its owner sees it, with its cloud."""
+    def machines(self) -> list[BoxMachine]:
+        return [
+            BoxMachine(one.id, one.name, one.ended_at is None, unwrap(one.user_data)[0], one.ended_at is not None)
+            for one in self._fake.machines()
+            if one.name
+        ]
 
-    def __init__(self, fake: FakeAws, cloud: CloudBox, data: Path) -> None:
-        self.fake = fake
-        self.cloud = cloud
-        self.data = data
-
-    def shown(self, *command: str) -> Any:
-        """What a command prints as JSON."""
-        done = farms.blendnet(*command, "--data", self.data, "--json")
-        assert done.code == 0, done.err
-        return done.json
-
-    def working(self) -> list[Machine]:
-        """Machines whose agents render, the first launched first."""
-        busy = {agent["name"] for agent in self.shown("agent", "list") if agent["state"] == "busy"}
-        return [machine for machine in self.living() if machine.name in busy]
-
-    def living(self) -> list[Machine]:
-        """Machines that cost money."""
-        return [machine for machine in self.fake.machines() if machine.name and machine.ended_at is None]
-
-    def wait(self, condition: Callable[[], Any], what: str) -> Any:
-        """As farms.wait_until; a failure shows what the farm and the machines said."""
-        try:
-            return farms.wait_until(condition, what, PATIENCE_S)
-        except AssertionError as error:
-            service = (self.data / "logs" / "service.log").read_text()[-6000:]
-            raise AssertionError(f"{error}\n{self.cloud.trouble}\n{service}\n{self.cloud.log()}") from error
+    def announce(self, id_: str, metadata: Metadata) -> None:
+        metadata.spot_action(NOTICE_S)
 
 
 def test_machines_come_are_taken_back_are_replaced_and_go_and_the_bill_is_right_to_the_cent(
@@ -95,11 +72,11 @@ def test_machines_come_are_taken_back_are_replaced_and_go_and_the_bill_is_right_
     prepared = farms.blendnet("cloud", "prepare", "--data", data, "--json", **FARM)
     assert prepared.code == 0, prepared.err
     label = prepared.json["farm"]
-    with ThreadPoolExecutor(1) as aside, boxed(aws, tmp_path / "machines", **IMAGE) as cloud:
+    with ThreadPoolExecutor(1) as aside, boxed(Aws(aws), tmp_path / "machines", **IMAGE) as cloud:
         reference = aside.submit(farms.reference, bpy_build, frame, tmp_path / "plain")
         started = farms.blendnet("up", "--agents", "0", "--listen", "127.0.0.1", "--data", data, **FARM)
         assert started.code == 0, started.err
-        box = Box(aws, cloud, data)
+        box = Box(Aws(aws), cloud, data)
         try:
             taken = render_and_lose_two(box, frame, tmp_path / "out")
             costs, fleet = box.shown("costs"), box.shown("fleet")
@@ -114,32 +91,11 @@ def test_machines_come_are_taken_back_are_replaced_and_go_and_the_bill_is_right_
     assert {machine.spot for machine in launched} == {True, False}, "when spot machines are taken back, others come"
     assert [machine for machine in launched if machine.ended_at is None] == []
     assert costs["in_all"]["unpriced_s"] == 0
-    assert round(costs["in_all"]["total_usd"], 2) == round(bill_usd(launched, USD), 2)
+    assert round(costs["in_all"]["total_usd"], 2) == round(bill_usd(launched), 2)
     assert {agent["agent"]: agent["lives"] for agent in costs["in_all"]["agents"]} == {m.name: 1 for m in launched}
     removed = farms.blendnet("cloud", "remove", "--yes", "--data", data, "--json", **FARM)
     assert (removed.code, removed.json["there"]) == (0, []), removed.err
     assert farms.processes_mentioning(tmp_path) == []
-
-
-def render_and_lose_two(box: Box, frame: Path, out: Path) -> list[Machine]:
-    """Render a frame while one machine is taken back without a notice and one with; they, when all are gone."""
-    job = box.shown("job", "submit", str(frame), "--strategy", "split", "--chunk-samples", "30")["job"]
-    first = box.wait(box.working, "a machine renders")[0]
-    box.fake.age(first.id, AGED_S[0])
-    box.cloud.preempt(first)
-    second = box.wait(box.working, "another machine renders")[0]
-    box.fake.age(second.id, AGED_S[1])
-    assert box.cloud.preempt_with_notice(second) == 0
-    waited = farms.blendnet("job", "wait", job, "--data", box.data, timeout_s=PATIENCE_S)
-    assert waited.code == 0, waited.err + box.cloud.log()
-    ended = {(attempt["agent"], attempt["reason"]) for attempt in box.shown("job", "attempts", job)}
-    given_back = {(second.name, "interrupted")}  # Unless its chunk was almost done: then it finished that.
-    assert ended - given_back == {(first.name, "lost")}
-    got = farms.blendnet("job", "download", job, "--data", box.data, "--output", out)
-    assert got.code == 0, got.err
-    box.wait(lambda: not box.living(), "all machines have ended")
-    box.wait(lambda: not box.shown("fleet")["machines"], "the farm knows it")
-    return [first, second]
 
 
 def test_a_farm_that_is_ended_ends_its_machines_and_is_removed_without_a_rest(
@@ -168,7 +124,7 @@ def test_the_paid_test_renders_ends_a_machine_and_leaves_nothing_behind(
 ) -> None:
     places = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SMOKE_DATA": str(tmp_path / "data")}
     command = [SMOKE_TEST, "aws", frame, "127.0.0.1"]
-    with boxed(aws, tmp_path / "machines", **IMAGE) as cloud:
+    with boxed(Aws(aws), tmp_path / "machines", **IMAGE) as cloud:
         environment = {**os.environ, **FARM, **places, "SMOKE_USD": "40"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE_S)
         assert (done.returncode, cloud.trouble) == (0, ""), done.stdout + done.stderr + cloud.log()
@@ -178,3 +134,13 @@ def test_the_paid_test_renders_ends_a_machine_and_leaves_nothing_behind(
     assert "total" in done.stdout
     assert next((tmp_path / "data" / "pictures").glob("*_merged.exr")).stat().st_size > 0
     assert "Nothing of blendnet-" in done.stdout, "nothing is left in the account"
+
+
+def bill_usd(machines: Iterable[Machine]) -> float:
+    """What the cloud writes on its bill, from its own log: by the second, at least a minute each."""
+    total = 0.0
+    for machine in machines:
+        assert machine.ended_at is not None
+        seconds = max(60.0, machine.ended_at - machine.launched_at)
+        total += seconds * USD[machine.machine, machine.spot] / 3600
+    return total

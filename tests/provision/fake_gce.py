@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from blendnet.provision.bill import Stay
 from tests.provision.fake_gce_parts import MACHINES, PROJECT, ZONES, Answer, Fault, Machine, Operation
+from tests.provision.fake_gce_skus import SKUS
 
 __all__ = ["MACHINES", "PROJECT", "ZONES", "Answer", "FakeGce", "Fault", "Machine", "Operation", "checked"]
 
@@ -61,6 +62,8 @@ class FakeGce:
         self.roles: dict[str, dict[str, Any]] = {}
         self.buckets: dict[str, dict[str, Any]] = {}
         self.objects: dict[tuple[str, str], str] = {}
+        self.skus = SKUS
+        """The price catalog."""
         self.denied: set[str] = set()
         """Permissions that nobody has."""
         self._connections: set[socket.socket] = set()

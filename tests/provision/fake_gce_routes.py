@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.provision.fake_gce import MACHINES, PROJECT, ZONES, Answer, FakeGce, checked
-from tests.provision.fake_gce_skus import SKUS
 
 Handler = Callable[..., Any]
 ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
@@ -146,8 +145,8 @@ def _network(fake: FakeGce, query: Mapping[str, str], body: Any, name: str) -> A
 
 @on("GET", "/v1/services/6F81-5844-456A/skus")
 def _skus(fake: FakeGce, query: Mapping[str, str], body: Any) -> Any:
-    half = len(SKUS) // 2
-    return {"skus": SKUS[half:]} if query.get("pageToken") else {"skus": SKUS[:half], "nextPageToken": "more"}
+    half = len(fake.skus) // 2
+    return {"skus": fake.skus[half:]} if query.get("pageToken") else {"skus": fake.skus[:half], "nextPageToken": "more"}
 
 
 # --- firewall and disks ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 ON_DEMAND, SPOT, IOWA = "OnDemand", "Preemptible", "us-central1"
@@ -37,11 +38,14 @@ ROWS = [
 ]  # fmt: skip
 
 
-def _sku(number: int, row: tuple[str, str, str, str, float, str]) -> dict[str, Any]:
+Row = tuple[str, str, str, str, float, str]
+
+
+def _sku(number: int, row: Row) -> dict[str, Any]:
     description, usage, group, unit, usd, region = row
-    nanos = round(usd * 1e9)
+    units, nanos = divmod(round(usd * 1e9), 10**9)
     family = "Storage" if group == "PDStandard" else "Compute"
-    rate = {"startUsageAmount": 0, "unitPrice": {"currencyCode": "USD", "units": "0", "nanos": nanos}}
+    rate = {"startUsageAmount": 0, "unitPrice": {"currencyCode": "USD", "units": str(units), "nanos": nanos}}
     return {
         "name": f"services/6F81-5844-456A/skus/AAAA-BBBB-{number:04X}",
         "skuId": f"AAAA-BBBB-{number:04X}",
@@ -57,4 +61,9 @@ def _sku(number: int, row: tuple[str, str, str, str, float, str]) -> dict[str, A
     }  # fmt: skip
 
 
-SKUS = [_sku(number, row) for number, row in enumerate(ROWS)]
+def catalog(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The SKUs of these rows."""
+    return [_sku(number, row) for number, row in enumerate(rows)]
+
+
+SKUS = catalog(ROWS)
