@@ -69,12 +69,14 @@ def test_machines_come_are_taken_back_are_replaced_and_go_and_the_bill_is_right_
     aws: FakeAws, frame: Path, bpy_build: Build, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
+    # One at a time: with two of them the last one might end the work before another is worth it.
+    alone = {**FARM, "BLENDNET_FLEET_MAX": "1"}
     prepared = farms.blendnet("cloud", "prepare", "--data", data, "--json", **FARM)
     assert prepared.code == 0, prepared.err
     label = prepared.json["farm"]
     with ThreadPoolExecutor(1) as aside, boxed(Aws(aws), tmp_path / "machines", **IMAGE) as cloud:
         reference = aside.submit(farms.reference, bpy_build, frame, tmp_path / "plain")
-        started = farms.blendnet("up", "--agents", "0", "--listen", "127.0.0.1", "--data", data, **FARM)
+        started = farms.blendnet("up", "--agents", "0", "--listen", "127.0.0.1", "--data", data, **alone)
         assert started.code == 0, started.err
         box = Box(Aws(aws), cloud, data)
         try:
@@ -88,8 +90,7 @@ def test_machines_come_are_taken_back_are_replaced_and_go_and_the_bill_is_right_
         assert (cloud.switched_on(), cloud.trouble) == ([], "")
     launched = aws.machines(label)
     assert [machine.id for machine in launched if machine.interrupted] == [machine.id for machine in taken]
-    # Whether the second is replaced on demand, or was about to end the work anyway, is a matter of seconds.
-    assert (launched[0].spot, len(launched) >= 3) == (True, True), "when spot machines are taken back, others come"
+    assert {machine.spot for machine in launched} == {True, False}, "when spot machines are taken back, others come"
     assert [machine for machine in launched if machine.ended_at is None] == []
     assert costs["in_all"]["unpriced_s"] == 0
     assert round(costs["in_all"]["total_usd"], 2) == round(bill_usd(launched), 2)

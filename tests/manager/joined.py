@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from blendnet.cli.agent_folder import AgentFolder
 from blendnet.cli.agent_join import Invitation, Standing, stand
 from blendnet.client import AgentClient, Connection, ManagerClient
@@ -18,6 +20,7 @@ from blendnet.manager.api_server import ApiServer
 from blendnet.manager.broker_users import BrokerUsers
 from blendnet.manager.jobs import Farm
 from blendnet.manager.joining import Joining
+from blendnet.messages import AgentReport
 from blendnet.security.credentials import OWNER, PASSWORD_FILES, ensure_credentials
 from blendnet.settings import Settings
 from blendnet.storage.files import FileStore
@@ -108,3 +111,25 @@ def open_farm(root: Path, **changes: Any) -> Iterator[OpenFarm]:
             server.stop()
             thread.join()
             farm.ledger.close()
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenFarm]:
+    with open_farm(tmp_path_factory.mktemp("open")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def one(farm: OpenFarm) -> str:
+    """An agent that has joined."""
+    return farm.join("one").member.name
+
+
+@pytest.fixture(scope="module")
+def two(farm: OpenFarm) -> str:
+    """Another one."""
+    return farm.join("two").member.name
+
+
+def report(client: AgentClient, name: str) -> None:
+    client.report(name, AgentReport(pid=1))

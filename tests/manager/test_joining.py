@@ -6,7 +6,6 @@ import datetime
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,52 +13,28 @@ import httpx
 import pytest
 import redis
 
-from blendnet.client import AgentClient
 from blendnet.errors import (
     BlendNetError,
     Conflict,
     FarmError,
-    LeaseLost,
     ManagerUnreachable,
-    NotAllowed,
     NotFound,
-    NotYours,
     Revoked,
     TokenRefused,
     UserError,
 )
 from blendnet.manager.joining import Joining
-from blendnet.messages import AgentReport, ChunkReport, ClaimRequest
+from blendnet.messages import ClaimRequest
 from blendnet.security import agents
 from blendnet.security.broker_acl import MANAGER
 from blendnet.security.ca import ensure_server_certificate
 from blendnet.settings import BrokerLogin
-from tests.manager.joined import OpenFarm, open_farm
+from tests.manager.joined import OpenFarm, farm, one, report, two
 from tests.manager.test_api_jobs import submit
 
+__all__ = ["farm", "one", "two"]
+
 HOUR_S = 3600.0
-
-
-@pytest.fixture(scope="module")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenFarm]:
-    with open_farm(tmp_path_factory.mktemp("open")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def one(farm: OpenFarm) -> str:
-    """An agent that has joined."""
-    return farm.join("one").member.name
-
-
-@pytest.fixture(scope="module")
-def two(farm: OpenFarm) -> str:
-    """Another one."""
-    return farm.join("two").member.name
-
-
-def report(client: AgentClient, name: str) -> None:
-    client.report(name, AgentReport(pid=1))
 
 
 def broker_login(farm: OpenFarm, name: str) -> BrokerLogin:
@@ -295,53 +270,6 @@ def test_identity_cannot_be_claimed_in_a_header(farm: OpenFarm, one: str) -> Non
     named = dict.fromkeys(("X-Client-Cert", "X-SSL-Client-S-DN", "X-Forwarded-Client-Cert", "Identity"), f"CN={one}")
     with httpx.Client(base_url=farm.url, verify=context, trust_env=False, headers=named) as client:
         assert client.post(f"/v1/agents/{one}/report", json={"pid": 1}).status_code == 401
-
-
-# --- what an agent may do
-
-
-def test_agent_does_nothing_in_anothers_name(farm: OpenFarm, one: str, two: str, tmp_path: Path) -> None:
-    with farm.owner() as owner, farm.agent(one) as first, farm.agent(two) as second:
-        job = submit(owner, tmp_path, frames=[1])
-        chunk = owner.chunks(job.id, frame=1)[0].id
-        with pytest.raises(NotYours):
-            report(second, one)
-        with pytest.raises(NotYours):
-            second.claim(chunk, ClaimRequest(agent=one))
-        claim = first.claim(chunk, ClaimRequest(agent=one))
-        segment = tmp_path / "segment.exr"
-        segment.write_bytes(b"pixels")
-        with pytest.raises(NotYours):
-            second.commit(chunk, token=claim.token, offset=0, count=claim.left[0][1], path=segment)
-        with pytest.raises(NotYours):
-            second.heartbeat(chunk, token=claim.token, done=0)
-        with pytest.raises(NotYours):
-            second.done(chunk, ChunkReport(token=claim.token))
-        assert owner.chunks(job.id, frame=1)[0].done == 0
-        first.commit(chunk, token=claim.token, offset=0, count=claim.left[0][1], path=segment)
-        owner.cancel(job.id)
-
-
-def test_agent_reads_files_of_jobs_it_works_on_alone(farm: OpenFarm, one: str, two: str, tmp_path: Path) -> None:
-    with farm.owner() as owner, farm.agent(one) as first, farm.agent(two) as second:
-        job = submit(owner, tmp_path, frames=[1])
-        chunk = owner.chunks(job.id, frame=1)[0].id
-        first.claim(chunk, ClaimRequest(agent=one))
-        [file] = first.files(job.id)
-        first.download(file.sha256, tmp_path / "mine")
-        with pytest.raises(NotYours):
-            second.files(job.id)
-        with pytest.raises(NotYours):
-            second.download(file.sha256, tmp_path / "not mine")
-        owner.cancel(job.id)
-        with pytest.raises(LeaseLost):
-            first.files(job.id)
-
-
-@pytest.mark.parametrize("path", ["/v1/farm", "/v1/agents", "/v1/jobs"])
-def test_agent_is_no_owner(farm: OpenFarm, one: str, path: str) -> None:
-    with farm.agent(one) as client, pytest.raises(NotAllowed):
-        client._http.get(dict, path)
 
 
 # --- revocation

@@ -27,7 +27,6 @@ MANAGER_ROLE = "manager"
 LAUNCH_ROLE = "launch"
 """Of launch templates that live as long as the request for one machine."""
 
-MANAGED_TAG_KEYS = (FARM, ROLE, AGENT, REQUEST)
 _FARM_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 

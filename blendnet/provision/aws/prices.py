@@ -1,4 +1,4 @@
-"""What machines of EC2 cost: asked of AWS, else remembered with its age, and what the owner says above all."""
+"""What machines of EC2 cost: asked of AWS, else remembered, else of a dated list; what the owner says above all."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from blendnet.errors import FarmError, UserError
 from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.trouble import explained
 from blendnet.provision.base import DAY_S, Offer, Price
+from blendnet.provision.libcloud.price_list import open_price_list
 
 LIST_FRESH_S = DAY_S
 """Prices of on-demand machines change once in years: a remembered one is not asked for again for so long."""
@@ -103,9 +104,20 @@ class Prices:
         for offer in open_:
             if price := _price(offer, live, "live") or _price(offer, remembered, "cache"):
                 known[offer] = price
+        known |= self._listed([offer for offer in open_ if offer not in known and not offer.spot])
         if trouble and not known:
             raise trouble
         return known
+
+    def _listed(self, offers: Sequence[Offer]) -> Mapping[Offer, Price]:
+        """On-demand prices of apache-libcloud's dated list, which is better than nothing."""
+        if not offers:
+            return {}
+        try:
+            prices = open_price_list()
+        except FarmError:
+            return {}  # Not installed: an unknown price is no price.
+        return prices.prices(offers, {one: prices.ec2(one.machine, self._clients.region) for one in offers})
 
     def _said(self, offer: Offer, usd: float) -> Price:
         return Price(offer.machine, offer.zone, offer.spot, usd, "user", self._clock())

@@ -56,7 +56,7 @@ class GcpProvider:
         self._prices = Prices(self._google, clock)
         self._launcher = Launcher(self._google, self._inventory, self._operations)
         self._checks = Checks(self._google, self._stock, self._prices, clock)
-        self.account = self.resources = Resources(self._google, self._inventory, self._operations)
+        self.account = Resources(self._google, self._inventory, self._operations)
         """What a farm has here besides its agents."""
 
     def create(self, wanted: Wanted) -> Created:

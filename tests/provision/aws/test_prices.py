@@ -11,6 +11,7 @@ from blendnet.errors import FarmError
 from blendnet.provision.aws.prices import list_price, parse_overrides
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import Offer, Price
+from blendnet.provision.libcloud.price_list import PriceList
 from tests.provision.aws.conftest import MakeProvider
 from tests.provision.moto_server import FakeAws
 
@@ -31,6 +32,10 @@ def provider(open_farm: MakeProvider, aws: FakeAws) -> AwsProvider:
     opened = open_farm()
     opened._prices._clock = lambda: now
     return opened
+
+
+def no_list() -> PriceList:
+    raise FarmError("there is no list of prices on this machine")
 
 
 def later(provider: AwsProvider, seconds: float) -> float:
@@ -79,7 +84,21 @@ def test_nothing_known_and_no_answer_is_an_error(provider: AwsProvider, aws: Fak
         provider.prices([SPOT_A])
 
 
-def test_an_unknown_price_is_missing_and_never_zero(provider: AwsProvider, aws: FakeAws) -> None:
+def test_the_dated_list_stands_in_for_an_on_demand_price_that_aws_does_not_tell(
+    provider: AwsProvider, aws: FakeAws
+) -> None:
+    aws.fail("GetProducts", "InternalFailure", status=500)
+    found = provider.prices([LISTED, Offer("no.such", "", False)])
+    assert list(found) == [LISTED]
+    assert (found[LISTED].source, found[LISTED].usd_per_hour > 0.1) == ("list", True)
+    assert found[LISTED].age_s(provider._prices._clock()) > 365 * 86_400
+    assert provider.prices([SPOT_A])[SPOT_A].source == "live", "an upper bound says nothing of spot prices"
+
+
+def test_an_unknown_price_is_missing_and_never_zero(
+    provider: AwsProvider, aws: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blendnet.provision.aws.prices.open_price_list", no_list)
     aws.list_prices = {MACHINE: 0.0}
     aws.spot_prices[MACHINE, B] = [(0.0, 1.0)]
     assert provider.prices([LISTED, SPOT_B, Offer("z1d.large", "", False)]) == {}

@@ -20,7 +20,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_firewall_opens_https_from_where_it_is_told_and_the_broker_to_agents_alone(
     provider: GcpProvider, fake: FakeGce
 ) -> None:
-    provider.resources.ensure(sources=["203.0.113.7/32"], broker_port=6380)
+    provider.account.ensure(sources=["203.0.113.7/32"], broker_port=6380)
     https, agents, closed = (fake.firewalls[f"bn-farm-{name}"] for name in ("https", "agents", "closed"))
     assert (https["sourceRanges"], https["targetTags"]) == (["203.0.113.7/32"], ["bn-farm-manager"])
     assert https["allowed"] == [{"IPProtocol": "tcp", "ports": ["443"]}]
@@ -33,16 +33,16 @@ def test_the_firewall_opens_https_from_where_it_is_told_and_the_broker_to_agents
 
 
 def test_making_again_sets_right_what_was_changed(make: Make, fake: FakeGce) -> None:
-    make().resources.ensure(sources=["203.0.113.7/32"])
+    make().account.ensure(sources=["203.0.113.7/32"])
     fake.firewalls["bn-farm-https"]["sourceRanges"] = ["0.0.0.0/0"]
-    make().resources.ensure(sources=["203.0.113.7/32"])
+    make().account.ensure(sources=["203.0.113.7/32"])
     assert fake.firewalls["bn-farm-https"]["sourceRanges"] == ["203.0.113.7/32"]
     assert (len(fake.firewalls), len(fake.service_accounts), len(fake.roles), len(fake.buckets)) == (3, 1, 1, 1)
     assert len(fake.policy["bindings"]) == 1
 
 
 def test_the_managers_identity_has_a_role_with_the_least(provider: GcpProvider, fake: FakeGce) -> None:
-    made = provider.resources.ensure()
+    made = provider.account.ensure()
     (binding,) = fake.policy["bindings"]
     assert binding["members"] == [f"serviceAccount:{made.service_account}"]
     (role,) = fake.roles.values()
@@ -53,19 +53,19 @@ def test_the_managers_identity_has_a_role_with_the_least(provider: GcpProvider, 
 def test_the_policy_of_others_is_kept(provider: GcpProvider, fake: FakeGce) -> None:
     others = {"role": "roles/owner", "members": ["user:me@example.com"]}
     fake.policy["bindings"] = [others]
-    provider.resources.ensure()
-    provider.resources.remove()
+    provider.account.ensure()
+    provider.account.remove()
     assert fake.policy["bindings"] == [others]
 
 
 def test_a_policy_that_somebody_else_changes_meanwhile_is_read_again(provider: GcpProvider, fake: FakeGce) -> None:
     fake.faults.append(Fault("POST", "setIamPolicy", 409, reason="aborted", times=2))
-    provider.resources.ensure()
+    provider.account.ensure()
     assert len(fake.policy["bindings"]) == 1
 
 
 def test_the_bucket_is_closed_and_the_managers_alone(provider: GcpProvider, fake: FakeGce) -> None:
-    made = provider.resources.ensure()
+    made = provider.account.ensure()
     bucket = fake.buckets[made.bucket]
     assert bucket["labels"] == {"blendnet-farm": "farm"}
     assert bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced"
@@ -75,17 +75,17 @@ def test_the_bucket_is_closed_and_the_managers_alone(provider: GcpProvider, fake
 
 
 def test_a_bucket_of_somebody_else_is_neither_used_nor_removed(make: Make, fake: FakeGce) -> None:
-    name = make().resources.bucket.name
+    name = make().account.bucket.name
     fake.buckets[name] = {"name": name, "labels": {"blendnet-farm": "another"}, "iam": {}}
     with pytest.raises(FarmError, match="does not carry the label"):
-        make().resources.ensure()
+        make().account.ensure()
     with pytest.raises(FarmError, match="does not carry the label"):
-        make().resources.remove()
+        make().account.remove()
     assert name in fake.buckets
 
 
 def test_removing_leaves_nothing_and_takes_nothing_of_others(make: Make, fake: FakeGce) -> None:
-    ours, others = make("farm").resources, make("other").resources
+    ours, others = make("farm").account, make("other").account
     made = ours.ensure()
     others.ensure()
     make("farm").create(wanted("agent-1"))
@@ -102,18 +102,18 @@ def test_removing_leaves_nothing_and_takes_nothing_of_others(make: Make, fake: F
 
 
 def test_removing_may_be_repeated(provider: GcpProvider) -> None:
-    provider.resources.ensure()
-    provider.resources.remove()
-    provider.resources.remove()
-    assert provider.resources.remains() == []
+    provider.account.ensure()
+    provider.account.remove()
+    provider.account.remove()
+    assert provider.account.remains() == []
 
 
 def test_a_farm_that_was_removed_can_be_made_again(provider: GcpProvider, fake: FakeGce) -> None:
-    provider.resources.ensure()
-    provider.resources.remove()
-    provider.resources.ensure()
+    provider.account.ensure()
+    provider.account.remove()
+    provider.account.ensure()
     assert not next(iter(fake.roles.values())).get("deleted")
-    assert len(provider.resources.remains()) == 6
+    assert len(provider.account.remains()) == 6
 
 
 @pytest.mark.parametrize(
@@ -131,18 +131,18 @@ def test_what_a_crash_in_the_middle_leaves_is_listed_and_removed(
 ) -> None:
     fake.faults.append(Fault(verb, path, 403, reason="forbidden", times=1, done=True))
     with pytest.raises(FarmError):
-        make().resources.ensure()
-    assert make().resources.remains()
-    make().resources.remove()
-    assert make().resources.remains() == []
+        make().account.ensure()
+    assert make().account.remains()
+    make().account.remove()
+    assert make().account.remains() == []
 
 
 def test_a_failure_while_removing_is_told_and_the_rest_is_removed(provider: GcpProvider, fake: FakeGce) -> None:
-    provider.resources.ensure()
+    provider.account.ensure()
     fake.faults.append(Fault("DELETE", "bn-farm-https", 403, reason="forbidden"))
     with pytest.raises(FarmError, match="bn-farm-https"):
-        provider.resources.remove()
+        provider.account.remove()
     assert not fake.buckets
     assert not fake.service_accounts
-    provider.resources.remove()
-    assert provider.resources.remains() == []
+    provider.account.remove()
+    assert provider.account.remains() == []
