@@ -10,7 +10,7 @@ import click
 from blendnet.cli import output
 from blendnet.cli.cloud_probe import as_record
 from blendnet.cli.cloud_question import Candidate, Question, assumptions, settings_record, warnings
-from blendnet.cli.cloud_types import UNKNOWN, age_text, usd_text
+from blendnet.cli.cloud_types import UNKNOWN, age_text, price_text
 from blendnet.provision.base import Price
 from blendnet.provision.estimate import Line
 
@@ -104,7 +104,7 @@ def _row(question: Question, candidate: Candidate, best: Candidate) -> tuple[obj
     low, high = made.usd_range or (None, None)
     return (
         "best" if candidate is best else "", type_.name, type_.vcpus, output.size(type_.memory_bytes),
-        usd_text(price.usd_per_hour if price else None), made.course.agents, output.duration(made.seconds),
+        price_text(price.usd_per_hour if price else None), made.course.agents, output.duration(made.seconds),
         _money(made.usd), _money(low), _money(high),
     )  # fmt: skip
 
@@ -113,7 +113,7 @@ def _price_text(price: Price | None, now: float) -> str:
     if price is None:
         return UNKNOWN
     zone = f", {price.zone}" if price.zone else ""
-    return f"${usd_text(price.usd_per_hour)} an hour for each ({price.source}, {_age(price.age_s(now))}{zone})"
+    return f"${price_text(price.usd_per_hour)} an hour for each ({price.source}, {_age(price.age_s(now))}{zone})"
 
 
 def _age(seconds: float) -> str:

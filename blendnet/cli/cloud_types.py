@@ -67,7 +67,7 @@ def gpu_text(type_: MachineType) -> str:
     return "" if not type_.gpus else name if type_.gpus == 1 else f"{type_.gpus} x {name}"
 
 
-def usd_text(usd: float | None) -> str:
+def price_text(usd: float | None) -> str:
     """Of an hourly price. A small one does not become 0, which would be free."""
     if usd is None:
         return UNKNOWN
@@ -115,10 +115,10 @@ def _record(entry: Entry, now: float) -> dict[str, Any]:
 def _row(entry: Entry, now: float, *, spot: bool) -> tuple[object, ...]:
     type_ = entry.type
     known = [price for price in (entry.spot, entry.on_demand) if price is not None]
-    prices = [usd_text(price.usd_per_hour if price else None) for price in (entry.spot, entry.on_demand)]
+    prices = [price_text(price.usd_per_hour if price else None) for price in (entry.spot, entry.on_demand)]
     if not spot:
         prices[0] = NO_SPOT
     sources = ", ".join(dict.fromkeys(price.source for price in known))
     age = age_text(max((price.age_s(now) for price in known), default=0.0)) if known else ""
     memory = output.size(type_.memory_bytes)
-    return type_.name, type_.vcpus, memory, gpu_text(type_), *prices, usd_text(entry.usd_per_vcpu_hour), sources, age
+    return type_.name, type_.vcpus, memory, gpu_text(type_), *prices, price_text(entry.usd_per_vcpu_hour), sources, age

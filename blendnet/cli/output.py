@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,8 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+
+from blendnet.provision.bill import usd_text
 
 WIDE = 200
 """Columns of tables that nobody looks at on a screen: rich would cut them to 80."""
@@ -94,8 +95,7 @@ def usd(amount: float | None, *, unpriced_s: float = 0.0) -> str:
     """Money for people: '$3.10', '$0.0042'; '-' when no price is known, '+' behind what lacks a part."""
     if amount is None:
         return "-"
-    digits = 2 if amount == 0 or amount >= 0.01 else min(9, 1 - math.floor(math.log10(amount)))
-    return f"${amount:.{digits}f}{'+' if unpriced_s > 0 else ''}"
+    return f"{usd_text(amount)}{'+' if unpriced_s > 0 else ''}"
 
 
 def local_time(at: float) -> str:

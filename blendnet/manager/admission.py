@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from blendnet.manager import commitments
-from blendnet.manager.commitments import HOUR_S, LATE_S, attempt_key
+from blendnet.manager.commitments import LATE_S, attempt_key
 from blendnet.manager.crew import usual_sample_s
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow
 from blendnet.manager.ledger.usage import Held
 from blendnet.manager.part import FarmPart
+from blendnet.provision.bill import HOUR_S
 
 
 class Admission(FarmPart):

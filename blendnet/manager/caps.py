@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 TOLD_AT = 0.8
 """Share of a cap at which people are told."""
-CENT = 0.01
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,3 @@ def _cost(pieces: Sequence[Piece], seconds: float) -> float:
 def is_close(cap_usd: float, spent_usd: float) -> bool:
     """People should hear of it."""
     return cap_usd > 0 and spent_usd >= TOLD_AT * cap_usd
-
-
-def usd_text(usd: float) -> str:
-    """Money in a sentence: cents, and two digits of what is less than that. '$0.0042', '$3.10'."""
-    if usd == 0 or abs(usd) >= CENT:
-        return f"${usd:.2f}"
-    digits = 1 - math.floor(math.log10(abs(usd)))
-    return f"${usd:.{min(digits, 9)}f}"

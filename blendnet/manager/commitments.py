@@ -5,6 +5,7 @@ from __future__ import annotations
 from blendnet.manager.caps import Piece
 from blendnet.manager.ledger import ChunkRow, JobRow
 from blendnet.manager.tail_book import Pace
+from blendnet.provision.bill import HOUR_S
 from blendnet.settings import Settings
 
 LATE_S = 5.0
@@ -16,7 +17,6 @@ BEATS_PER_LEASE = 3
 """How often agents ask (agent/lease.py)."""
 FINISH_S = 10.0
 """Compositing a frame, while nobody knows."""
-HOUR_S = 3600.0
 
 
 def stop_s(settings: Settings, job: JobRow, sample_s: float | None) -> float | None:

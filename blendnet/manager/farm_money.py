@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from blendnet.manager import costs
-from blendnet.manager.caps import usd_text
-from blendnet.manager.commitments import HOUR_S, LATE_S, LONGEST_BEAT_S, STORE_S
+from blendnet.manager.commitments import LATE_S, LONGEST_BEAT_S, STORE_S
 from blendnet.manager.costs import Span
 from blendnet.manager.ledger import Transaction
 from blendnet.manager.ledger.meters import CAP_DAY, CAP_FARM, DISK, EGRESS, LOOK
 from blendnet.manager.part import FarmPart
 from blendnet.manager.work_book import day_bounds, day_of
+from blendnet.provision.bill import HOUR_S, HOURS_PER_MONTH, usd_text
 
 WRITE_S = 2.0
 """Seconds worked are written down so often. A Manager that dies loses that much of the split, nothing of the sum."""
@@ -23,7 +23,6 @@ DISK_AT = "disk-at"
 END_S = 60.0
 """A provider takes about so long to confirm the end of a machine."""
 GB = 1e9
-HOURS_PER_MONTH = 730.0
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from blendnet.manager import commitments
-from blendnet.manager.caps import usd_text
 from blendnet.manager.crew import usual_sample_s
 from blendnet.manager.farm_money import FarmMoney
 from blendnet.manager.ledger import JobRow, Transaction
+from blendnet.provision.bill import usd_text
 
 AMPLE = 1.25
 """A cap that is suggested exceeds the estimate in this proportion."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from blendnet.manager import caps, commitments
-from blendnet.manager.caps import Piece, Verdict, usd_text
+from blendnet.manager.caps import Piece, Verdict
 from blendnet.manager.chunks import put_back
-from blendnet.manager.commitments import HOUR_S, LATE_S
+from blendnet.manager.commitments import LATE_S
 from blendnet.manager.crew import usual_sample_s
 from blendnet.manager.forecast import Forecast
 from blendnet.manager.gate import Opening
@@ -17,6 +17,7 @@ from blendnet.manager.ledger.jobs import RUNNING
 from blendnet.manager.ledger.usage import Held
 from blendnet.manager.work_book import day_of
 from blendnet.models import State
+from blendnet.provision.bill import HOUR_S, usd_text
 
 JOB, DAY, FARM = "job", "day", "farm"
 """Which cap has paused a job."""

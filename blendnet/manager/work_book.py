@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from blendnet.manager.ledger.usage import Held, JobCost, Worked
-
-HOUR_S = 3600.0
+from blendnet.provision.bill import HOUR_S
 
 
 def day_of(at: float) -> str:

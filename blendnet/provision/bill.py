@@ -5,9 +5,13 @@ Spend = (now or confirmed end - launch) x price at launch, boot and idle time in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 HOUR_S = 3600.0
+HOURS_PER_MONTH = 730.0
+"""As clouds count the months of a disk."""
+CENT = 0.01
 LEAST_BILLED_S = 60.0
 """AWS and Google bill Linux machines by the second, but at least so many."""
 
@@ -31,3 +35,11 @@ class Stay:
     def usd(self, now: float) -> float:
         """What it has cost until `now`."""
         return self.billed_s(now) / HOUR_S * self.usd_per_hour
+
+
+def usd_text(usd: float) -> str:
+    """Money in a sentence: cents, and two digits of what is less than that. '$0.0042', '$3.10'."""
+    if usd == 0 or abs(usd) >= CENT:
+        return f"${usd:.2f}"
+    digits = 1 - math.floor(math.log10(abs(usd)))
+    return f"${usd:.{min(digits, 9)}f}"

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from blendnet import planner
 from blendnet.models import Strategy
-from blendnet.provision.bill import HOUR_S, LEAST_BILLED_S, Stay
+from blendnet.provision.bill import HOUR_S, HOURS_PER_MONTH, LEAST_BILLED_S, Stay
 
 GB = 1e9
-MONTH_S = 30 * 24 * HOUR_S
+MONTH_S = HOURS_PER_MONTH * HOUR_S
 MERGE_BYTES_PER_S = 1e9
 """Decoded segments read and merged frames written in a second on 2 cores (docs/speed.md: 2 GB in 2.1 s)."""
 ASSUMED_SPREAD = (1.3, 1.6)

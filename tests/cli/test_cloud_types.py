@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from blendnet.cli.cloud_types import age_text, gpu_text, usd_text
+from blendnet.cli.cloud_types import age_text, gpu_text, price_text
 from blendnet.provision.base import MachineType
 from tests.cli.clouds import clouds
 from tests.cli.conftest import Done
@@ -86,7 +86,7 @@ def test_age_is_told_in_the_largest_unit(seconds: float, text: str) -> None:
     ("usd", "text"), [(None, "unknown"), (0.0, "0.0000"), (0.1234567, "0.1235"), (0.00001, "1.0e-05")]
 )
 def test_a_small_price_is_not_shown_as_free(usd: float | None, text: str) -> None:
-    assert usd_text(usd) == text
+    assert price_text(usd) == text
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blendnet.manager.caps import Piece, decide, is_close, usd_text
+from blendnet.manager.caps import Piece, decide, is_close
 from blendnet.manager.forecast import ample_cap
 from blendnet.manager.gate import Gate, Opening
+from blendnet.provision.bill import usd_text
 
 LATE_S = 5.0
 STEP_S = 0.5

@@ -12,9 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.jobs import RUNNING
 from blendnet.models import Stage, State
+from blendnet.provision.bill import HOUR_S
 
 _c = tables.usage.c
-_HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Usage:
         """Job id -> what it has cost, of one job or of all that were worked for."""
         price = tables.instances.c.usd_per_hour
         unpriced = case((price.is_(None), _c.seconds), else_=0.0)
-        sums = (func.sum(_c.seconds * price) / _HOUR_S, func.sum(_c.seconds), func.sum(unpriced))
+        sums = (func.sum(_c.seconds * price) / HOUR_S, func.sum(_c.seconds), func.sum(unpriced))
         found = select(_c.job_id, *sums).join(tables.instances, tables.instances.c.id == _c.instance_id)
         found = found if job_id is None else found.where(_c.job_id == job_id)
         return {
