@@ -270,10 +270,6 @@ class Settings(BaseSettings):
     """Where; empty: what the cloud's own settings name."""
     cloud_options: str = ""
     """What only that provider knows: 'project=my-farm; zones=a,b'."""
-    estimate_boot_s: float = Field(default=120.0, ge=0)
-    """Estimates: seconds from the request for a machine until its agent asks for work."""
-    estimate_idle_s: float = Field(default=300.0, ge=0)
-    """Estimates: an agent without work is destroyed after so long."""
     estimate_preemptions_per_hour: float = Field(default=0.05, ge=0)
     """Estimates: how often a spot machine is taken away."""
     estimate_disk_gb: float = Field(default=30.0, ge=0)

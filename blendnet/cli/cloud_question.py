@@ -124,8 +124,8 @@ def _candidate(question: Question, entry: Entry) -> Candidate:
 
 def _rules(settings: Settings, *, notice: bool) -> Rules:
     return Rules(
-        boot_s=settings.estimate_boot_s,
-        idle_s=settings.estimate_idle_s,
+        boot_s=settings.fleet_boot_s,
+        idle_s=settings.fleet_idle_s,
         preemptions_per_hour=settings.estimate_preemptions_per_hour,
         notice=notice,
         sub_pass_s=settings.sub_pass_s,
@@ -175,7 +175,7 @@ def assumptions(question: Question, candidate: Candidate) -> Iterator[str]:
     yield _speed_text(question, candidate)
     if candidate.entry.type.gpus and question.speed is None:
         yield f"the GPU of {candidate.entry.type.name} is not counted: only --speed can say how much faster it renders"
-    boot, idle = _setting(question, "estimate_boot_s"), _setting(question, "estimate_idle_s")
+    boot, idle = _setting(question, "fleet_boot_s"), _setting(question, "fleet_idle_s")
     yield (
         f"a machine asks for work {rules.boot_s:g} s after it was wanted ({boot}) and is idle for {rules.idle_s:g} s "
         f"before it is destroyed ({idle}); it is billed by the second, for {rules.least_billed_s:g} s at least"

@@ -140,12 +140,12 @@ def test_a_provider_without_checks_is_a_warning(run: Run) -> None:
 
 
 def test_an_unreadable_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_settings(monkeypatch, estimate_boot_s="soon")
+    set_settings(monkeypatch, fleet_boot_s="soon")
     done = doctor(run, "--provider", "nimbus", "--json")
     assert done.returncode == 1
     found = checks(done)["settings"]
-    assert "BLENDNET_ESTIMATE_BOOT_S is 'soon'" in found["message"]
-    assert found["help"].startswith("unset BLENDNET_ESTIMATE_BOOT_S")
+    assert "BLENDNET_FLEET_BOOT_S is 'soon'" in found["message"]
+    assert found["help"].startswith("unset BLENDNET_FLEET_BOOT_S")
 
 
 def test_options_that_cannot_be_read_are_a_problem(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def test_answer_has_cost_and_time_with_the_source_and_age_of_the_price(run: Run,
 
 def test_cost_is_the_bill_of_machines_that_stay_so_long(run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_settings(
-        monkeypatch, estimate_boot_s="60", estimate_idle_s="200", estimate_preemptions_per_hour="0",
+        monkeypatch, fleet_boot_s="60", fleet_idle_s="200", estimate_preemptions_per_hour="0",
         estimate_disk_gb="0", estimate_egress_usd_per_gb="0",
     )  # fmt: skip
     got = answer(run, scene, "--machine", "n.large", "--agents", "2")
@@ -165,10 +165,10 @@ def test_choices_of_the_command_line_reach_the_probe(
 
 
 def test_settings_that_were_changed_are_told_as_such(run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_settings(monkeypatch, estimate_boot_s="33")
+    set_settings(monkeypatch, fleet_boot_s="33")
     texts = " ".join(answer(run, scene, "--machine", "n.large")["assumptions"])
-    assert "33 s after it was wanted (your BLENDNET_ESTIMATE_BOOT_S)" in texts
-    assert "default of BLENDNET_ESTIMATE_IDLE_S" in texts
+    assert "33 s after it was wanted (your BLENDNET_FLEET_BOOT_S)" in texts
+    assert "default of BLENDNET_FLEET_IDLE_S" in texts
 
 
 def test_people_get_a_table_with_the_best_marked_and_everything_assumed(run: Run, scene: Path) -> None:

@@ -6,10 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from blendnet.manager.ledger import InstanceRow
-from blendnet.provision.base import Offer, Refusal, Shortage
+from blendnet.provision.base import DAY_S, Offer, Refusal, Shortage
 from blendnet.provision.situation import Loss, Setback
-
-DAY_S = 86_400.0
 
 
 @dataclass
