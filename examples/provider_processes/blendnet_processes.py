@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from blendnet.errors import FarmError
 from blendnet.provision import base
 from blendnet.provision.base import Check, CheckState, Created, Instance, InstanceState, MachineType, Offer, Price
 
+MARK = "BLENDNET_PROCESSES_MACHINE"  # In the environment of all that a machine runs: children inherit it.
 CORES, MEMORY = os.cpu_count() or 1, psutil.virtual_memory().total
 TYPES = {"core": MachineType("core", 1, MEMORY // CORES), "host": MachineType("host", CORES, MEMORY)}
 
@@ -61,9 +63,12 @@ class Processes:
         script.write_text(wanted.user_data(folder.name))
         # timeout(1) ends it even if the Manager is never heard of again.
         command = ["timeout", "--kill-after=5", str(wanted.lifetime_s), "sh", str(script)]
+        mark = uuid.uuid4().hex
         with (folder / "boot.log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
-        facts = {"pid": process.pid, "born": psutil.Process(process.pid).create_time(), "machine": offer.machine}
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, cwd=folder, env={**os.environ, MARK: mark}
+            )
+        facts = {"pid": process.pid, "mark": mark, "machine": offer.machine}
         (folder / "new").write_text(json.dumps({**facts, "launched_at": time.time()}))
         (folder / "new").rename(folder / "machine.json")  # Whoever lists meanwhile sees the old one, or all of it.
         threading.Thread(target=process.wait, daemon=True).start()  # Or it would stay a zombie.
@@ -90,14 +95,12 @@ class Processes:
         return json.loads(path.read_text()) if path.exists() else None
 
     def _members(self, facts):
-        """The living processes of a machine: those of its session."""
+        """The living processes of a machine. Its mark tells them: numbers and sessions go to somebody else in time."""
         found = []
         for process in psutil.process_iter():
             try:
-                if os.getsid(process.pid) == facts["pid"] and process.status() != psutil.STATUS_ZOMBIE:
+                if process.environ().get(MARK) == facts["mark"] and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
-                    if process.pid == facts["pid"] and process.create_time() != facts["born"]:
-                        return []  # Somebody else got the number since.
             except (OSError, psutil.Error):
                 continue  # It ended just now, or is none of ours.
         return found

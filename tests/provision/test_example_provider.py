@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,15 @@ Opener = Callable[..., Provider]
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opener]:
     yield from example_provider.opened(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own that is nobody's machine."""
+    process = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
 
 
 def wanted(script: str, *, lifetime_s: float = 600.0) -> Wanted:
@@ -87,14 +97,18 @@ def test_a_notice_reaches_the_script(opened: Opener) -> None:
     ended(provider)
 
 
-def test_a_number_that_somebody_else_got_is_not_taken_for_the_machine(opened: Opener, tmp_path: Path) -> None:
+def test_a_number_that_somebody_else_got_is_not_taken_for_the_machine(
+    opened: Opener, stranger: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
     provider = opened()
     provider.create(wanted("exit"))
     ended(provider)
-    facts = tmp_path / "machines" / "farm" / "agent-1" / "machine.json"
-    session = os.getsid(0)
-    facts.write_text(f'{{"pid": {session}, "born": 1.5, "machine": "core", "launched_at": 2.5}}')
+    path = tmp_path / "machines" / "farm" / "agent-1" / "machine.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pid": stranger.pid, "launched_at": 2.5}))
     assert [instance.state for instance in provider.list()] == [InstanceState.GONE]
+    provider.destroy(["agent-1"])
+    with pytest.raises(subprocess.TimeoutExpired):
+        stranger.wait(timeout=0.2)
 
 
 def test_user_data_is_for_its_owner_alone(opened: Opener, tmp_path: Path) -> None:
