@@ -119,7 +119,7 @@ class Served:
 def serve(data: Path, *, store: BlobStore | None = None, **changes: Any) -> Iterator[Served]:
     """Serve a new farm on `data`; `changes`: settings that differ from the defaults. `store`: another than its own."""
     settings = Settings(data=data, **changes)
-    users: Users = ensure_credentials(data)
+    users: Users = ensure_credentials(data, owner_hash=settings.owner_hash)
     certificate = ensure_server_certificate(data / "tls")
     store, fleet = store or FileStore(data / "store"), NotedFleet()
     ledger = new_ledger(data / "ledger.db")
