@@ -28,8 +28,11 @@ START_LIMIT_S = 1800.0
 STOP_LIMIT_S = 300.0
 UNSEEN_S = 90.0
 """So long a machine that was just asked for may still show as absent or stopped."""
+OFF = (ManagerState.ABSENT, ManagerState.STOPPED)
 LAST_WORDS = 15
 """Lines of the console that a failure shows."""
+TELLING = ("blendnet", "data disk", "cloud-init", "startup-script")
+"""Words of lines about the making of a Manager: a system that shuts down says much else after them."""
 
 
 class Headquarters:
@@ -113,10 +116,11 @@ class Headquarters:
             FarmError: the machine ended instead, or it takes too long; with the console's last words.
             NoLogin: it does not take the password that is here.
         """
-        began, told = self._clock(), ""
+        began, told, ran = self._clock(), "", False
         while True:
             machine, waited_s = self.host.look(), self._clock() - began
-            if machine.state in (ManagerState.ABSENT, ManagerState.STOPPED) and waited_s > UNSEEN_S:
+            ran = ran or machine.state is ManagerState.RUNNING
+            if machine.state in OFF and (ran or waited_s > UNSEEN_S):
                 raise self._failed("has ended instead of becoming the Manager", machine)
             try:
                 said = self.said()
@@ -149,7 +153,7 @@ class Headquarters:
 
     def _wait_for_stop(self, limit_s: float) -> ManagerMachine:
         until = self._clock() + limit_s
-        while (machine := self.host.look()).state not in (ManagerState.ABSENT, ManagerState.STOPPED):
+        while (machine := self.host.look()).state not in OFF:
             if self._clock() > until:
                 break
             self._sleep(LOOK_S)
@@ -157,7 +161,7 @@ class Headquarters:
 
     def _failed(self, what: str, machine: ManagerMachine) -> FarmError:
         try:
-            last = "\n".join(self.host.log().rstrip().splitlines()[-LAST_WORDS:])
+            last = "\n".join(last_words(self.host.log()))
         except BlendNetError as error:
             last = f"(its console cannot be read: {error})"
         name = machine.id or "the Manager's machine"
@@ -193,6 +197,13 @@ def _as_noted(choice: Choice, note: Note) -> Choice:
             )
     options = {**note.options, **choice.options}
     return Choice(note.provider, note.region if choice.region is None else choice.region, options)
+
+
+def last_words(console: str) -> Sequence[str]:
+    """The lines of a console that may say what went wrong. PURE."""
+    lines = [line.rstrip() for line in console.splitlines() if line.strip()]
+    telling = [line for line in lines if any(word in line.lower() for word in TELLING)]
+    return (telling or lines)[-LAST_WORDS:]
 
 
 def unfinished(view: FarmView) -> Sequence[str]:
