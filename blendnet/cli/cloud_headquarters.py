@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from blendnet.cli import output
 from blendnet.cli.cloud_account import MachinesAlone
@@ -16,6 +17,7 @@ from blendnet.errors import BlendNetError, Conflict, FarmError, ManagerUnreachab
 from blendnet.manager.folder import DataFolder
 from blendnet.messages import FarmView
 from blendnet.provision.base import Account, Offer, Place, Provider, account_of
+from blendnet.provision.bootstrap_manager import Site
 from blendnet.provision.manager_machine import ManagerHost, ManagerMachine, ManagerState, manager_host_of
 from blendnet.provision.manager_price import ManagerPrice
 from blendnet.provision.registry import open_provider
@@ -64,11 +66,16 @@ class Headquarters:
         """What everything of the farm is labelled with."""
         return self.place.farm
 
+    @cached_property
+    def site(self) -> Site:
+        """Where the Manager is, or will be. Raises FarmError."""
+        return self.host.site()
+
     def note_place(self) -> None:
         """Remember which cloud the farm is in, before anything is made there."""
         note = self.farm.read() or Note(provider=self.provider.name, region="")
-        region = self.host.site().region
-        self.farm.write(replace(note, provider=self.provider.name, region=region, options=self.place.options))
+        region, options = self.site.region, self.place.options
+        self.farm.write(replace(note, provider=self.provider.name, region=region, options=options))
 
     def price(self, machine: str, disk_gb: int, settings: Settings) -> ManagerPrice:
         """What the machine costs, as far as anybody knows."""
