@@ -94,6 +94,18 @@ class Bucket:
                 return False
         return True
 
+    def read(self, name: str, key: str) -> bytes | None:
+        """What lies at `key`; None: nothing, or no bucket. Raises FarmError."""
+        from botocore.exceptions import ClientError
+
+        with explained(f"read {key} in the bucket {name}"):
+            try:
+                return bytes(self._clients["s3"].get_object(Bucket=name, Key=key)["Body"].read())
+            except ClientError as error:
+                if code_of(error) not in (*_MISSING, "NoSuchKey"):
+                    raise
+                return None
+
     def remove(self, name: str) -> None:
         """Delete it with all that is in it; gone already is fine. Raises FarmError."""
         if not self.exists(name):

@@ -23,6 +23,8 @@ class Options:
     """Subnets for machines, with commas between; '': all of the network that are the default of their zone."""
     image: str = ""
     """AMI of agents: 'ami-...' or 'ssm:/path'; '': the newest own image `blendnet-agent-*`, else Debian 12."""
+    manager_image: str = ""
+    """AMI of the Manager's machine: 'ami-...' or 'ssm:/path' of a Debian 12; '': Debian 12 as Debian publishes it."""
     disk_gb: str = "40"
     """Size of an agent's disk."""
     key_pair: str = ""

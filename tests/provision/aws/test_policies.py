@@ -21,6 +21,7 @@ from botocore.httpsession import URLLib3Session
 
 from blendnet.provision.aws import policy
 from blendnet.provision.aws.clients import Clients
+from blendnet.provision.aws.images import Images
 from blendnet.provision.aws.labels import Labels
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import CheckState, Offer, Place, Wanted
@@ -160,7 +161,7 @@ def look(provider: AwsProvider) -> None:
     assert provider.machine_types()
     provider.quotas()
     assert not [check for check in provider.checks() if check.state is CheckState.PROBLEM]
-    assert provider._template._parameter("/aws/service/ami-amazon-linux-latest/amzn2-ami-hvm-x86_64-gp2")
+    assert Images(provider._clients).parameter("/aws/service/ami-amazon-linux-latest/amzn2-ami-hvm-x86_64-gp2")
 
 
 def setup_work(provider: AwsProvider, left: Callable[[], None]) -> None:
