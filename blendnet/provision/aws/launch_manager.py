@@ -10,8 +10,8 @@ from blendnet.provision.aws.labels import Labels
 from blendnet.provision.aws.template import METADATA, root_disk
 
 MACHINE = "m6i.large"
-"""2 vCPU and 8 GB of x86 at one price an hour, whatever it does: a burstable t3.large is a tenth cheaper until it works,
-and then bills its bursts on top. ARM (t4g, m7g) runs none of Blender's wheels.
+"""2 vCPU and 8 GB of x86 at one price an hour, whatever it does: a burstable t3.large is a tenth cheaper until it
+works, and then bills its bursts on top. ARM (t4g, m7g) runs none of Blender's wheels.
 """
 ROOT_GB = 16
 """Room for the system, BlendNet and one Blender: everything that lasts is on the other disk."""

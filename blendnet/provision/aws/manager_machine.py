@@ -34,8 +34,8 @@ STATES = {
 }
 NOT_YET = ("IncorrectState", "IncorrectInstanceState", "InvalidVolume.NotFound", "InvalidInstanceID.NotFound")
 """Codes of EC2 for what was ordered a moment ago and is not ready, or not known everywhere."""
-SAME_TOKEN = ("IdempotentInstanceTerminated", "IdempotentParameterMismatch")
-"""The request was made before: its machine has ended, or was asked for otherwise."""
+ENDED, MISMATCH = "IdempotentInstanceTerminated", "IdempotentParameterMismatch"
+"""Codes of EC2 for a client token that was used before: its machine has ended, or was asked for otherwise."""
 LIVES = 20
 """Machines that a farm may have had in one zone on one day; each has a client token of its own."""
 
@@ -127,7 +127,8 @@ class ManagerHost:
     def log(self) -> str:
         """Of the newest machine; EC2 has it for about an hour after its end."""
         found = described.machines(self._clients, self._filters(labels.MANAGER_ROLE))
-        newest = max(found, key=lambda item: seconds(item.get("LaunchTime")) or 0.0, default=None)
+        found.sort(key=lambda item: (item["State"]["Name"] in LIVING, seconds(item.get("LaunchTime")) or 0.0))
+        newest = found[-1] if found else None
         return described.console(self._clients, newest["InstanceId"], "the Manager's machine") if newest else ""
 
     def published(self) -> bytes | None:
@@ -190,9 +191,10 @@ class ManagerHost:
                 try:
                     return dict(again(run, _identity_not_known_yet, self._sleep)["Instances"][0])
                 except ClientError as error:
-                    if code_of(error) not in SAME_TOKEN:
+                    if code_of(error) not in (ENDED, MISMATCH):
                         raise
-            if found := self._seen():
+                    code = code_of(error)
+            if code == MISMATCH and (found := self._seen()):
                 return found
         raise FarmError(f"the Manager's machine in {zone} was made and ended {LIVES} times today: try again tomorrow")
 

@@ -15,7 +15,8 @@ from blendnet.provision.aws.network import Rule, manager_rules, split_permission
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import InstanceState, Offer, Wanted
 from tests.provision.aws.conftest import MakeProvider
-from tests.provision.moto_server import ACCOUNT, REGION, FakeAws
+from tests.provision.moto_machines import ACCOUNT
+from tests.provision.moto_server import REGION, FakeAws
 
 OFFERS = (Offer("c7i.4xlarge", "eu-central-1a", True),)
 ALL_KINDS = ["bucket", "instance profile", "launch template", "role", "security group", "security group"]

@@ -26,7 +26,8 @@ from blendnet.provision.aws.labels import Labels
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import CheckState, Offer, Place, Wanted
 from tests.provision.aws.conftest import IMAGE, MakeProvider
-from tests.provision.moto_server import ACCOUNT, REGION, FakeAws
+from tests.provision.moto_machines import ACCOUNT
+from tests.provision.moto_server import REGION, FakeAws
 
 IMPLIED = {
     "setup": {
