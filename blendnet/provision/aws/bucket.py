@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from blendnet.errors import FarmError
@@ -105,6 +106,13 @@ class Bucket:
                 if code_of(error) not in (*_MISSING, "NoSuchKey"):
                     raise
                 return None
+
+    def hand_out(self, name: str, key: str, file: Path, seconds: float) -> str:
+        """Put a file at `key`, and sign an address under which anybody gets it for so long. Raises FarmError."""
+        place = {"Bucket": name, "Key": key}
+        with explained(f"put {file.name} into the bucket {name}"), file.open("rb") as body:
+            self._clients["s3"].put_object(**place, Body=body, ContentType="application/octet-stream")
+            return str(self._clients["s3"].generate_presigned_url("get_object", Params=place, ExpiresIn=int(seconds)))
 
     def remove(self, name: str) -> None:
         """Delete it with all that is in it; gone already is fine. Raises FarmError."""

@@ -17,6 +17,8 @@ ROOT_GB = 16
 """Room for the system, BlendNet and one Blender: everything that lasts is on the other disk."""
 DEVICE = "/dev/sdf"
 """Where the lasting disk is attached; the system calls it otherwise (nvme1n1)."""
+DISK = f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol{'?' * 17}"
+"""Links to whole disks of EBS by their 17 digits: neither to partitions nor to disks of the machine itself."""
 
 
 def launch_request(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from blendnet.errors import FarmError, UserError
@@ -16,14 +17,16 @@ from blendnet.provision.aws.bucket import Bucket
 from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.images import Images
 from blendnet.provision.aws.labels import Labels
-from blendnet.provision.aws.launch_manager import DEVICE, MACHINE, disk_request, launch_request
+from blendnet.provision.aws.launch_manager import DEVICE, DISK, MACHINE, disk_request, launch_request
 from blendnet.provision.aws.machines import ENDING, LIVING, seconds
 from blendnet.provision.aws.network import Network
 from blendnet.provision.aws.options import Options
 from blendnet.provision.aws.patience import RETRY_S, again, end_machines, until
 from blendnet.provision.aws.trouble import code_of, explained
 from blendnet.provision.base import DAY_S, Shortage
-from blendnet.provision.manager_machine import PUBLISHED, ManagerMachine, ManagerState, ManagerWanted
+from blendnet.provision.bootstrap_manager import Site
+from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, ManagerMachine, ManagerState, ManagerWanted
+from blendnet.provision.stock import Bundle
 
 STATES = {
     "pending": ManagerState.STARTING,
@@ -36,6 +39,8 @@ NOT_YET = ("IncorrectState", "IncorrectInstanceState", "InvalidVolume.NotFound",
 """Codes of EC2 for what was ordered a moment ago and is not ready, or not known everywhere."""
 ENDED, MISMATCH = "IdempotentInstanceTerminated", "IdempotentParameterMismatch"
 """Codes of EC2 for a client token that was used before: its machine has ended, or was asked for otherwise."""
+BUNDLE_S = 3600.0
+"""So long is the bundle's address valid: a machine fetches it at its first boot."""
 LIVES = 20
 """Machines that a farm may have had in one zone on one day; each has a client token of its own."""
 
@@ -68,6 +73,25 @@ class ManagerHost:
         self._account = account
         self._clock = clock
         self._sleep = sleep
+        self._bucket = Bucket(clients, own)
+
+    def site(self) -> Site:
+        """As the contract says."""
+        return Site(
+            cloud="aws",
+            region=self._own.region,
+            bucket=f"s3://{self._own.bucket(self._account())}",
+            disk=DISK,
+            machine=MACHINE,
+            broker_port=int(self._options.broker_port),
+            options=self._options.for_the_manager(),
+            environment={"AWS_REGION": self._own.region, "AWS_DEFAULT_REGION": self._own.region},
+        )
+
+    def bring(self, bundle: Path, sha256: str) -> Bundle:
+        """As the contract says; the address is signed with the user's own login."""
+        url = self._bucket.hand_out(self._own.bucket(self._account()), BUNDLE, bundle, BUNDLE_S)
+        return Bundle(url=url, sha256=sha256)
 
     def ensure(self, wanted: ManagerWanted) -> ManagerMachine:
         """As the contract says. A second machine that a crash has left is ended.
@@ -133,7 +157,7 @@ class ManagerHost:
 
     def published(self) -> bytes | None:
         """As the contract says."""
-        return Bucket(self._clients, self._own).read(self._own.bucket(self._account()), PUBLISHED)
+        return self._bucket.read(self._own.bucket(self._account()), PUBLISHED)
 
     # --- what there is -----------------------------------------------------------------------------------------------
     @property
