@@ -12,11 +12,10 @@ from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.labels import Labels
 from blendnet.provision.aws.trouble import code_of, explained
 
+STORE = "store/"
+"""Where the Manager keeps its blobs."""
 UNFINISHED_DAYS = 2
-"""Uploads that nobody has finished for so long are dropped."""
-PASSING_PREFIX = "tmp/"
-PASSING_DAYS = 7
-"""What lies under that prefix is deleted after so long."""
+"""What nobody has finished sending for so long is dropped."""
 _MISSING = ("404", "NoSuchBucket", "NotFound")
 _OURS = "BucketAlreadyOwnedByYou"
 
@@ -34,11 +33,18 @@ LIFECYCLE = {
             "Filter": {"Prefix": ""},
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UNFINISHED_DAYS},
         },
+        # As the Manager's store wants them (storage/s3.py), which finds them there: its role may not write rules.
         {
-            "ID": "passing-files",
+            "ID": f"blendnet {STORE}incoming/",
             "Status": "Enabled",
-            "Filter": {"Prefix": PASSING_PREFIX},
-            "Expiration": {"Days": PASSING_DAYS},
+            "Filter": {"Prefix": f"{STORE}incoming/"},
+            "Expiration": {"Days": UNFINISHED_DAYS},
+        },
+        {
+            "ID": f"blendnet parts {STORE}",
+            "Status": "Enabled",
+            "Filter": {"Prefix": STORE},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UNFINISHED_DAYS},
         },
     ]
 }

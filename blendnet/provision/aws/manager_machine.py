@@ -159,6 +159,31 @@ class ManagerHost:
         """As the contract says."""
         return self._bucket.read(self._own.bucket(self._account()), PUBLISHED)
 
+    def rehearsals(self) -> dict[str, Callable[[], object]]:
+        """Action -> the call that needs it, as a rehearsal: EC2 says whether it is permitted, and does nothing."""
+        found: dict[str, Callable[[], object]] = {
+            "ec2:RunInstances": self._rehearse_launch,
+            "ec2:CreateVolume": self._rehearse_disk,
+        }
+        made = self.look()
+        if made.id and made.disk:
+            ids = {"InstanceIds": [made.id], "DryRun": True}
+            attached = {"InstanceId": made.id, "VolumeId": made.disk, "Device": DEVICE, "DryRun": True}
+            found["ec2:AttachVolume"] = partial(self._ec2.attach_volume, **attached)
+            found["ec2:StartInstances"] = partial(self._ec2.start_instances, **ids)
+            found["ec2:StopInstances"] = partial(self._ec2.stop_instances, **ids)
+        return found
+
+    def _rehearse_launch(self) -> None:
+        image, group = self._image(), self._group()
+        subnet = next(iter(self._network.subnets().values()))[0]
+        request = launch_request("", self._own, machine=MACHINE, image=image, group=group, subnet=subnet)
+        self._ec2.run_instances(**request, DryRun=True)
+
+    def _rehearse_disk(self) -> None:
+        zone = next(iter(self._network.subnets()))
+        self._ec2.create_volume(**disk_request(self._own, zone, 1), DryRun=True)
+
     # --- what there is -----------------------------------------------------------------------------------------------
     @property
     def _ec2(self) -> Any:
@@ -189,8 +214,7 @@ class ManagerHost:
     def _launch(self, wanted: ManagerWanted, disk: Described | None) -> Described:
         """Start a machine in the first subnet that has one."""
         machine = wanted.machine or MACHINE
-        image = Images(self._clients).stock(self._options.manager_image, "manager_image")
-        group = self._group()
+        image, group = self._image(), self._group()
         zones = self._zones(wanted, disk)
         for place, subnet in [(zone, subnet) for zone in zones for subnet in self._network.subnets()[zone]]:
             text = wanted.user_data
@@ -265,6 +289,9 @@ class ManagerHost:
         if shortage is Shortage.CAPACITY:
             return FarmError(f"{words}: try again later, its disk keeps everything meanwhile")
         return error
+
+    def _image(self) -> Mapping[str, Any]:
+        return Images(self._clients).stock(self._options.manager_image, "manager_image")
 
     def _group(self) -> str:
         """Security group of the Manager."""

@@ -86,7 +86,8 @@ class AwsProvider:
             clients, self._own, self._network, options, account=self.account.number, clock=clock, sleep=sleep
         )
         """The Manager's own machine, which is none of the agents'."""
-        self._doctor = Doctor(clients, self._own, self._network, self._template, self._prices, options, clock)
+        parts = (clients, self._own, self._network, self._template, self._prices, options, clock)
+        self._doctor = Doctor(*parts, rehearsals=self.manager_host.rehearsals)
         self._types: Sequence[MachineType] = ()
         self._seen_gone: dict[str, float] = {}
         self._lock = threading.Lock()
