@@ -94,9 +94,7 @@ class DataFolder:
         if not file.exists():
             write_private(file, f"{label}\n".encode())
         if (own := self.label()) != label:
-            raise Conflict(
-                f"{self.root} holds the farm {own}, and this is to be {label}: give it another disk or folder"
-            )
+            raise Conflict(f"{self.root} holds the farm {own}, not {label}: give it another disk or folder")
 
     def known_label(self) -> str:
         """The label; '' while nothing was labelled yet."""

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 EXIT_FAILED = 1
 EXIT_TAKEN = 3
 """Another service runs on the data folder."""
+EXIT_MACHINE = 5
+"""The farm was told to end, or had nothing to do, on a machine of its own: that may end, too."""
 CONTROL_MODULE = "blendnet.manager.control"
 REDIS, CONTROL = "redis", "control"
 REDIS_STABLE_S = 5.0
@@ -54,6 +56,13 @@ class Service:
         self._core: Core | None = None
         self._outside: broker.Outside | None = None
         self._redis_ended_at = -REDIS_STABLE_S
+        self.machine_ends = False
+        """Who ended the farm meant its machine, too (in a cloud)."""
+
+    def end(self) -> None:
+        """Let `run` end the farm: an owner wants it, or there is nothing to do. Safe from threads."""
+        self.machine_ends = bool(self._settings.manager_cloud)
+        self.stop()
 
     def stop(self, *_: object) -> None:
         """Let `run` end the farm. Safe from signal handlers and threads."""
@@ -71,6 +80,8 @@ class Service:
             self._folder.create()
             stack.enter_context(self._folder.owned())
             self._folder.clear()
+            if self._settings.farm_label:
+                self._folder.take_label(self._settings.farm_label)
             stack.callback(self._folder.clear)
             runtime = stack.enter_context(self._folder.runtime())
             if self._private:
@@ -92,7 +103,7 @@ class Service:
                 supervisor,
                 broker_url=url,
                 runtime=runtime,
-                stop=self.stop,
+                stop=self.end,
                 outside=self._outside,
             )
             stack.callback(core.stop)
@@ -226,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BlendNetError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - the command line that started us reads it in the log
         return EXIT_TAKEN if isinstance(error, Conflict) else EXIT_FAILED
-    return 0
+    return EXIT_MACHINE if service.machine_ends else 0
 
 
 if __name__ == "__main__":
