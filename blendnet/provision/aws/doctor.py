@@ -10,7 +10,7 @@ from blendnet.errors import BlendNetError, FarmError
 from blendnet.provision.aws import labels, quotas, trouble
 from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.labels import Labels
-from blendnet.provision.aws.launch_manager import VCPUS
+from blendnet.provision.aws.manager_requests import VCPUS
 from blendnet.provision.aws.network import Network
 from blendnet.provision.aws.options import Options, split
 from blendnet.provision.aws.prices import Prices

@@ -6,6 +6,7 @@ import base64
 import itertools
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import pytest
 
 from blendnet.errors import FarmError, UserError
 from blendnet.provision.aws.clients import connect
-from blendnet.provision.aws.launch_manager import DEVICE, DISK, MACHINE, launch_request
 from blendnet.provision.aws.manager_machine import ManagerHost
+from blendnet.provision.aws.manager_requests import DEVICE, DISK, MACHINE, launch_request
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import InstanceState, Offer, Wanted
 from blendnet.provision.bootstrap_manager import manager_user_data
@@ -46,13 +47,13 @@ def host(farm: AwsProvider) -> ManagerHost:
 
 def described(host: ManagerHost) -> Any:
     """The one living machine, as EC2 describes it."""
-    found = host._machines(("pending", "running", "stopping", "stopped"))
+    found = host._found.machines(("pending", "running", "stopping", "stopped"))
     assert len(found) == 1
     return found[0]
 
 
 def disk(host: ManagerHost) -> Any:
-    found = host._clients["ec2"].describe_volumes(Filters=host._filters("manager-disk"))["Volumes"]
+    found = host._clients["ec2"].describe_volumes(Filters=host._found.filters("manager-disk"))["Volumes"]
     assert len(found) == 1
     return found[0]
 
@@ -65,7 +66,7 @@ def waiting(host: ManagerHost, *steps: Callable[[], None]) -> list[float]:
         waited.append(seconds)
         next(left, lambda: None)()
 
-    host._sleep = sleep
+    host._sleep = host._launcher._sleep = sleep
     return waited
 
 
@@ -146,8 +147,16 @@ def test_stop_keeps_everything_and_start_goes_on_with_it(host: ManagerHost) -> N
 def test_ensure_starts_a_machine_that_has_stopped_itself_as_it_is(host: ManagerHost) -> None:
     made = host.ensure(WANTED)
     host._clients["ec2"].stop_instances(InstanceIds=[made.id])
-    again = host.ensure(ManagerWanted(user_data="other", machine="m6i.xlarge", disk_gb=100))
-    assert (again.id, again.state, again.machine, again.disk_gb) == (made.id, RUNNING, MACHINE, 50)
+    again = host.ensure(ManagerWanted(user_data="other", machine="m6i.xlarge"))
+    assert again == replace(made, started_at=again.started_at, address=again.address)
+
+
+@pytest.mark.parametrize(("wanted_gb", "gb"), [(49, 50), (50, 50), (80, 80)])
+def test_a_disk_grows_and_never_shrinks(host: ManagerHost, aws: FakeAws, wanted_gb: int, gb: int) -> None:
+    made = host.ensure(WANTED)
+    again = host.ensure(ManagerWanted(user_data="", disk_gb=wanted_gb))
+    assert (again.disk, again.disk_gb) == (made.disk, gb)
+    assert len(aws.made("ModifyVolume")) == (gb != 50)
 
 
 @pytest.mark.parametrize("call", ["start", "ensure"])
@@ -322,12 +331,7 @@ def test_a_machine_whose_disk_was_never_made_gets_one(host: ManagerHost, aws: Fa
 def test_a_machine_in_another_zone_than_the_disk_gives_way_to_one_that_can_have_it(host: ManagerHost) -> None:
     first = host.ensure(ManagerWanted(user_data="", zone="eu-central-1c"))
     host.destroy()
-    kept = host._disk
-    host._disk = lambda: None  # type: ignore[method-assign]  # As if EC2 did not show it.
-    host._give_disk = lambda machine, disk: None  # type: ignore[method-assign]
-    stray = host._launch(WANTED, None)
-    del host.__dict__["_disk"], host.__dict__["_give_disk"]
-    assert kept() is not None
+    stray = host._launcher.launch(WANTED, None)
     second = host.ensure(WANTED)
     assert second.id != stray["InstanceId"]
     assert (second.disk, second.zone) == (first.disk, "eu-central-1c")
@@ -390,9 +394,9 @@ def test_a_request_that_ec2_does_not_show_yet_is_not_made_twice(
     aws.fail("RunInstances", "InternalError", status=500, after=True)
     with pytest.raises(FarmError):
         host.ensure(WANTED)
-    seen = host._machines
+    seen = host._found.machines
     hidden = iter([[], [], []])
-    monkeypatch.setattr(host, "_machines", lambda states: next(hidden, None) or seen(states))
+    monkeypatch.setattr(host._found, "machines", lambda states: next(hidden, None) or seen(states))
     made = host.ensure(ManagerWanted(user_data=user_data))
     assert described(host)["InstanceId"] == made.id
     assert len(aws.machines(host._own.farm)) == 1

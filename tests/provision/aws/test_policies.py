@@ -198,7 +198,7 @@ def have_a_manager(provider: AwsProvider) -> None:
     host.stop()
     host.start()
     host.destroy()
-    host.ensure(ManagerWanted(user_data=""))
+    host.ensure(ManagerWanted(user_data="", disk_gb=60))
 
 
 def manager_work(provider: AwsProvider, left: Callable[[], None]) -> None:
