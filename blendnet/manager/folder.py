@@ -59,6 +59,9 @@ class DataFolder:
         self.redis = self.root / "redis"
         self.farm_file = self.root / FARM_FILE
         self.security = self.root / "security"
+        self.cloud = self.root / "cloud"
+        self.cloud_note = self.cloud / "manager.json"
+        """It is there: the farm's Manager is in a cloud, and no farm of the same label may run here."""
 
     def create(self) -> None:
         """Make the folder, readable by its owner alone.

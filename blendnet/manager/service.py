@@ -41,6 +41,7 @@ REDIS_STABLE_S = 5.0
 """A Redis that ends so soon after it ended last cannot read its data."""
 USERS_POLL_S = 0.2
 LOG_CHECK_S = 60.0
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class Service:
@@ -72,7 +73,7 @@ class Service:
         """Serve until told to stop; afterwards no process, socket, temporary folder or farm file is left.
 
         Raises:
-            Conflict: a farm runs on the folder already.
+            Conflict: a farm runs on the folder already, or its Manager is in a cloud.
             FarmError: a part of the farm cannot be started.
             DiskFull: there is no room to start in.
         """
@@ -80,6 +81,11 @@ class Service:
             self._folder.create()
             stack.enter_context(self._folder.owned())
             self._folder.clear()
+            if self._folder.cloud_note.exists() and self._settings.fleet_provider not in ("", "local"):
+                raise Conflict(
+                    f"the farm of {self._folder.root} has its Manager in a cloud, which owns its machines: no second "
+                    "Manager may start and end them. Unset BLENDNET_FLEET_PROVIDER, or use another data folder"
+                )
             if self._settings.farm_label:
                 self._folder.take_label(self._settings.farm_label)
             stack.callback(self._folder.clear)
@@ -219,6 +225,14 @@ def _stays_alive(supervisor: Supervisor) -> Callable[[], bool]:
     return lambda: first is not None and supervisor.wanted(REDIS).get(REDIS) == first
 
 
+def _log_into(folder: DataFolder) -> None:
+    """What systemd's journal gets also goes into the farm's own log, which an owner can read from afar."""
+    folder.create()
+    handler = logging.FileHandler(folder.service_log)
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    logging.getLogger().addHandler(handler)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a farm on the data folder of the settings; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m blendnet.manager.service", description=__doc__)
@@ -228,11 +242,13 @@ def main(arguments: list[str] | None = None) -> int:
     settings = get_settings()
     folder = DataFolder(settings.data)
     settings = settings.model_copy(update={"data": folder.root})
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
     service = Service(folder, settings, agents=options.agents, private=options.lifeline)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, service.stop)
     try:
+        if settings.manager_cloud:
+            _log_into(folder)
         service.run()
     except BlendNetError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - the command line that started us reads it in the log
