@@ -19,12 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from blendnet.security.ca import ensure_server_certificate
 from tests.provision.aws_wire import JSON, XML, Call, answered, read_call
 from tests.provision.moto_machines import OnDemandMachines
 
@@ -73,6 +75,8 @@ class FakeAws(OnDemandMachines):
     def __init__(self) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.url = ""
+        self.ca = ""
+        """File with the authority of its certificate; '' without TLS."""
         self.forget()
 
     def forget(self) -> None:
@@ -329,11 +333,19 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def running_aws() -> Iterator[FakeAws]:
-    """A fake that answers on a free port until the block ends."""
+def running_aws(tls: Path | None = None) -> Iterator[FakeAws]:
+    """A fake that answers on a free port until the block ends.
+
+    `tls`: it speaks TLS with a certificate of its own in that folder, by an authority that `environment` names.
+    """
     fake = FakeAws()
-    server: BaseWSGIServer = make_server("127.0.0.1", 0, fake, threaded=True, request_handler=_Quiet)
-    fake.url = f"http://127.0.0.1:{server.server_port}"
+    pair = ensure_server_certificate(tls) if tls else None
+    context = (str(pair.certificate), str(pair.key)) if pair else None
+    server: BaseWSGIServer = make_server(
+        "127.0.0.1", 0, fake, threaded=True, request_handler=_Quiet, ssl_context=context
+    )
+    fake.url = f"http{'s' if pair else ''}://127.0.0.1:{server.server_port}"
+    fake.ca = str(pair.ca) if pair else ""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -346,8 +358,10 @@ def running_aws() -> Iterator[FakeAws]:
 
 def environment(fake: FakeAws) -> dict[str, str]:
     """Environment variables that send the SDK of any process to the fake."""
+    trust = {"AWS_CA_BUNDLE": fake.ca, "SSL_CERT_FILE": fake.ca} if fake.ca else {}
     return {
         **KEYS,
+        **trust,
         "AWS_ENDPOINT_URL": fake.url,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
