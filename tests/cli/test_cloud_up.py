@@ -13,6 +13,7 @@ import pytest
 
 from blendnet.cli import cloud_headquarters
 from blendnet.cli.cloud_farm import CloudFarm
+from blendnet.cli.cloud_headquarters import last_words
 from blendnet.cli.cloud_place import Choice
 from blendnet.cli.cloud_up import carried
 from blendnet.errors import FarmError
@@ -343,6 +344,12 @@ def test_settings_that_nobody_set_do_not_travel() -> None:
         "BLENDNET_DISK_USD_PER_GB_MONTH",
         "BLENDNET_MANAGER_IDLE_S",
     }
+
+
+def test_last_words_are_those_about_the_manager_not_those_of_a_shutdown() -> None:
+    console = "data disk: several disks are empty\n" + "Stopped target Sockets.\n" * 50
+    assert last_words(console) == ["data disk: several disks are empty"]
+    assert len(last_words("kernel panic\n" * 50)) == cloud_headquarters.LAST_WORDS
 
 
 def test_a_damaged_note_is_named(tmp_path: Path, run: Run) -> None:
