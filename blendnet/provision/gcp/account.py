@@ -15,6 +15,9 @@ from blendnet.settings import cloud_variable, get_settings
 FARM_LABEL = "blendnet-farm"
 ROLE_LABEL = "blendnet-role"
 AGENT_ROLE = "agent"
+MANAGER_ROLE = "manager"
+DISK_ROLE = "manager-disk"
+"""Of the disk that outlives the Manager's machine."""
 
 OPTIONS = {
     "project": "project id; default: GOOGLE_CLOUD_PROJECT, else the one of the credentials",
@@ -22,6 +25,7 @@ OPTIONS = {
     "network": "VPC network; default: default",
     "subnet": "subnetwork of the region, or projects/P/regions/R/subnetworks/S; default: the network's own choice",
     "image": "boot image of agents, or projects/P/global/images/family/F; default: Debian 12",
+    "manager-image": "boot image of the Manager's machine; default: Debian 12",
     "disk-gb": "size of an agent's disk; default: 30",
     "disk-type": "default: pd-balanced, or hyperdisk-balanced where a machine knows nothing else",
     "external-ip": "yes or no: agents have an address on the Internet; default: yes",
@@ -51,6 +55,7 @@ class Account:
     network: str = "default"
     subnet: str = ""
     image: str = DEFAULT_IMAGE
+    manager_image: str = DEFAULT_IMAGE
     disk_gb: int = 30
     disk_type: str = ""
     """'': what suits the machine."""
@@ -69,6 +74,16 @@ class Account:
     def manager_tag(self) -> str:
         """Network tag of the Manager's machine."""
         return f"bn-{self.farm}-manager"
+
+    @property
+    def manager_name(self) -> str:
+        """Of the Manager's machine and its boot disk. Agents' machines have '--' after the farm."""
+        return f"bn-{self.farm}-manager"
+
+    @property
+    def manager_disk(self) -> str:
+        """Of the disk that outlives the Manager's machine."""
+        return f"bn-{self.farm}-manager-disk"
 
     @property
     def labels(self) -> dict[str, str]:
@@ -117,6 +132,7 @@ def account_of(place: Place) -> Account:
         network=given.get("network", "default"),
         subnet=given.get("subnet", ""),
         image=given.get("image", DEFAULT_IMAGE),
+        manager_image=given.get("manager-image", DEFAULT_IMAGE),
         disk_gb=int(_number(given, "disk-gb", 30)),
         disk_type=given.get("disk-type", ""),
         external_ip=_yes(given.get("external-ip", "yes")),

@@ -10,7 +10,9 @@ from typing import Any
 from blendnet.errors import FarmError
 from blendnet.provision.gcp.account import FARM_LABEL
 from blendnet.provision.gcp.permissions import BUCKET_ROLE
-from blendnet.provision.gcp.sdk import Google, asking
+from blendnet.provision.gcp.sdk import Google, Refused, asking
+
+NOT_FOUND, CONFLICT = 404, 409
 
 
 class Bucket:
@@ -32,8 +34,16 @@ class Bucket:
             Refused: Google did not.
             FarmError: a bucket of that name is somebody else's.
         """
-        with asking("make the farm's bucket"):
-            bucket = self._client.lookup_bucket(self.name) or self._make()
+        try:
+            with asking("make the farm's bucket"):
+                bucket = self._there() or self._make()
+        except Refused as error:
+            if error.http_status != CONFLICT:
+                raise
+            raise FarmError(
+                f"bucket {self.name} belongs to another project, and names of buckets are one for all the world: give"
+                " the farm another name"
+            ) from error
         self._own(bucket)
         if member:
             self._allow(bucket, member)
@@ -42,19 +52,44 @@ class Bucket:
     def remains(self) -> list[str]:
         """What is there. Raises Refused."""
         with asking("show the farm's bucket"):
-            bucket = self._client.lookup_bucket(self.name)
+            bucket = self._there()
         return [f"bucket {self.name}"] if bucket and bucket.labels.get(FARM_LABEL) else []
+
+    def read(self, key: str) -> bytes | None:
+        """What lies there under `key`; None: nothing, or there is no bucket.
+
+        Raises:
+            Refused: Google does not say.
+            FarmError: a bucket of that name is of another farm.
+        """
+        with asking("show the farm's bucket"):
+            bucket = self._there()
+        if not bucket:
+            return None
+        self._own(bucket)
+        try:
+            with asking(f"read gs://{self.name}/{key}"):
+                return bytes(bucket.blob(key).download_as_bytes())
+        except Refused as error:
+            if error.http_status != NOT_FOUND:
+                raise
+            return None
 
     def remove(self) -> None:
         """Remove it with all that is in it. Raises Refused."""
         with asking("remove the farm's bucket"):
-            bucket = self._client.lookup_bucket(self.name)
+            bucket = self._there()
             if not bucket:
                 return
             self._own(bucket)
             for blob in self._client.list_blobs(bucket, versions=True):
                 blob.delete()
             bucket.delete()
+
+    def _there(self) -> Any:
+        """The bucket, when it is in our project: anybody may have made one of that name elsewhere, label and all."""
+        listed = self._client.list_buckets(prefix=self.name, project=self._google.project)
+        return next((one for one in listed if one.name == self.name), None)
 
     def _make(self) -> Any:
         bucket = self._client.bucket(self.name)

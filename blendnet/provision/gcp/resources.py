@@ -10,7 +10,7 @@ from blendnet.provision.gcp.bucket import Bucket
 from blendnet.provision.gcp.firewall import BROKER_PORT, EVERYWHERE, Firewall
 from blendnet.provision.gcp.identity import Identity
 from blendnet.provision.gcp.inventory import Inventory
-from blendnet.provision.gcp.operations import Operations, troubles
+from blendnet.provision.gcp.operations import Operations
 from blendnet.provision.gcp.sdk import Google, Refused
 
 DELETE_WAIT_S = 300.0
@@ -109,14 +109,8 @@ class Resources:
         for zone, operation in asked:
             if operation is None:
                 continue
-            for trouble in troubles(self._operations.ended(operation, zone, wait_s=DELETE_WAIT_S)):
-                raise Refused(f"Google Cloud did not remove a machine or disk in {zone}: {trouble.message}")
+            what = f"remove a machine or disk in {zone}"
+            self._operations.check(operation, what, zone=zone, wait_s=DELETE_WAIT_S)
 
     def _disks(self) -> Sequence[tuple[str, str]]:
-        pages = self._google.pages("Disks", "aggregated_list", "list disks", filter=self._google.account.filter)
-        return [
-            (scope.rpartition("/")[2], disk.name)
-            for page in pages
-            for scope, found in page.items.items()
-            for disk in found.disks
-        ]
+        return [(zone, disk.name) for zone, disk in self._google.aggregated("Disks", "disks")]
