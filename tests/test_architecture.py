@@ -11,13 +11,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "blendnet"
 
 EVERYTHING = {
-    "errors", "settings", "models", "messages", "planner", "tail", "exactness", "celery_app", "tasks", "client", "cli",
-    "agent", "manager", "merge", "provision", "storage", "security",
+    "errors", "settings", "models", "metadata", "messages", "planner", "tail", "exactness", "celery_app", "tasks",
+    "client", "cli", "agent", "manager", "merge", "provision", "storage", "security",
 }  # fmt: skip
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "models": {"errors"},
+    "metadata": {"errors"},
     "messages": {"errors", "models"},
     "settings": {"errors"},
     "planner": {"errors", "models"},
@@ -27,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "tasks": {"celery_app", "errors", "settings", "models", "agent", "merge", "manager"},
     "client": {"errors", "models", "messages", "security", "storage"},
     "cli": EVERYTHING,
-    "agent": {"celery_app", "errors", "settings", "models", "messages", "client", "merge", "storage"},
+    "agent": {"celery_app", "errors", "settings", "models", "metadata", "messages", "client", "merge", "storage"},
     "manager": EVERYTHING - {"agent", "cli", "tasks"},
     "merge": {"errors", "models"},
     "provision": {"errors", "models", "settings", "planner"},

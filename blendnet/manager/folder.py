@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from blendnet.errors import Conflict, FarmError
+from blendnet.security.private_files import write_private
 from blendnet.settings import FARM_FILE
 
 LOCK_FILE = "lock"
@@ -86,6 +87,16 @@ class DataFolder:
                 os.link(partial, file)  # Who is second takes what the first has chosen.
             partial.unlink()
         return file.read_text("ascii").strip()
+
+    def take_label(self, label: str) -> None:
+        """Be the farm of that label. Raises Conflict when the folder is another one's."""
+        file = self.root / LABEL_FILE
+        if not file.exists():
+            write_private(file, f"{label}\n".encode())
+        if (own := self.label()) != label:
+            raise Conflict(
+                f"{self.root} holds the farm {own}, and this is to be {label}: give it another disk or folder"
+            )
 
     def known_label(self) -> str:
         """The label; '' while nothing was labelled yet."""

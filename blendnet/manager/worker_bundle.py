@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blendnet.errors import FarmError, NotFound
 from blendnet.manager.api_errors import answer
-from blendnet.provision.bootstrap import Bundle
+from blendnet.provision.stock import Bundle
 
 BUNDLE_PATH = "/worker-bundle"
 

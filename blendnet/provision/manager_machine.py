@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
 from blendnet.provision.base import Provider
+from blendnet.provision.bootstrap_manager import Site
+from blendnet.provision.stock import Bundle
 
 PUBLISHED = "manager/connect.json"
 """Where in the farm's bucket the Manager says who it is (security/published.py): it writes it with the identity of its
 machine, and the farm's owner reads it with the cloud's own login. That is how the first certificate comes to be trusted
 without a word over an unproven line."""
+
+BUNDLE = "manager/bundle.tar.gz"
+"""Where in the farm's bucket the Manager's machine finds what it is made from."""
 
 
 class ManagerState(str, Enum):
@@ -36,7 +42,7 @@ class ManagerWanted:
     """A Manager's machine that is to be."""
 
     user_data: str
-    """cloud-init for the first boot; holds no secret that lasts."""
+    """cloud-init for the first boot (`cloud_init.startup_script` makes a script of it); holds no secret that lasts."""
     machine: str = ""
     """Machine type; '': the provider's own choice of a small one."""
     disk_gb: int = 50
@@ -66,7 +72,21 @@ class ManagerMachine:
 
 class ManagerHost(Protocol):
     """The Manager's machine of one farm. Everything is found by the farm's label: each call may be broken off anywhere
-    and repeated, and what it made shows in Account.remains()."""
+    and repeated, and what it made shows in Account.remains(). `Provider.list` never names it: it is no agent."""
+
+    def site(self) -> Site:
+        """What its user data have to know of the place. Makes nothing, and may be asked before Account.ensure().
+
+        Raises FarmError: the cloud does not say which account this is.
+        """
+        ...
+
+    def bring(self, bundle: Path, sha256: str) -> Bundle:
+        """Put the bundle (BUNDLE) into the farm's bucket, and say how the machine gets it: by an address that is signed
+        for this object and an hour or so, or, where the user's login cannot sign, by the machine's own identity, which
+        may read the bucket anyway. Needs Account.ensure() before. May be repeated. Raises FarmError.
+        """
+        ...
 
     def ensure(self, wanted: ManagerWanted) -> ManagerMachine:
         """Make the disk and the machine, as far as they are missing, and start it. Needs Account.ensure() before.

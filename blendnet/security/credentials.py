@@ -10,7 +10,7 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from blendnet.errors import FarmError
@@ -67,22 +67,37 @@ class Users:
         return hmac.digest(self._key, f"{user}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256)
 
 
-def ensure_credentials(folder: Path) -> Users:
+def ensure_credentials(folder: Path, *, owner_hash: str = "") -> Users:
     """Users of the farm in `folder`, made at first start.
 
     Hashes are in `users.json`, passwords in PASSWORD_FILES, all 0600.
-    A login whose password file is gone gets a new password. Raises FarmError when users.json is damaged.
+    A login whose password file is gone gets a new password. With `owner_hash` (argon2id) that is the owner's login, and
+    no file here holds the password. Raises FarmError when users.json or that hash is damaged.
     """
-    logins = _read(folder / "users.json")
-    missing = [user for user, name in PASSWORD_FILES.items() if user not in logins or not (folder / name).is_file()]
-    passwords = {user: secrets.token_urlsafe(PASSWORD_BYTES) for user in missing}
-    logins |= {user: Login(user, _HASHER.hash(password)) for user, password in passwords.items()}
-    if missing:  # Hashes first: dying in between leaves a password file missing, which the next start mends.
+    logins = before = _read(folder / "users.json")
+    files = dict(PASSWORD_FILES)
+    if owner_hash:
+        logins = {**logins, OWNER: Login(OWNER, _checked_hash(owner_hash))}
+        (folder / files.pop(OWNER)).unlink(missing_ok=True)
+    missing = [user for user, name in files.items() if user not in logins or not (folder / name).is_file()]
+    passwords = {user: make_password() for user in missing}
+    logins = logins | {user: Login(user, _HASHER.hash(password)) for user, password in passwords.items()}
+    if logins != before:  # Hashes first: dying in between leaves a password file missing, which the next start mends.
         data = json.dumps({user: asdict(login) for user, login in logins.items()}, indent=2)
         write_private(folder / "users.json", data.encode())
     for user, password in passwords.items():
         write_private(folder / PASSWORD_FILES[user], password.encode() + b"\n")
     return Users(logins)
+
+
+def make_password() -> str:
+    """A new password that nobody guesses."""
+    return secrets.token_urlsafe(PASSWORD_BYTES)
+
+
+def hash_password(password: str) -> str:
+    """The argon2id hash of a password, encoded with its parameters: what a Manager elsewhere is given of it."""
+    return _HASHER.hash(password)
 
 
 def read_password(path: Path) -> str:
@@ -91,6 +106,16 @@ def read_password(path: Path) -> str:
         return path.read_text("utf-8").rstrip("\r\n")
     except OSError as error:
         raise FarmError(f"cannot read the password file {path}: {error.strerror}") from error
+
+
+def _checked_hash(encoded: str) -> str:
+    """Raises FarmError, which does not repeat it."""
+    try:
+        if extract_parameters(encoded).type is Type.ID:
+            return encoded
+    except (InvalidHashError, ValueError):
+        pass
+    raise FarmError("BLENDNET_OWNER_HASH is no argon2id hash: `blendnet cloud up` makes one")
 
 
 def _matches(encoded: str, password: str) -> bool:

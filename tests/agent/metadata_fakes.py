@@ -33,6 +33,8 @@ class Fake:
     """Azure: name of this machine."""
     events: list[dict[str, Any]] = field(default_factory=list)
     """Azure: Scheduled Events."""
+    address: str = ""
+    """AWS, Google: the machine's public address; '': it has none."""
     status: int | None = None
     """Every answer has this status, if one is set."""
     body: str | None = None
@@ -70,7 +72,8 @@ class Fake:
 
     def gcp(self, key: str) -> str:
         """A value of instance/."""
-        return {"preempted": self._preempted, "maintenance-event": self._maintenance}[key]
+        known = {"preempted": self._preempted, "maintenance-event": self._maintenance, "external-ip": self.address}
+        return known[key]
 
     def gcp_preempt(self) -> None:
         """Google takes the machine back."""
@@ -121,6 +124,8 @@ class Handler(BaseHTTPRequestHandler):
     def _aws(self, path: str) -> None:
         if self.fake.tokens.get(self.headers.get("X-aws-ec2-metadata-token", ""), 0.0) < time.monotonic():
             return self._say(401, "")
+        if path == "/latest/meta-data/public-ipv4":
+            return self._say(200, self.fake.address) if self.fake.address else self._say(404, "")
         answers = {
             "/latest/meta-data/spot/instance-action": self.fake.action,
             "/latest/meta-data/events/recommendations/rebalance": self.fake.rebalance,

@@ -17,10 +17,10 @@ from blendnet.agent.notice.aws import AwsNotices, action_notice, rebalance_notic
 from blendnet.agent.notice.azure import AzureNotices, event_notice
 from blendnet.agent.notice.file import NoticeFile, file_notice
 from blendnet.agent.notice.gcp import GcpNotices, is_preempted, maintenance_notice
-from blendnet.agent.notice.metadata import MetadataService, json_object, moment
 from blendnet.agent.notice.notice import Notice, render_grace_s
 from blendnet.agent.notice.watch import Source, Watcher, pause_s, sources
 from blendnet.errors import NoticeUnknown
+from blendnet.metadata import MetadataService, json_object, moment
 from blendnet.settings import Settings
 from tests.agent.metadata_fakes import Fake, metadata_service
 

@@ -20,7 +20,8 @@ from typing import Any, Protocol
 
 import psutil
 
-from blendnet.provision.bootstrap import AGENT_FILE, CA_FILE, HEADER, TOKEN_FILE
+from blendnet.provision.bootstrap import AGENT_FILE, CA_FILE, TOKEN_FILE
+from blendnet.provision.cloud_init import HEADER
 from tests.agent.metadata_fakes import Fake as Metadata
 from tests.agent.metadata_fakes import metadata_service
 from tests.end_to_end import farms

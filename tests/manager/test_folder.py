@@ -145,6 +145,14 @@ def test_a_farm_has_one_label_from_its_first_start_on(folder: DataFolder) -> Non
     assert [path.name for path in folder.root.glob("*.new")] == []
 
 
+def test_a_farm_takes_a_label_that_it_is_given_and_no_second_one(folder: DataFolder) -> None:
+    for _ in range(2):
+        folder.take_label("blendnet-0a1b2c3d")
+    assert folder.label() == "blendnet-0a1b2c3d"
+    with pytest.raises(Conflict, match="holds the farm blendnet-0a1b2c3d, not blendnet-other"):
+        folder.take_label("blendnet-other")
+
+
 def test_all_who_ask_at_once_are_told_the_same_label(folder: DataFolder) -> None:
     with ThreadPoolExecutor(8) as pool:
         labels = set(pool.map(lambda _: folder.label(), range(32)))

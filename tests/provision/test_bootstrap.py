@@ -20,8 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blendnet.errors import UserError
-from blendnet.provision import bootstrap
-from blendnet.provision.bootstrap import Bundle, Identity, user_data
+from blendnet.provision import bootstrap, stock
+from blendnet.provision.bootstrap import Identity, user_data
+from blendnet.provision.cloud_init import LIMIT_BYTES, NAME
+from blendnet.provision.stock import Bundle
 from blendnet.security.ca import ensure_server_certificate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +79,7 @@ def test_stock_machine_makes_itself_a_worker_and_ends_when_it_cannot() -> None:
     commands = document["runcmd"]
     assert commands[0][:2] == ["systemd-run", "--unit=blendnet-unborn"]
     assert commands[0][-1] == "poweroff"
-    assert ["python3", bootstrap.FETCH_FILE] in commands
+    assert ["python3", stock.FETCH_FILE] in commands
     assert commands[4][:2] == ["bash", "-c"]
     assert "install.sh --gpu || systemctl --no-block poweroff" in commands[4][2]
     assert commands[-1] == ["systemctl", "stop", "blendnet-unborn.timer"]
@@ -95,7 +97,7 @@ def test_user_data_says_when_it_is_too_long() -> None:
 def test_user_data_of_a_stock_machine_with_a_real_certificate_fits(tmp_path: Path) -> None:
     pem = ensure_server_certificate(tmp_path, ["farm.example"]).ca.read_text()
     text = user_data(replace(AGENT, ca_pem=pem, token="x" * 512), lifetime_s=86400, bundle=BUNDLE)
-    assert len(text) < bootstrap.LIMIT_BYTES / 2
+    assert len(text) < LIMIT_BYTES / 2
 
 
 @pytest.mark.parametrize(
@@ -166,11 +168,11 @@ def check_harmless(identity: Identity, bundle: Bundle) -> None:
     ]
     assert len(environment) == 5
     assert document["runcmd"] == parsed(user_data(AGENT, lifetime_s=1, bundle=BUNDLE))["runcmd"]
-    values = files(document)[bootstrap.FETCH_FILE]["content"].splitlines()[0]
+    values = files(document)[stock.FETCH_FILE]["content"].splitlines()[0]
     assert json.loads(values.partition(" = ")[2])[0] == bundle.url
 
 
-@given(st.from_regex(bootstrap.NAME, fullmatch=True))
+@given(st.from_regex(NAME, fullmatch=True))
 def test_every_good_name_arrives_as_it_is(name: str) -> None:
     text = user_data(replace(AGENT, name=name), lifetime_s=1)
     assert f'BLENDNET_JOIN_NAME="{name}"\n' in files(parsed(text))["/etc/blendnet/agent.env"]["content"]
@@ -210,8 +212,8 @@ def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 def fetch(url: str, sha256: str, target: Path, ca: str) -> subprocess.CompletedProcess[str]:
     """Run the script of the user data as a machine does, with its own paths and without its patience."""
     document = parsed(user_data(AGENT, lifetime_s=1, bundle=replace(BUNDLE, url=url, sha256=sha256)))
-    script = files(document)[bootstrap.FETCH_FILE]["content"]
-    script = script.replace(bootstrap.ARCHIVE, str(target)).replace(bootstrap.CA_FILE, ca)
+    script = files(document)[stock.FETCH_FILE]["content"]
+    script = script.replace(stock.ARCHIVE, str(target)).replace(bootstrap.CA_FILE, ca)
     script = script.replace("(5, 10, 20, 40, 60, 60, 0)", "(0, 0)")
     return subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=False, timeout=60)
 

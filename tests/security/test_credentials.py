@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.errors import FarmError
-from blendnet.security.credentials import AGENT, OWNER, ensure_credentials, read_password
+from blendnet.security.credentials import AGENT, OWNER, ensure_credentials, hash_password, read_password
 
 
 def test_first_start_makes_private_files_with_different_passwords(tmp_path: Path) -> None:
@@ -79,3 +79,40 @@ def test_damaged_users_file_is_named(tmp_path: Path) -> None:
 def test_missing_password_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FarmError, match="cannot read the password file"):
         read_password(tmp_path / "password")
+
+
+# --- the owner's password is known elsewhere -------------------------------------------------------------------------
+
+
+def test_owner_logs_in_by_a_hash_and_no_file_here_holds_the_password(tmp_path: Path) -> None:
+    users = ensure_credentials(tmp_path, owner_hash=hash_password("known at home"))
+    assert users.check(OWNER, "known at home") == "owner"
+    assert not (tmp_path / "password").exists()
+    assert (tmp_path / "agent-password").exists()
+
+
+def test_a_new_hash_replaces_the_owners_login_and_leaves_the_agents(tmp_path: Path) -> None:
+    ensure_credentials(tmp_path)
+    agent, before = read_password(tmp_path / "agent-password"), read_password(tmp_path / "password")
+    ensure_credentials(tmp_path, owner_hash=hash_password("first"))
+    users = ensure_credentials(tmp_path, owner_hash=hash_password("second"))
+    assert [users.check(OWNER, word) for word in (before, "first", "second")] == [None, None, "owner"]
+    assert users.check(AGENT, agent) == "agent"
+    assert not (tmp_path / "password").exists()
+
+
+def test_the_same_hash_writes_nothing_at_the_next_start(tmp_path: Path) -> None:
+    encoded = hash_password("x")
+    ensure_credentials(tmp_path, owner_hash=encoded)
+    before = (tmp_path / "users.json").stat().st_mtime_ns
+    ensure_credentials(tmp_path, owner_hash=encoded)
+    assert (tmp_path / "users.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "encoded", ["secret", "$argon2i$v=19$m=8,t=1,p=1$c29tZXNhbHQ$Ce4WtCQzaRkUb1lBH7wKQQ", "$2b$12$abcdefghijk"]
+)
+def test_what_is_no_argon2id_hash_is_refused_and_not_repeated(tmp_path: Path, encoded: str) -> None:
+    with pytest.raises(FarmError, match="no argon2id hash") as caught:
+        ensure_credentials(tmp_path, owner_hash=encoded)
+    assert encoded not in str(caught.value)

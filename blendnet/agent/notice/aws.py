@@ -1,4 +1,4 @@
-"""AWS: notices of EC2 from its metadata service, IMDSv2 alone (each request carries a token).
+"""AWS: notices of EC2 from its metadata service.
 
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html and rebalance-recommendations
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from blendnet.agent.notice.metadata import Answer, MetadataService, json_object, moment
 from blendnet.agent.notice.notice import Notice
 from blendnet.errors import NoticeUnknown
+from blendnet.metadata import Answer, AwsMetadata, MetadataService, json_object, moment
 
-TOKEN_PATH = "/latest/api/token"
-TOKEN_TTL_S = 21_600
 ACTION_PATH = "/latest/meta-data/spot/instance-action"
 REBALANCE_PATH = "/latest/meta-data/events/recommendations/rebalance"
 LONGEST_NOTICE_S = 120.0
@@ -40,9 +38,8 @@ class AwsNotices:
 
     def __init__(self, service: MetadataService, *, pause_s: float, drain_on_rebalance: bool) -> None:
         self.pause_s = pause_s
-        self._service = service
+        self._metadata = AwsMetadata(service)
         self._drain_on_rebalance = drain_on_rebalance
-        self._token = ""
 
     def poll(self) -> Notice | None:
         """Raises NoticeUnknown."""
@@ -57,18 +54,7 @@ class AwsNotices:
 
     def _get(self, path: str) -> Answer:
         """200 or 404: there is none."""
-        if not self._token:
-            self._token = self._new_token()
-        answer = self._service.get(path, {"X-aws-ec2-metadata-token": self._token})
-        if answer.status == 401:  # It has expired.
-            self._token = self._new_token()
-            answer = self._service.get(path, {"X-aws-ec2-metadata-token": self._token})
+        answer = self._metadata.get(path)
         if answer.status not in (200, 404):
             raise NoticeUnknown(f"the metadata service answered {path} with status {answer.status}")
         return answer
-
-    def _new_token(self) -> str:
-        answer = self._service.put(TOKEN_PATH, {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_TTL_S)})
-        if answer.status != 200 or not answer.text:
-            raise NoticeUnknown(f"the metadata service gave no token: status {answer.status}")
-        return answer.text.strip()

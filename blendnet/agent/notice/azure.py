@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from blendnet.agent.notice.metadata import Answer, MetadataService, json_object, moment
 from blendnet.agent.notice.notice import Notice
 from blendnet.errors import NoticeUnknown
+from blendnet.metadata import Answer, MetadataService, json_object, moment
 
 EVENTS_PATH = "/metadata/scheduledevents?api-version=2020-07-01"
 NAME_PATH = "/metadata/instance/compute/name?api-version=2021-02-01&format=text"

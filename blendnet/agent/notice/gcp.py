@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from blendnet.agent.notice.metadata import Answer, MetadataService
 from blendnet.agent.notice.notice import Notice
 from blendnet.errors import NoticeUnknown
+from blendnet.metadata import GCP_ROOT, Answer, GcpMetadata, MetadataService
 
-ROOT = "/computeMetadata/v1/instance/"
-HEADERS = {"Metadata-Flavor": "Google"}
 HANG_S = 60
 """A request that waits for a change is answered after so long in any case."""
 PAUSE_S = 1.0
@@ -43,6 +41,7 @@ class GcpNotices:
     def __init__(self, service: MetadataService, *, notice_s: float, hang_s: int = HANG_S) -> None:
         """`notice_s`: seconds from the preemption notice to the end; the server does not say."""
         self._service = service
+        self._metadata = GcpMetadata(service)
         self._notice_s = notice_s
         self._hang_s = hang_s
         self._etag = ""
@@ -63,7 +62,7 @@ class GcpNotices:
         return self._get(f"preempted?{wait}", timeout_s=self._hang_s + self._service.timeout_s)
 
     def _get(self, path: str, *, timeout_s: float | None = None) -> Answer:
-        answer = self._service.get(ROOT + path, HEADERS, timeout_s=timeout_s)
+        answer = self._metadata.get(GCP_ROOT + path, timeout_s=timeout_s)
         if answer.status != 200:
             self._etag = ""
             raise NoticeUnknown(f"the metadata server answered {path} with status {answer.status}")

@@ -11,9 +11,9 @@ from blendnet.agent.notice.aws import AwsNotices
 from blendnet.agent.notice.azure import AzureNotices
 from blendnet.agent.notice.file import NoticeFile
 from blendnet.agent.notice.gcp import GcpNotices
-from blendnet.agent.notice.metadata import SERVICE_URL, MetadataService
 from blendnet.agent.notice.notice import Notice
 from blendnet.errors import NoticeUnknown
+from blendnet.metadata import SERVICE_URL, MetadataService
 from blendnet.settings import Settings
 
 logger = logging.getLogger(__name__)

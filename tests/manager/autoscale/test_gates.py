@@ -13,7 +13,9 @@ from blendnet.errors import FarmError, Revoked, TokenRefused
 from blendnet.manager.autoscale.gates import JoinGate, OpenGate
 from blendnet.messages import AgentReport
 from blendnet.provision.base import Features
-from blendnet.provision.bootstrap import AGENT_FILE, CA_FILE, FETCH_FILE, HEADER, TOKEN_FILE
+from blendnet.provision.bootstrap import AGENT_FILE, CA_FILE, TOKEN_FILE
+from blendnet.provision.cloud_init import HEADER
+from blendnet.provision.stock import FETCH_FILE
 from blendnet.settings import Settings
 from tests.manager.joined import OpenFarm, open_farm
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from blendnet.settings.clouds import Clouds
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -43,7 +45,7 @@ def _user_data_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
 
 
-class Settings(BaseSettings):
+class Settings(Clouds):
     """Every knob, with its unit. Each is read from the environment as BLENDNET_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix="BLENDNET_", frozen=True, extra="ignore")
@@ -263,23 +265,6 @@ class Settings(BaseSettings):
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
 
-    # Clouds (docs/estimates.md says where the numbers are from)
-    cloud_provider: str = ""
-    """Who gives machines when --provider does not say."""
-    cloud_region: str = ""
-    """Where; empty: what the cloud's own settings name."""
-    cloud_options: str = ""
-    """What only that provider knows: 'project=my-farm; zones=a,b'."""
-    estimate_preemptions_per_hour: float = Field(default=0.05, ge=0)
-    """Estimates: how often a spot machine is taken away."""
-    estimate_disk_gb: float = Field(default=30.0, ge=0)
-    """Estimates: disk of an agent's machine."""
-    estimate_disk_usd_per_gb_month: float = Field(default=0.1, ge=0)
-    estimate_egress_usd_per_gb: float = Field(default=0.12, ge=0)
-    """Estimates: bringing results home."""
-    gcp_endpoint: str = ""
-    """Address of all of Google's APIs, for tests: 'http://127.0.0.1:port' of a fake, which gets no credentials."""
-
     # Broker
     broker_url: str = ""
     """Celery's broker and result backend; empty: the broker of the farm that runs on `data`."""
@@ -363,7 +348,9 @@ def without_cloud_keys(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(_CLOUD_KEYS)}
 
 
-_CLOUD_KEYS = ("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "GCE_", "BLENDNET_STORE_", "BLENDNET_LEDGER_URL")
+_CLOUD_KEYS = tuple(
+    ["AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "GCE_", "BLENDNET_STORE_", "BLENDNET_LEDGER_URL", "BLENDNET_OWNER_"]
+)
 
 
 def cloud_variable(*names: str) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from blendnet.errors import NoticeUnknown
@@ -20,6 +21,10 @@ SERVICE_URL = "http://169.254.169.254"
 """Where AWS, Google and Azure have theirs."""
 TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 1 << 20
+AWS_TOKEN_PATH = "/latest/api/token"
+AWS_TOKEN_TTL_S = 21_600
+GCP_ROOT = "/computeMetadata/v1/instance/"
+GCP_HEADERS = {"Metadata-Flavor": "Google"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,14 @@ class Answer:
     """'' when it gave none."""
     date: datetime | None
     """The service's own clock: this machine's may be wrong."""
+
+
+class Metadata(Protocol):
+    """The metadata of one cloud: what proves that the asker is on the machine is this object's business."""
+
+    def get(self, path: str) -> Answer:
+        """The service's answer, whatever its status. Raises NoticeUnknown."""
+        ...
 
 
 class MetadataService:
@@ -85,6 +98,67 @@ def _hung_up_after(limit_s: float, connected: socket.socket) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+class AwsMetadata:
+    """EC2's: IMDSv2 alone, each request carries a token."""
+
+    def __init__(self, service: MetadataService) -> None:
+        self._service = service
+        self._token = ""
+
+    def get(self, path: str) -> Answer:
+        """Raises NoticeUnknown."""
+        if not self._token:
+            self._token = self._new_token()
+        answer = self._service.get(path, {"X-aws-ec2-metadata-token": self._token})
+        if answer.status == 401:  # It has expired.
+            self._token = self._new_token()
+            answer = self._service.get(path, {"X-aws-ec2-metadata-token": self._token})
+        return answer
+
+    def _new_token(self) -> str:
+        answer = self._service.put(AWS_TOKEN_PATH, {"X-aws-ec2-metadata-token-ttl-seconds": str(AWS_TOKEN_TTL_S)})
+        if answer.status != 200 or not answer.text:
+            raise NoticeUnknown(f"the metadata service gave no token: status {answer.status}")
+        return answer.text.strip()
+
+
+class GcpMetadata:
+    """Google's."""
+
+    def __init__(self, service: MetadataService) -> None:
+        self._service = service
+
+    def get(self, path: str, *, timeout_s: float | None = None) -> Answer:
+        """Raises NoticeUnknown."""
+        return self._service.get(path, GCP_HEADERS, timeout_s=timeout_s)
+
+
+PUBLIC_ADDRESS: Mapping[str, tuple[Callable[[MetadataService], Metadata], str]] = {
+    "aws": (AwsMetadata, "/latest/meta-data/public-ipv4"),
+    "gcp": (GcpMetadata, f"{GCP_ROOT}network-interfaces/0/access-configs/0/external-ip"),
+}
+"""Cloud -> how its service is asked, and for what."""
+
+
+def public_address(cloud: str, url: str = SERVICE_URL) -> str:
+    """The public IP address of this machine, '' when it has none. `cloud`: a key of PUBLIC_ADDRESS.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-metadata.html (public-ipv4) and
+    https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys (access-configs/0/external-ip).
+    Raises NoticeUnknown: the service at `url` does not answer, or not with an address.
+    """
+    asker, path = PUBLIC_ADDRESS[cloud]
+    answer = asker(MetadataService(url)).get(path)
+    if answer.status == 404 or (answer.status == 200 and not answer.text.strip()):
+        return ""
+    try:
+        if answer.status == 200:
+            return str(ipaddress.ip_address(answer.text.strip()))
+    except ValueError:
+        pass
+    raise NoticeUnknown(f"the metadata service of {cloud} answered with no address: status {answer.status}")
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""Settings about clouds: where machines are from, what estimates assume, and a Manager that is in one itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class Clouds(BaseSettings):
+    """Part of Settings."""
+
+    # Clouds (docs/estimates.md says where the numbers are from)
+    cloud_provider: str = ""
+    """Who gives machines when --provider does not say."""
+    cloud_region: str = ""
+    """Where; empty: what the cloud's own settings name."""
+    cloud_options: str = ""
+    """What only that provider knows: 'project=my-farm; zones=a,b'."""
+    estimate_preemptions_per_hour: float = Field(default=0.05, ge=0)
+    """Estimates: how often a spot machine is taken away."""
+    estimate_disk_gb: float = Field(default=30.0, ge=0)
+    """Estimates: disk of an agent's machine."""
+    estimate_disk_usd_per_gb_month: float = Field(default=0.1, ge=0)
+    estimate_egress_usd_per_gb: float = Field(default=0.12, ge=0)
+    """Estimates: bringing results home."""
+    gcp_endpoint: str = ""
+    """Address of all of Google's APIs, for tests: 'http://127.0.0.1:port' of a fake, which gets no credentials."""
+
+    # A Manager on a machine of its own in a cloud (docs/clouds.md): `blendnet cloud up` sets them there
+    manager_cloud: Literal["", "aws", "gcp"] = ""
+    """Cloud whose metadata service (at `notice_url`) knows this machine's public address; empty: no such machine."""
+    manager_bucket: str = ""
+    """The farm's bucket, s3://NAME or gs://NAME: the Manager says there who it is and where; empty: nowhere."""
+    manager_idle_s: float = Field(default=0.0, ge=0)
+    """Without anything to do for so long the Manager deletes its agents and ends; 0: never. In the cloud 1800."""
+    manager_attended_s: float = Field(default=300.0, ge=0)
+    """So long after an owner's last request somebody is taken to be there, and an idle Manager stays."""
+    owner_hash: str = Field(default="", repr=False)
+    """argon2id hash of the owner's password, which then lies in no file of the Manager; empty: it makes a password."""
+    farm_label: str = ""
+    """What the farm's things in a cloud are labelled with; empty: what its data folder says, chosen at random."""
