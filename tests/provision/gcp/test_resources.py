@@ -90,7 +90,7 @@ def test_removing_leaves_nothing_and_takes_nothing_of_others(make: Make, fake: F
     others.ensure()
     make("farm").create(wanted("agent-1"))
     make("other").create(wanted("agent-1"))
-    fake.objects[made.bucket, "blob"] = "content"
+    fake.objects[made.bucket, "blob"] = b"content"
     fake.disks["us-central1-b", "left-over"] = {"name": "left-over", "labels": {"blendnet-farm": "farm"}}
     before = others.remains()
     kinds = {one.split()[0] for one in ours.remains()}
