@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from blendnet.errors import UserError
@@ -18,6 +18,9 @@ AGENT_ROLE = "agent"
 MANAGER_ROLE = "manager"
 DISK_ROLE = "manager-disk"
 """Of the disk that outlives the Manager's machine."""
+
+NOT_ELSEWHERE = ("cache", "endpoint", "manager-image")
+"""Options that say nothing on the Manager's own machine."""
 
 OPTIONS = {
     "project": "project id; default: GOOGLE_CLOUD_PROJECT, else the one of the credentials",
@@ -64,6 +67,8 @@ class Account:
     """'': Google's own addresses."""
     cache: Path
     wait_s: float = DEFAULT_WAIT_S
+    given: Mapping[str, str] = field(default_factory=dict)
+    """The options as they were given."""
 
     @property
     def agent_tag(self) -> str:
@@ -139,6 +144,7 @@ def account_of(place: Place) -> Account:
         endpoint=(given.get("endpoint", "") or get_settings().gcp_endpoint).rstrip("/"),
         cache=Path(given["cache"]) if given.get("cache") else get_settings().data / "prices",
         wait_s=_number(given, "wait-s", DEFAULT_WAIT_S),
+        given=given,
     )
 
 

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from blendnet.errors import FarmError
 from blendnet.provision.gcp.account import FARM_LABEL
-from blendnet.provision.gcp.permissions import BUCKET_ROLE
+from blendnet.provision.gcp.permissions import BUCKET_ROLES
 from blendnet.provision.gcp.sdk import Google, Refused, asking
 
 NOT_FOUND, CONFLICT = 404, 409
+STORE, DAYS = "store/", 2
+"""Where the Manager keeps its files in the bucket, and how long what nobody took up."""
+LIFECYCLE: Sequence[dict[str, Any]] = (
+    {"action": {"type": "Delete"}, "condition": {"age": DAYS, "matchesPrefix": [f"{STORE}incoming/"]}},
+    {"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"age": DAYS, "matchesPrefix": [STORE]}},
+)
+BYTES = "application/octet-stream"
+UPLOAD_TIMEOUT_S = 300.0
+"""Without a byte taken."""
 
 
 class Bucket:
@@ -45,6 +56,7 @@ class Bucket:
                 " the farm another name"
             ) from error
         self._own(bucket)
+        self._tidy(bucket)
         if member:
             self._allow(bucket, member)
         return self.name
@@ -75,6 +87,16 @@ class Bucket:
                 raise
             return None
 
+    def write(self, key: str, path: Path) -> None:
+        """Put a file there under `key`, over what lies there. Raises FarmError: not taken, or there is no bucket."""
+        with asking("show the farm's bucket"):
+            bucket = self._there()
+        if not bucket:
+            raise FarmError(f"there is no bucket {self.name}: `blendnet cloud prepare` makes it")
+        self._own(bucket)
+        with asking(f"take gs://{self.name}/{key}"):
+            bucket.blob(key).upload_from_filename(str(path), content_type=BYTES, timeout=UPLOAD_TIMEOUT_S)
+
     def remove(self) -> None:
         """Remove it with all that is in it. Raises Refused."""
         with asking("remove the farm's bucket"):
@@ -104,11 +126,20 @@ class Bucket:
                 f"bucket {self.name} exists and does not carry the label of farm {self._google.account.farm}"
             )
 
+    def _tidy(self, bucket: Any) -> None:
+        """Google deletes what nobody took up. The Manager may not set that: see storage/bucket_store.py."""
+        rules = [dict(rule) for rule in bucket.lifecycle_rules]
+        if missing := [rule for rule in LIFECYCLE if rule not in rules]:
+            with asking("set how long files stay in the farm's bucket"):
+                bucket.lifecycle_rules = [*rules, *missing]
+                bucket.patch()
+
     def _allow(self, bucket: Any, member: str) -> None:
         with asking("let the Manager use the farm's bucket"):
             policy = bucket.get_iam_policy(requested_policy_version=3)
-            if not any(one["role"] == BUCKET_ROLE and member in one["members"] for one in policy.bindings):
-                policy.bindings.append({"role": BUCKET_ROLE, "members": {member}})
+            held = {one["role"] for one in policy.bindings if member in one["members"]}
+            if lacking := [role for role in BUCKET_ROLES if role not in held]:
+                policy.bindings += [{"role": role, "members": {member}} for role in lacking]
                 bucket.set_iam_policy(policy)
 
     @cached_property

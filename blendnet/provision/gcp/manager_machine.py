@@ -7,26 +7,33 @@ is made twice; the machine is where its disk is. An empty disk may go to another
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from blendnet.errors import FarmError, UserError
 from blendnet.provision.base import Shortage
-from blendnet.provision.gcp.account import Account, region_of
+from blendnet.provision.bootstrap_manager import Site
+from blendnet.provision.gcp.account import NOT_ELSEWHERE, Account, region_of
+from blendnet.provision.gcp.firewall import BROKER_PORT
 from blendnet.provision.gcp.inventory import Inventory
 from blendnet.provision.gcp.manager_found import Found, found_in
 from blendnet.provision.gcp.operations import Operations
-from blendnet.provision.gcp.request import disk_request, manager_request
+from blendnet.provision.gcp.request import DEVICE, disk_request, manager_request
 from blendnet.provision.gcp.resources import DELETE_WAIT_S, NOT_FOUND, Resources
 from blendnet.provision.gcp.sdk import Google, Refused, word
 from blendnet.provision.gcp.shortage import shortage_of
 from blendnet.provision.gcp.stock import Stock
-from blendnet.provision.manager_machine import PUBLISHED, ManagerMachine, ManagerState, ManagerWanted
+from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, ManagerMachine, ManagerState, ManagerWanted
+from blendnet.provision.stock import Bundle
 
 MACHINE = "e2-standard-2"
 """2 processors of their own and 8 GB: merges of several frames at once fit, and it is on offer in all zones."""
+STORAGE = "https://storage.googleapis.com"
+TOKEN_URL = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token"
+"""On each machine of Google: a token of its service account."""
 SMALLEST_GB, LARGEST_GB = 10, 65_536
 """What Google takes for a disk."""
 SETTLE_S = 300.0
@@ -50,17 +57,41 @@ class GceManager:
         operations: Operations,
         stock: Stock,
         resources: Resources,
-        pause: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
+        pause: Callable[[float], None],
     ) -> None:
         self._google = google
         self._inventory = inventory
         self._operations = operations
         self._stock = stock
         self._resources = resources
-        self.pause = pause
-        """Between two looks."""
+        self._pause = pause
         self._clock = clock
+
+    def site(self) -> Site:
+        """What its user data have to know. Raises FarmError: nobody says which project."""
+        project = self._google.project
+        given = {name: value for name, value in self._account.given.items() if name not in NOT_ELSEWHERE}
+        return Site(
+            cloud="gcp",
+            region=self._account.region,
+            bucket=f"gs://{self._resources.bucket.name}",
+            disk=f"/dev/disk/by-id/google-{DEVICE}",
+            machine=MACHINE,
+            broker_port=BROKER_PORT,
+            options={**given, "project": project},
+            environment={"GOOGLE_CLOUD_PROJECT": project},
+        )
+
+    def bring(self, bundle: Path, sha256: str) -> Bundle:
+        """Put the bundle into the bucket: the machine reads it as who it is, so its address alone is worth nothing.
+
+        Raises:
+            FarmError: Google did not take it, or there is no bucket.
+        """
+        self._resources.bucket.write(BUNDLE, bundle)
+        url = f"{STORAGE}/storage/v1/b/{self._resources.bucket.name}/o/{quote(BUNDLE, safe='')}?alt=media"
+        return Bundle(url=url, sha256=sha256, token_url=TOKEN_URL)
 
     def ensure(self, wanted: ManagerWanted) -> ManagerMachine:
         """Make disk and machine as far as they are missing, and start it; an empty disk may move to another zone.
@@ -151,7 +182,7 @@ class GceManager:
         while (there := self._find()).changing:
             if self._clock() >= until:
                 raise Refused(f"Google Cloud takes its time: {there.changing} for {SETTLE_S:g} s. Repeat this later")
-            self.pause(LOOK_S)
+            self._pause(LOOK_S)
         return there
 
     def _gone(self) -> None:
@@ -159,7 +190,7 @@ class GceManager:
         while (there := self._find()).machine is not None:
             if self._clock() >= until:
                 raise Refused(f"machine {there.machine.name} in {there.zone} was told to end, and is still listed")
-            self.pause(LOOK_S)
+            self._pause(LOOK_S)
 
     # --- making ---
 
@@ -263,7 +294,7 @@ class GceManager:
                     return None
                 if not left or not _unknown(email, error):
                     raise
-                self.pause(PAUSE_S)
+                self._pause(PAUSE_S)
 
     def _drop_disk(self, zone: str) -> None:
         """Remove an empty disk; Google refuses while a machine has it."""

@@ -49,7 +49,10 @@ class GcpProvider:
         cannot={"notice time": "Google gives 30 s, and takes no other number to try it out with"},
     )
 
-    def __init__(self, account: Account, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, account: Account, clock: Callable[[], float] = time.time, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`pause`: between two looks at what takes a while."""
         self._google = Google(account)
         self._operations = Operations(self._google)
         self._inventory = Inventory(self._google, clock)
@@ -59,7 +62,9 @@ class GcpProvider:
         self._checks = Checks(self._google, self._stock, self._prices, clock)
         self.account = Resources(self._google, self._inventory, self._operations)
         """What a farm has here besides its agents."""
-        self.manager_host = GceManager(self._google, self._inventory, self._operations, self._stock, self.account)
+        self.manager_host = GceManager(
+            self._google, self._inventory, self._operations, self._stock, self.account, clock, pause
+        )
         """The Manager's own machine."""
 
     def create(self, wanted: Wanted) -> Created:

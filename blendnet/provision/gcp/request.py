@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from blendnet.provision.base import Offer
+from blendnet.provision.cloud_init import startup_script
 from blendnet.provision.gcp.account import AGENT_ROLE, DISK_ROLE, MANAGER_ROLE, ROLE_LABEL, Account, region_of
 from blendnet.provision.gcp.sdk import SCOPE
 
@@ -19,21 +20,11 @@ WITH_GPUS = ("a2", "a3", "a4", "a4x", "g2", "g4")
 """Families whose machines bring their GPUs."""
 
 MANAGER_BOOT_GB = 20
-DEVICE = "blendnet"
-"""The Manager's lasting disk is /dev/disk/by-id/google-blendnet on its machine."""
-FIRST_BOOT = """\
-#!/bin/sh
-# Google's own Debian has no cloud-init, which alone reads the user data.
-command -v cloud-init >/dev/null && exit 0
-export DEBIAN_FRONTEND=noninteractive
-for pause in 5 15 30 60 60 0; do
-  apt-get -q update && apt-get -qy install --no-install-recommends cloud-init && exec systemctl reboot
-  sleep "$pause"
-done
-echo "blendnet: cloud-init cannot be installed, so this machine does not know what it is to be" >&2
-exit 1
-"""
-"""Google's guest agent runs it at each boot, and shows on the serial console what it says."""
+DEVICE = "blendnet-data"
+"""The Manager's lasting disk is /dev/disk/by-id/google-DEVICE on its machine."""
+NEEDS_NO_SCRIPT = "#!/bin/bash\n! command -v cloud-init >/dev/null || exit 0\n"
+"""Google's own Debian has no cloud-init, which alone reads the user data: there its guest agent runs a script, at each
+boot."""
 
 
 def bulk_request(
@@ -167,5 +158,5 @@ def _metadata(user_data: str) -> dict[str, Any]:
     """cloud-init, and nobody's keys: neither the project's nor by the serial console."""
     values = {"block-project-ssh-keys": "TRUE", "enable-oslogin": "FALSE", "serial-port-enable": "FALSE"}
     if user_data:
-        values |= {"user-data": user_data, "startup-script": FIRST_BOOT}
+        values |= {"user-data": user_data, "startup-script": NEEDS_NO_SCRIPT + startup_script(user_data)}
     return {"items": [{"key": key, "value": value} for key, value in values.items()]}

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage  # type: ignore[attr-defined]
 
 from blendnet.errors import FarmError
 from blendnet.provision.gcp import identity
+from blendnet.provision.gcp.bucket import STORE
 from blendnet.provision.gcp.permissions import MANAGER_PERMISSIONS
 from blendnet.provision.gcp.provider import GcpProvider
-from tests.provision.fake_gce import FakeGce, Fault
+from blendnet.provision.manager_machine import PUBLISHED
+from blendnet.storage.bucket_store import EXPIRE_DAYS, INCOMING
+from blendnet.storage.gcs import GcsBucket
+from tests.provision.fake_gce import PROJECT, FakeGce, Fault
 from tests.provision.gcp.conftest import Make, wanted
 
 
@@ -70,8 +76,42 @@ def test_the_bucket_is_closed_and_the_managers_alone(provider: GcpProvider, fake
     assert bucket["labels"] == {"blendnet-farm": "farm"}
     assert bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced"
     assert bucket["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"] is True
-    (binding,) = bucket["iam"]["bindings"]
-    assert binding == {"role": "roles/storage.objectAdmin", "members": [f"serviceAccount:{made.service_account}"]}
+    members = [f"serviceAccount:{made.service_account}"]
+    assert {one["role"]: one["members"] for one in bucket["iam"]["bindings"]} == {
+        "roles/storage.objectUser": members, "roles/storage.legacyBucketReader": members,
+    }  # fmt: skip
+
+
+def test_the_manager_may_have_addresses_signed_as_itself_and_as_nobody_else(
+    provider: GcpProvider, fake: FakeGce
+) -> None:
+    made = provider.account.ensure()
+    own = fake.service_accounts[made.service_account]["policy"]["bindings"]
+    member = f"serviceAccount:{made.service_account}"
+    assert own == [{"role": "roles/iam.serviceAccountTokenCreator", "members": [member]}]
+    assert not [one for one in MANAGER_PERMISSIONS if one.startswith("iam.")]
+
+
+def test_the_store_finds_the_lifecycle_rules_that_it_would_set(
+    provider: GcpProvider, fake: FakeGce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Manager may not set them: it warns at each start where they are missing."""
+    made = provider.account.ensure()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
+    fake.faults.append(Fault("PATCH", "/storage/", 403, reason="forbidden"))
+    bucket = GcsBucket(made.bucket, STORE, client=storage.Client(project=PROJECT, credentials=AnonymousCredentials()))
+    bucket.ensure_lifecycle(INCOMING, EXPIRE_DAYS)
+    assert fake.faults[0].times == 1, "nothing had to be set"
+    assert len(fake.buckets[made.bucket]["lifecycle"]["rule"]) == 2
+
+
+def test_lifecycle_rules_of_others_are_kept(make: Make, fake: FakeGce) -> None:
+    made = make().account.ensure()
+    own = {"action": {"type": "Delete"}, "condition": {"age": 90}}
+    fake.buckets[made.bucket]["lifecycle"] = {"rule": [own]}
+    make().account.ensure()
+    assert own in fake.buckets[made.bucket]["lifecycle"]["rule"]
+    assert len(fake.buckets[made.bucket]["lifecycle"]["rule"]) == 3
 
 
 def test_a_bucket_of_somebody_else_is_neither_used_nor_removed(make: Make, fake: FakeGce) -> None:
@@ -82,6 +122,17 @@ def test_a_bucket_of_somebody_else_is_neither_used_nor_removed(make: Make, fake:
     with pytest.raises(FarmError, match="does not carry the label"):
         make().account.remove()
     assert name in fake.buckets
+
+
+def test_a_bucket_that_another_project_has_taken_is_neither_used_nor_read(make: Make, fake: FakeGce) -> None:
+    """Its name can be guessed, and its label as well: what lies there must not be taken for the Manager's word."""
+    name = make().account.bucket.name
+    fake.strangers.add(name)
+    fake.objects[name, PUBLISHED] = b"forged"
+    with pytest.raises(FarmError, match="belongs to another project"):
+        make().account.ensure()
+    assert make().manager_host.published() is None
+    assert not [path for _, path in fake.requests if "/o/" in path]
 
 
 def test_removing_leaves_nothing_and_takes_nothing_of_others(make: Make, fake: FakeGce) -> None:
