@@ -1,36 +1,31 @@
 """The Manager's own machine on Compute Engine (provision.manager_machine.ManagerHost).
 
-A standard machine that is found by the farm's labels, and a disk that outlives it. Both have one name, so that nothing
-is made twice; the machine is where its disk is. An empty disk may go to another zone.
+A standard machine that is found by the farm's labels, and a disk that outlives it: manager_making.py makes them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from blendnet.errors import FarmError, UserError
-from blendnet.provision.base import Shortage
 from blendnet.provision.bootstrap_manager import Site
 from blendnet.provision.gcp.account import NOT_ELSEWHERE, Account, region_of
 from blendnet.provision.gcp.firewall import BROKER_PORT
 from blendnet.provision.gcp.inventory import Inventory
 from blendnet.provision.gcp.manager_found import Found, found_in
+from blendnet.provision.gcp.manager_making import MACHINE, Maker, advised
 from blendnet.provision.gcp.operations import Operations
-from blendnet.provision.gcp.request import DEVICE, disk_request, manager_request
+from blendnet.provision.gcp.request import DEVICE
 from blendnet.provision.gcp.resources import DELETE_WAIT_S, NOT_FOUND, Resources
 from blendnet.provision.gcp.sdk import Google, Refused, word
-from blendnet.provision.gcp.shortage import shortage_of
 from blendnet.provision.gcp.stock import Stock
 from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, ManagerMachine, ManagerState, ManagerWanted
 from blendnet.provision.stock import Bundle
 
-MACHINE = "e2-standard-2"
-"""2 processors of their own and 8 GB: merges of several frames at once fit, and it is on offer in all zones."""
 STORAGE = "https://storage.googleapis.com"
 TOKEN_URL = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token"
 """On each machine of Google: a token of its service account."""
@@ -39,9 +34,6 @@ SMALLEST_GB, LARGEST_GB = 10, 65_536
 SETTLE_S = 300.0
 """So long is waited for a machine that stops, or a disk that comes or goes."""
 LOOK_S = 3.0
-CONFLICT = 409
-TRIES, PAUSE_S = 12, 5.0
-"""A service account that was just made is known to Compute Engine only after a while."""
 NOT_READY = ("resourceNotReady", "RESOURCE_NOT_READY")
 STOPPED = (ManagerState.ABSENT, ManagerState.STOPPING, ManagerState.STOPPED)
 MACHINE_TYPE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
@@ -63,10 +55,10 @@ class GceManager:
         self._google = google
         self._inventory = inventory
         self._operations = operations
-        self._stock = stock
         self._resources = resources
-        self._pause = pause
         self._clock = clock
+        self._pause = pause
+        self._maker = Maker(google, operations, stock, resources, self._settled, pause)
 
     def site(self) -> Site:
         """What its user data have to know. Raises FarmError: nobody says which project."""
@@ -103,7 +95,7 @@ class GceManager:
         self._check(wanted)
         there = self._settled()
         if there.machine is None:
-            there = self._make(wanted, there)
+            there = self._maker.make(wanted, there)
         if not there.holding:
             raise _without_disk(there, self._account)
         return self._on(there)
@@ -202,111 +194,6 @@ class GceManager:
         if not SMALLEST_GB <= wanted.disk_gb <= LARGEST_GB:
             raise UserError(f"a disk of {wanted.disk_gb} GB: Google makes {SMALLEST_GB} to {LARGEST_GB} GB")
 
-    def _zones(self, wanted: ManagerWanted, there: Found) -> Sequence[str]:
-        """Where the machine may be, the best first. A disk that something is on stays where it is."""
-        machine = wanted.machine or MACHINE
-        if not there.blank:
-            if wanted.zone not in ("", there.disk_zone):
-                raise UserError(
-                    f"the Manager's disk is in {there.disk_zone}, so its machine cannot be in {wanted.zone}: leave the"
-                    " zone out"
-                )
-            zones: Sequence[str] = [there.disk_zone]
-        else:
-            every = sorted(self._stock.zones, key=lambda zone: zone != there.disk_zone)
-            zones = [wanted.zone] if wanted.zone else every
-        if offering := [zone for zone in zones if self._stock.offered(zone, machine)]:
-            return offering
-        raise UserError(
-            f"there is no machine type {machine!r} in {', '.join(zones)}: `blendnet cloud types --provider gcp` lists"
-            " those that there are"
-        )
-
-    def _make(self, wanted: ManagerWanted, there: Found) -> Found:
-        refused = []
-        for zone in self._zones(wanted, there):
-            try:
-                return self._make_in(zone, wanted, there)
-            except Refused as error:
-                if shortage_of(error.trouble) is not Shortage.CAPACITY or not there.blank:
-                    raise self._advised(error) from error
-                refused.append(str(error))
-            there = self._settled()
-            if there.machine is not None or not there.blank:
-                raise FarmError("somebody else is making the Manager's machine at the same time: look, and try again")
-        raise FarmError(
-            f"no room for the Manager: {'; '.join(refused)}. Try later, or another machine type, region or zone"
-        )
-
-    def _make_in(self, zone: str, wanted: ManagerWanted, there: Found) -> Found:
-        """The machine, with its disk, in one zone. An empty disk goes when Google has refused for certain."""
-        machine = wanted.machine or MACHINE
-        if there.disk is not None and there.disk_zone != zone:
-            self._drop_disk(there.disk_zone)
-            there = Found()
-        try:
-            if there.disk is None:
-                self._make_disk(zone, machine, wanted.disk_gb)
-            self._make_machine(zone, machine, wanted.user_data)
-        except Refused as error:
-            if error.answered and there.blank:
-                with suppress(FarmError):  # It is no more than what it costs, and `cloud remains` lists it.
-                    self._drop_disk(zone)
-            raise
-        made = self._settled()
-        if made.machine is None:
-            name = self._account.manager_name
-            raise FarmError(f"machine {name} in {zone} is not there, or is not of this farm: `gcloud compute instances"
-                            f" describe {name} --zone {zone}` says what it is")  # fmt: skip
-        return made
-
-    def _make_disk(self, zone: str, machine: str, size_gb: int) -> None:
-        what = f"make the Manager's disk in {zone}"
-        body = disk_request(self._account, machine, zone, size_gb)
-        try:
-            operation = self._google.order("Disks", "insert_unary", what, zone=zone, disk_resource=body)
-        except Refused as error:
-            if error.http_status != CONFLICT:
-                raise
-            self._adopt_disk(zone)
-        else:
-            self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
-
-    def _adopt_disk(self, zone: str) -> None:
-        """Somebody else has made it meanwhile."""
-        there = self._settled()
-        if there.disk is None or there.disk_zone != zone:
-            raise FarmError(
-                f"disk {self._account.manager_disk} in {zone} is not of this farm, for it lacks its label. Delete it,"
-                " or give the farm another name"
-            )
-
-    def _make_machine(self, zone: str, machine: str, user_data: str) -> None:
-        what = f"make the Manager's machine in {zone}"
-        email = self._resources.identity.email
-        body = manager_request(self._account, machine, zone, user_data, email)
-        for left in reversed(range(TRIES)):
-            try:
-                operation = self._google.order("Instances", "insert_unary", what, zone=zone, instance_resource=body)
-                return self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
-            except Refused as error:
-                if error.http_status == CONFLICT and error.reason == "alreadyExists":
-                    return None
-                if not left or not _unknown(email, error):
-                    raise
-                self._pause(PAUSE_S)
-
-    def _drop_disk(self, zone: str) -> None:
-        """Remove an empty disk; Google refuses while a machine has it."""
-        what = f"remove the Manager's empty disk in {zone}"
-        try:
-            operation = self._google.order("Disks", "delete_unary", what, zone=zone, disk=self._account.manager_disk)
-        except Refused as error:
-            if error.http_status != NOT_FOUND:
-                raise
-        else:
-            self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
-
     # --- switching ---
 
     def _on(self, there: Found) -> ManagerMachine:
@@ -324,31 +211,12 @@ class GceManager:
             what = "start the Manager's machine"
             self._operations.check(operation, what, zone=there.zone, wait_s=self._account.wait_s)
         except Refused as error:
-            raise self._advised(error) from error
+            raise advised(error, self._google.project) from error
         return self._find().shown()
 
     def _order(self, there: Found, call: str, verb: str) -> Any:
         what = f"{verb} the Manager's machine"
         return self._google.order("Instances", call, what, zone=there.zone, instance=there.machine.name)
-
-    def _advised(self, error: Refused) -> Refused:
-        """The error, with what to do about it."""
-        shortage = shortage_of(error.trouble)
-        page = f"https://console.cloud.google.com/iam-admin/quotas?project={self._google.project}"
-        advice = {
-            Shortage.CAPACITY: "Its disk is in that zone: try later, or another machine type (a machine that is there"
-            " is deleted before; its disk stays)",
-            Shortage.QUOTA: f"Ask for more: {page}",
-            Shortage.TROUBLE: "Repeat this: what is there already is found again",
-        }.get(shortage, "`blendnet cloud doctor --provider gcp` says what is missing")
-        text = f"{str(error).rstrip('.')}. {advice}"
-        return Refused(text, code=error.reason, status=error.http_status, answered=error.answered)
-
-
-def _unknown(email: str, error: Refused) -> bool:
-    """Compute Engine does not know the service account (yet). PURE."""
-    said = str(error).lower()
-    return email in said and ("not found" in said or "does not exist" in said)
 
 
 def _without_disk(there: Found, account: Account) -> FarmError:
