@@ -107,6 +107,7 @@ system-test:
 lock: $(VENV)/.ready-test ## Pin every dependency anew (needs pip-tools)
 	@$(BIN)/python -m pip install --quiet pip-tools
 	@$(BIN)/pip-compile $(PINNED) -o requirements.lock setup.cfg
+	@$(BIN)/pip-compile $(PINNED) --extra aws --extra gcp -c requirements.lock -o requirements-manager.lock setup.cfg
 	@$(BIN)/pip-compile $(PINNED) --extra test --extra postgresql -o requirements-test.lock setup.cfg
 
 clean: ## Remove what tests and builds leave

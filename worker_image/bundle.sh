@@ -9,7 +9,7 @@ output=${1:-$project/build/blendnet-bundle.tar.gz}
 python=${PYTHON:-python3}
 
 cd "$project"
-[ -z "$(git status --porcelain -- blendnet worker_image setup.cfg pyproject.toml requirements.lock)" ] ||
+[ -z "$(git status --porcelain -- blendnet worker_image setup.cfg pyproject.toml requirements.lock requirements-manager.lock)" ] ||
   echo "bundle: changes that are not committed are not in it" >&2
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
@@ -21,7 +21,7 @@ mkdir "$work/source" "$work/bundle"
 git -c tar.umask=0022 archive HEAD | tar -x -C "$work/source"
 PIP_CONSTRAINT=$work/source/worker_image/build.txt "$python" -m pip wheel --quiet --no-deps --no-cache-dir \
   --disable-pip-version-check --wheel-dir "$work/bundle" "$work/source"
-cp -R "$work/source/requirements.lock" "$work/source/worker_image" "$work/bundle/"
+cp -R "$work/source/requirements.lock" "$work/source/requirements-manager.lock" "$work/source/worker_image" "$work/bundle/"
 cp "$work/source/docs/worker-image.md" "$work/bundle/worker_image/"
 
 mkdir -p "$(dirname "$output")"

@@ -2,9 +2,11 @@
 # Makes a BlendNet worker of a Debian 12: packages, the agent in /opt/blendnet, Blender builds in /opt/blender, a user
 # without privileges, a hardened service. Run as root from an unpacked bundle (bundle.sh); may be run again.
 #   install.sh [--image] [--gpu] [--no-blender]
+#   install.sh --manager
 # --image       afterwards remove keys, identity, caches and logs, for a machine that becomes an image (clean.sh)
 # --gpu         also install the driver of NVIDIA's GPUs
 # --no-blender  leave Blender builds to be fetched when a job wants them
+# --manager     make a Manager of it instead: Redis, the SDKs of clouds, its lasting disk, its service; no Blender
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,7 +15,9 @@ home=/opt/blendnet
 builds=/opt/blender
 state=/var/lib/blendnet
 user=blendnet
-image='' gpu='' blender=yes
+image='' gpu='' blender=yes manager=''
+lock=$bundle/requirements.lock
+list=$here/packages.txt
 
 say() { echo "blendnet: $*"; }
 fail() {
@@ -28,9 +32,13 @@ options() {
       --image) image=yes ;;
       --gpu) gpu=yes ;;
       --no-blender) blender='' ;;
-      *) fail "there is no option $option: --image, --gpu, --no-blender" ;;
+      --manager)
+        manager=yes blender='' lock=$bundle/requirements-manager.lock list=$here/packages-manager.txt
+        ;;
+      *) fail "there is no option $option: --image, --gpu, --no-blender, --manager" ;;
     esac
   done
+  [ -z "$manager" ] || [ -z "$image$gpu" ] || fail "--manager goes with no other option"
 }
 
 check() {
@@ -39,7 +47,7 @@ check() {
   [ "$(dpkg --print-architecture)" = amd64 ] || fail "Blender's builds are for amd64, this is $(dpkg --print-architecture)"
   wheels=("$bundle"/blendnet-*.whl)
   [ -f "${wheels[0]}" ] && [ "${#wheels[@]}" = 1 ] || fail "no blendnet wheel in $bundle: unpack what bundle.sh makes"
-  [ -f "$bundle/requirements.lock" ] || fail "no requirements.lock in $bundle"
+  [ -f "$lock" ] || fail "no $(basename "$lock") in $bundle"
 }
 
 names() { sed 's/#.*//' "$1" | tr -s '[:space:]' '\n' | sed '/^$/d'; }
@@ -76,6 +84,12 @@ SOURCES
   install -D -m 0644 "$here/units/gpu.conf" /etc/systemd/system/blendnet-agent.service.d/gpu.conf
 }
 
+manager_machine() {
+  # The Manager starts a Redis of its own, and the ports are for that.
+  systemctl --quiet mask --now redis-server.service 2>/dev/null || true
+  install -D -m 0755 "$here/data-disk.sh" /usr/local/lib/blendnet/data-disk
+}
+
 account() {
   getent passwd "$user" >/dev/null ||
     useradd --system --user-group --home-dir "$state" --no-create-home --shell /usr/sbin/nologin "$user"
@@ -85,14 +99,14 @@ account() {
 
 agent() {
   local wanted have
-  wanted=$(cat "$bundle/requirements.lock" "${wheels[0]}" | sha256sum)
+  wanted=$(cat "$lock" "${wheels[0]}" | sha256sum)
   have=$(cat "$home/.installed" 2>/dev/null || true)
   [ "$wanted" != "$have" ] || return 0
   say "installing $(basename "${wheels[0]}") in $home"
   rm -f "$home/.installed"
   python3 -m venv "$home"
   local pip=("$home/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check --no-input)
-  "${pip[@]}" --require-hashes --only-binary :all: -r "$bundle/requirements.lock"
+  "${pip[@]}" --require-hashes --only-binary :all: -r "$lock"
   "${pip[@]}" --no-deps --no-index --force-reinstall "${wheels[0]}"
   echo "$wanted" >"$home/.installed"
 }
@@ -123,11 +137,12 @@ service() {
 main() {
   options "$@"
   check
-  mapfile -t listed < <(names "$here/packages.txt")
+  mapfile -t listed < <(names "$list")
   # Who an agent is comes by cloud-init, which Google's Debian lacks. A container is told by its command line.
   [ -z "$image" ] || [ ! -d /run/systemd/system ] || listed+=(cloud-init)
   packages "${listed[@]}"
   [ -z "$gpu" ] || gpu_packages
+  [ -z "$manager" ] || manager_machine
   account
   agent
   blenders

@@ -1,4 +1,4 @@
-"""`blendnet cloud`: who gives machines, what they cost, and whether everything is ready for them."""
+"""`blendnet cloud`: a Manager in the cloud; who gives machines, what they cost, whether all is ready for them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,37 @@ import click
 from blendnet.cli.cloud_account import prepare, remains, remove
 from blendnet.cli.cloud_doctor import doctor
 from blendnet.cli.cloud_estimate import estimate
+from blendnet.cli.cloud_status import logs, status
+from blendnet.cli.cloud_stop import destroy, stop
 from blendnet.cli.cloud_types import types
+from blendnet.cli.cloud_up import start, up
 
 
 @click.group(no_args_is_help=True)
 def cloud() -> None:
-    """Check a cloud, list its machines with their prices, estimate what a scene will cost there, make it ready.
+    """Have the farm's Manager in your own cloud account; check a cloud, its machines and prices.
 
     \b
-    Examples:
+    A Manager in the cloud:
+      blendnet cloud up --provider aws --region eu-central-1
+      blendnet job submit scene.blend
+      blendnet cloud status
+      blendnet cloud stop          # `cloud start` goes on with everything
+      blendnet cloud destroy
+    \b
+    Before that:
       blendnet cloud doctor --provider aws --region eu-central-1
       blendnet cloud types --provider aws --min-vcpus 16
       blendnet cloud estimate scene.blend --provider aws --agents 8
       blendnet cloud prepare --provider aws
 
-    Without --provider the setting BLENDNET_CLOUD_PROVIDER counts. Nothing here creates a machine; `prepare` makes what
-    machines need, `remains` lists it, `remove` removes it.
+    Without --provider the place of the farm's Manager counts, else BLENDNET_CLOUD_PROVIDER. `up` alone makes a machine;
+    `prepare` makes what machines need, `remains` lists all of the farm, `remove` and `destroy` remove it.
     """
 
 
+for _command in (up, start, stop, status, logs, destroy):
+    cloud.add_command(_command)
 cloud.add_command(doctor)
 cloud.add_command(types)
 cloud.add_command(estimate)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 
 from blendnet.cli import output
+from blendnet.cli.cloud_farm import CloudFarm
 from blendnet.cli.cloud_place import Choice, choice_of, place_options
 from blendnet.cli.options import data_option, json_option
 from blendnet.errors import FarmError, UserError
@@ -88,6 +89,7 @@ def remove(
     left = _print(account, label, as_json)
     if left:
         raise FarmError(f"{output.plural(len(left), 'thing')} of {label} could not be removed: try again in a minute")
+    CloudFarm(folder).forget()
 
 
 class MachinesAlone:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from blendnet.cli.cloud_farm import CloudFarm
 from blendnet.cli.farm_process import wait_for_farm
 from blendnet.client import Connection, ManagerClient
-from blendnet.errors import Conflict, NotFound, UserError
+from blendnet.errors import Conflict, ManagerUnreachable, NotFound, UserError
 from blendnet.manager.folder import DataFolder, FarmFile
 from blendnet.messages import JobView
 from blendnet.settings import get_settings
@@ -22,10 +23,10 @@ def connection_of(farm: FarmFile) -> Connection:
 
 
 def find_connection(folder: DataFolder) -> Connection:
-    """The Manager of BLENDNET_MANAGER_URL, else the farm that runs on the folder.
+    """The Manager of BLENDNET_MANAGER_URL, else the folder's in a cloud, else the farm that runs on the folder.
 
     Raises:
-        Conflict: no farm runs there.
+        Conflict: no farm runs there, or the Manager in the cloud has not said where it is.
         UserError: BLENDNET_MANAGER_URL is set without the login.
     """
     settings = get_settings()
@@ -40,6 +41,9 @@ def find_connection(folder: DataFolder) -> Connection:
             settings.connect_timeout_s,
             settings.read_timeout_s,
         )
+    cloud = CloudFarm(folder)
+    if (note := cloud.read()) is not None:
+        return cloud.connection(note, settings)
     return connection_of(running_farm(folder))
 
 
@@ -55,9 +59,18 @@ def running_farm(folder: DataFolder) -> FarmFile:
 
 @contextmanager
 def manager(folder: DataFolder) -> Iterator[ManagerClient]:
-    """A client of the Manager that the options name."""
-    with ManagerClient(find_connection(folder)) as client:
-        yield client
+    """A client of the Manager that the options name. Where it is away, the error says what to do about it."""
+    connection = find_connection(folder)
+    try:
+        with ManagerClient(connection) as client:
+            yield client
+    except ManagerUnreachable as error:
+        if connection.password_file != CloudFarm(folder).password_file:
+            raise
+        raise ManagerUnreachable(
+            f"{error}. It is in a cloud and may have stopped, or have another address: `blendnet cloud status` looks, "
+            "`blendnet cloud start` starts it"
+        ) from error
 
 
 def find_job(client: ManagerClient, words: str) -> JobView:

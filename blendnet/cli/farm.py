@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from blendnet.cli import output
-from blendnet.cli.connect import connection_of, find_connection
+from blendnet.cli.cloud_farm import CloudFarm
+from blendnet.cli.connect import connection_of, manager
 from blendnet.cli.farm_process import start, stop
 from blendnet.cli.options import data_option, json_option
 from blendnet.client import Connection, ManagerClient
@@ -51,6 +52,11 @@ def up(agents: int | None, listen: str, folder: DataFolder, as_json: bool) -> No
     Without --listen (or BLENDNET_LISTEN) nobody but this machine reaches the farm; with it, `blendnet agent token` lets
     others in.
     """
+    if (note := CloudFarm(folder).read()) is not None:
+        raise Conflict(
+            f"the farm of {folder.root} is in a cloud ({note.place}): `blendnet cloud start` starts its Manager. For a "
+            "farm on this machine use another --data"
+        )
     farm = folder.running()
     if farm and farm.private:
         raise Conflict(
@@ -105,9 +111,8 @@ def status(folder: DataFolder, as_json: bool) -> None:
       blendnet status
       blendnet status --json | jq .manager.url
     """
-    connection = find_connection(folder)
-    with ManagerClient(connection) as client:
-        view = client.farm()
+    with manager(folder) as client:
+        view, connection = client.farm(), client.connection
     if as_json:
         output.print_json(_status(view, connection))
         return

@@ -43,6 +43,11 @@ class ManagerClient:
     def __init__(self, connection: Connection) -> None:
         self._http = Http(connection)
 
+    @property
+    def connection(self) -> Connection:
+        """Whom it calls."""
+        return self._http.connection
+
     def close(self) -> None:
         self._http.close()
 
@@ -75,6 +80,10 @@ class ManagerClient:
             timeout=PATIENT_S,
         )
         return parse(GarbageReport, answer)
+
+    def farm_log(self) -> str:
+        """The end of the Manager's own log."""
+        return self._http.get(dict[str, str], "/v1/farm/log")["log"]
 
     def stop_farm(self) -> None:
         """Ask the farm to end. It answers first."""

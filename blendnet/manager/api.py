@@ -22,6 +22,7 @@ from blendnet.manager import (
 from blendnet.manager.api_hot import HotCalls
 from blendnet.manager.api_login import HEALTH_PATH, Login
 from blendnet.manager.api_parts import FleetControl, Parts
+from blendnet.manager.attendance import Attendance, Attended
 from blendnet.manager.jobs import Farm
 from blendnet.manager.joining import Joining
 from blendnet.manager.limits import Limits, SecurityHeaders, Unread
@@ -46,11 +47,12 @@ def make_api(
     broker_url: str = "",
     queued: Callable[[], Collection[str]] | None = None,
     joining: Joining | None = None,
+    attendance: Attendance | None = None,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
     """The API of one farm. Everything but GET /health wants a login; only POST, PUT and DELETE change anything.
 
-    `joining`: where other machines may become agents.
+    `joining`: where other machines may become agents. `attendance`: where owners' requests are noted.
     """
     api = FastAPI(
         title="BlendNet Manager",
@@ -83,6 +85,8 @@ def make_api(
     api.add_api_route(HEALTH_PATH, health, methods=["GET"], tags=["farm"])
     api.add_middleware(HotCalls, parts=parts)
     api.add_middleware(Limits, max_json_bytes=settings.max_json_bytes, idle_timeout_s=settings.request_idle_timeout_s)
+    if attendance is not None:
+        api.add_middleware(Attended, attendance=attendance)
     api.add_middleware(Login, users=users, joining=joining, clock=clock)
     api.add_middleware(Unread)
     if settings.worker_bundle is not None:

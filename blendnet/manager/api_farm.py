@@ -9,6 +9,8 @@ from blendnet import __version__
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Done, Id, PartsHere
 from blendnet.manager.doctor import Doctor
+from blendnet.manager.folder import DataFolder
+from blendnet.manager.supervise import read_tail
 from blendnet.messages import AgentView, DoctorReport, FarmView, GarbageReport, GarbageRequest, Message
 from blendnet.models import Role
 
@@ -35,7 +37,7 @@ class Interruption(Message):
 
 
 class AgentLog(Message):
-    """What an agent said last."""
+    """What an agent, or the Manager, said last."""
 
     log: str
 
@@ -78,6 +80,12 @@ def stop(parts: PartsHere) -> Done:
     """End the farm: agents, broker, Manager."""
     parts.fleet.stop()
     return Done()
+
+
+@router.get("/farm/log")
+def farm_log(parts: PartsHere) -> AgentLog:
+    """Last lines of the Manager's own log."""
+    return AgentLog(log=read_tail(DataFolder(parts.settings.data).service_log))
 
 
 @router.get("/agents")

@@ -153,6 +153,7 @@ class ApiServer:
         """
         self._socket = _bind(host, port)
         self.url = f"https://{_for_url(host)}:{self._socket.getsockname()[1]}"
+        self._certificate = certificate
         self._server = uvicorn.Server(_config(api, certificate, idle_timeout_s, agents_certificates))
 
     @property
@@ -163,6 +164,12 @@ class ApiServer:
     def run(self) -> None:
         """Serve in the calling thread. In the main thread SIGINT and SIGTERM stop it too."""
         self._server.run(sockets=[self._socket])
+
+    def renew(self) -> None:
+        """Show the certificate that is in the files now to whoever connects from here on. Safe from other threads."""
+        context = self._server.config.ssl
+        if context is not None:
+            context.load_cert_chain(self._certificate.certificate, self._certificate.key)
 
     def stop(self) -> None:
         """Let `run` return soon. Safe from other threads and signal handlers."""

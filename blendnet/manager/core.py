@@ -21,6 +21,7 @@ from blendnet.manager.broker import SOCKET_NAME, Outside
 from blendnet.manager.dispatch import Dispatcher
 from blendnet.manager.fleet import KeptAgents, LocalFleet
 from blendnet.manager.folder import DataFolder, FarmFile
+from blendnet.manager.headquarters import Headquarters
 from blendnet.manager.jobs import Farm, open_farm
 from blendnet.manager.joining import Joining
 from blendnet.manager.merges import CONTROL
@@ -75,7 +76,7 @@ class Core:
         self._security = folder.security
         self._outside = outside
         self._certificate = outside.certificate if outside else self._own_certificate()
-        users = ensure_credentials(self._security)
+        users = ensure_credentials(self._security, owner_hash=settings.owner_hash)
         self.farm = open_farm(settings)
         self.farm.open_books()
         self.farm.store.prepare()
@@ -83,6 +84,14 @@ class Core:
         login = BrokerLogin(MANAGER, outside.password_file) if outside else None
         app = make_app(broker_url, settings.visibility_timeout_s, login)
         self._joining = self._make_joining(outside) if outside else None
+        self._headquarters = Headquarters(
+            self.farm,
+            self.fleet,
+            security=self._security,
+            port=settings.api_port,
+            renewed=lambda: self._server.renew(),
+            outside=outside is not None,
+        )
         api = make_api(
             self.farm,
             self.farm.store,
@@ -92,6 +101,7 @@ class Core:
             broker_url=broker_url,
             queued=Publisher(app).queued_ids,
             joining=self._joining,
+            attendance=self._headquarters.attendance,
         )
         self._server = ApiServer(
             api,
@@ -126,9 +136,11 @@ class Core:
         self._loop.start()
         if self.fleet.loop:
             self.fleet.loop.start()
+        self._headquarters.start()
 
     def stop(self) -> None:
         """End what `start` started; requests in progress get a moment."""
+        self._headquarters.stop()
         self.stop_fleet()
         self._loop.stop()
         self._server.stop()

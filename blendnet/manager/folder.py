@@ -59,6 +59,9 @@ class DataFolder:
         self.redis = self.root / "redis"
         self.farm_file = self.root / FARM_FILE
         self.security = self.root / "security"
+        self.cloud = self.root / "cloud"
+        self.cloud_note = self.cloud / "manager.json"
+        """It is there: the farm's Manager is in a cloud, and no farm of the same label may run here."""
 
     def create(self) -> None:
         """Make the folder, readable by its owner alone.
@@ -94,9 +97,7 @@ class DataFolder:
         if not file.exists():
             write_private(file, f"{label}\n".encode())
         if (own := self.label()) != label:
-            raise Conflict(
-                f"{self.root} holds the farm {own}, and this is to be {label}: give it another disk or folder"
-            )
+            raise Conflict(f"{self.root} holds the farm {own}, not {label}: give it another disk or folder")
 
     def known_label(self) -> str:
         """The label; '' while nothing was labelled yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import logging
 import secrets
 import socket
 from collections.abc import Iterable
@@ -13,14 +14,17 @@ from pathlib import Path
 
 import psutil
 
-from blendnet.errors import FarmError
+from blendnet.errors import FarmError, NoticeUnknown
 from blendnet.manager.broker import Outside
 from blendnet.manager.broker_users import BrokerUsers
 from blendnet.manager.folder import DataFolder
+from blendnet.metadata import SERVICE_URL, public_address
 from blendnet.security.ca import ensure_server_certificate
 from blendnet.security.credentials import AGENT, PASSWORD_BYTES, PASSWORD_FILES, ensure_credentials
 from blendnet.security.private_files import write_private
 from blendnet.settings import Settings
+
+log = logging.getLogger(__name__)
 
 ACL_FILE = "redis.acl"
 BROKER_PASSWORD_FILE = "broker-password"
@@ -45,7 +49,7 @@ def prepare(settings: Settings, folder: DataFolder, security: Path, socket_path:
     Raises:
         FarmError: a port that agents know is used by something else, or the address is not one of this machine.
     """
-    ensure_credentials(security)
+    ensure_credentials(security, owner_hash=settings.owner_hash)
     password_file = security / BROKER_PASSWORD_FILE
     if not password_file.exists():
         write_private(password_file, secrets.token_urlsafe(PASSWORD_BYTES).encode() + b"\n")
@@ -53,7 +57,7 @@ def prepare(settings: Settings, folder: DataFolder, security: Path, socket_path:
     outside = Outside(
         host=settings.listen,
         port=ports.broker,
-        certificate=ensure_server_certificate(security, addresses(settings)),
+        certificate=ensure_server_certificate(security, [*addresses(settings), *_cloud_address_now(settings)]),
         acl_file=security / ACL_FILE,
         password_file=password_file,
     )
@@ -74,9 +78,33 @@ def addresses(settings: Settings) -> list[str]:
 
 
 def public_url(settings: Settings, port: int) -> str:
-    """Where others reach the Manager."""
-    best = addresses(settings)[0]
-    return f"https://{f'[{best}]' if ':' in best else best}:{port}"
+    """Where others reach the Manager. In a cloud that is an address inside it: agents come from there."""
+    return url_of(addresses(settings)[0], port)
+
+
+def url_of(address: str, port: int) -> str:
+    """Address of an API."""
+    return f"https://{f'[{address}]' if ':' in address else address}:{port}"
+
+
+def cloud_address(settings: Settings) -> str:
+    """This machine's public address, as its cloud says; '' outside of clouds, and when it has none.
+
+    Raises NoticeUnknown.
+    """
+    if not settings.manager_cloud:
+        return ""
+    return public_address(settings.manager_cloud, settings.notice_url or SERVICE_URL)
+
+
+def _cloud_address_now(settings: Settings) -> list[str]:
+    """The same as far as the cloud says it: a start must not fail by that."""
+    try:
+        found = cloud_address(settings)
+    except NoticeUnknown as error:
+        log.warning("the certificate does not name this machine's public address yet: %s", error)
+        return []
+    return [found] if found else []
 
 
 def _own_addresses() -> list[str]:

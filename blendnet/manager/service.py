@@ -33,12 +33,15 @@ log = logging.getLogger(__name__)
 EXIT_FAILED = 1
 EXIT_TAKEN = 3
 """Another service runs on the data folder."""
+EXIT_MACHINE = 5
+"""The farm was told to end, or had nothing to do, on a machine of its own: that may end, too."""
 CONTROL_MODULE = "blendnet.manager.control"
 REDIS, CONTROL = "redis", "control"
 REDIS_STABLE_S = 5.0
 """A Redis that ends so soon after it ended last cannot read its data."""
 USERS_POLL_S = 0.2
 LOG_CHECK_S = 60.0
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class Service:
@@ -54,6 +57,13 @@ class Service:
         self._core: Core | None = None
         self._outside: broker.Outside | None = None
         self._redis_ended_at = -REDIS_STABLE_S
+        self.machine_ends = False
+        """Who ended the farm meant its machine, too (in a cloud)."""
+
+    def end(self) -> None:
+        """Let `run` end the farm: an owner wants it, or there is nothing to do. Safe from threads."""
+        self.machine_ends = bool(self._settings.manager_cloud)
+        self.stop()
 
     def stop(self, *_: object) -> None:
         """Let `run` end the farm. Safe from signal handlers and threads."""
@@ -63,7 +73,7 @@ class Service:
         """Serve until told to stop; afterwards no process, socket, temporary folder or farm file is left.
 
         Raises:
-            Conflict: a farm runs on the folder already.
+            Conflict: a farm runs on the folder already, or its Manager is in a cloud.
             FarmError: a part of the farm cannot be started.
             DiskFull: there is no room to start in.
         """
@@ -71,6 +81,13 @@ class Service:
             self._folder.create()
             stack.enter_context(self._folder.owned())
             self._folder.clear()
+            if self._folder.cloud_note.exists() and self._settings.fleet_provider not in ("", "local"):
+                raise Conflict(
+                    f"the farm of {self._folder.root} has its Manager in a cloud, which owns its machines: no second "
+                    "Manager may start and end them. Unset BLENDNET_FLEET_PROVIDER, or use another data folder"
+                )
+            if self._settings.farm_label:
+                self._folder.take_label(self._settings.farm_label)
             stack.callback(self._folder.clear)
             runtime = stack.enter_context(self._folder.runtime())
             if self._private:
@@ -92,7 +109,7 @@ class Service:
                 supervisor,
                 broker_url=url,
                 runtime=runtime,
-                stop=self.stop,
+                stop=self.end,
                 outside=self._outside,
             )
             stack.callback(core.stop)
@@ -208,6 +225,14 @@ def _stays_alive(supervisor: Supervisor) -> Callable[[], bool]:
     return lambda: first is not None and supervisor.wanted(REDIS).get(REDIS) == first
 
 
+def _log_into(folder: DataFolder) -> None:
+    """What systemd's journal gets also goes into the farm's own log, which an owner can read from afar."""
+    folder.create()
+    handler = logging.FileHandler(folder.service_log)
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    logging.getLogger().addHandler(handler)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a farm on the data folder of the settings; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m blendnet.manager.service", description=__doc__)
@@ -217,16 +242,18 @@ def main(arguments: list[str] | None = None) -> int:
     settings = get_settings()
     folder = DataFolder(settings.data)
     settings = settings.model_copy(update={"data": folder.root})
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
     service = Service(folder, settings, agents=options.agents, private=options.lifeline)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, service.stop)
     try:
+        if settings.manager_cloud:
+            _log_into(folder)
         service.run()
     except BlendNetError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - the command line that started us reads it in the log
         return EXIT_TAKEN if isinstance(error, Conflict) else EXIT_FAILED
-    return 0
+    return EXIT_MACHINE if service.machine_ends else 0
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ DONE_FILE = "/var/lib/blendnet-user-data-done"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """A label of a host name: fits what clouds allow."""
 URL = re.compile(r"https://[A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]{1,2000}")
-_VALUE = re.compile(r'[^\x00-\x1f\x7f"\\\ud800-\udfff]*')
-"""What systemd reads as it is between double quotes."""
+_VALUE = re.compile(r"[ !#-\[\]-~]*")
+"""What YAML and, between double quotes, systemd read as it is: ASCII without '"', '\\' and line ends."""
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 

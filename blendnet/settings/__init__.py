@@ -348,8 +348,9 @@ def without_cloud_keys(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(_CLOUD_KEYS)}
 
 
-_CLOUD_KEYS = tuple(
-    ["AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "GCE_", "BLENDNET_STORE_", "BLENDNET_LEDGER_URL", "BLENDNET_OWNER_"]
+_CLOUD_KEYS = (
+    *("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "GCE_"),
+    *("BLENDNET_STORE_", "BLENDNET_LEDGER_URL", "BLENDNET_OWNER_"),
 )
 
 

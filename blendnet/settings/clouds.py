@@ -23,6 +23,8 @@ class Clouds(BaseSettings):
     estimate_disk_gb: float = Field(default=30.0, ge=0)
     """Estimates: disk of an agent's machine."""
     estimate_disk_usd_per_gb_month: float = Field(default=0.1, ge=0)
+    estimate_address_usd_per_hour: float = Field(default=0.005, ge=0)
+    """Estimates: the public address of a Manager's machine."""
     estimate_egress_usd_per_gb: float = Field(default=0.12, ge=0)
     """Estimates: bringing results home."""
     gcp_endpoint: str = ""

@@ -23,20 +23,16 @@ def open_store(url: str, root: Path, *, cache_bytes: int, url_s: float, direct_f
     """
     if not url:
         return FileStore(root)
-    scheme, _, place = url.partition("://")
-    name, _, prefix = place.partition("/")
-    if scheme not in _EXTRAS or not name:
-        raise FarmError(
-            f"no store can be opened at {url!r}: BLENDNET_STORE_URL is empty for the data folder, or "
-            "s3://BUCKET/PREFIX, or gs://BUCKET/PREFIX"
-        )
     from blendnet.storage.bucket_store import BucketStore  # A local farm has no use for it.
 
-    bucket = _open_bucket(scheme, name, prefix)
-    return BucketStore(bucket, root, cache_bytes=cache_bytes, url_s=url_s, direct_from_bytes=direct_from_bytes)
+    return BucketStore(
+        open_bucket(url), root, cache_bytes=cache_bytes, url_s=url_s, direct_from_bytes=direct_from_bytes
+    )
 
 
-def _open_bucket(scheme: str, name: str, prefix: str) -> ObjectBucket:
+def open_bucket(url: str) -> ObjectBucket:
+    """The place in a bucket that 's3://bucket/prefix' or 'gs://bucket/prefix' names. Raises as open_store."""
+    scheme, name, prefix = _parts(url)
     try:
         if scheme == "s3":
             from blendnet.storage.s3 import S3Bucket
@@ -50,3 +46,15 @@ def _open_bucket(scheme: str, name: str, prefix: str) -> ObjectBucket:
             f"{scheme}://{name} needs a package that is not installed ({error.name}): pip install "
             f"'blendnet[{_EXTRAS[scheme]}]'"
         ) from error
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """Scheme, bucket and prefix. Raises FarmError."""
+    scheme, _, place = url.partition("://")
+    name, _, prefix = place.partition("/")
+    if scheme not in _EXTRAS or not name:
+        raise FarmError(
+            f"no store can be opened at {url!r}: BLENDNET_STORE_URL is empty for the data folder, or "
+            "s3://BUCKET/PREFIX, or gs://BUCKET/PREFIX"
+        )
+    return scheme, name, prefix

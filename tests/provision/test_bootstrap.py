@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +23,7 @@ from blendnet.provision.bootstrap import Identity, user_data
 from blendnet.provision.cloud_init import LIMIT_BYTES, NAME
 from blendnet.provision.stock import Bundle
 from blendnet.security.ca import ensure_server_certificate
+from tests.provision.bundle_server import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "worker_image" / "units"
@@ -184,29 +183,10 @@ def test_every_good_name_arrives_as_it_is(name: str) -> None:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A TLS server of a farm's own authority that has a bundle; its address and that authority's certificate."""
-    import ssl
-
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "bundle").write_bytes(b"a bundle")
-    certificate = ensure_server_certificate(tmp_path / "security")
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments, directory=str(tmp_path / "www"))
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.certificate, certificate.key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"https://127.0.0.1:{server.server_address[1]}/bundle", certificate.ca
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(tmp_path / "www", tmp_path / "security") as server:
+        yield f"{server.url}/bundle", server.ca
 
 
 def fetch(url: str, sha256: str, target: Path, ca: str) -> subprocess.CompletedProcess[str]:

@@ -132,6 +132,13 @@ def test_install_refuses_what_it_does_not_know() -> None:
     assert "there is no option --gpus" in done.stderr
 
 
+@pytest.mark.parametrize("other", ["--image", "--gpu"])
+def test_install_makes_no_image_of_a_manager(other: str) -> None:
+    done = run("install.sh", "--manager", other)
+    assert done.returncode != 0
+    assert "--manager goes with no other option" in done.stderr
+
+
 def test_install_refuses_to_start_without_a_bundle() -> None:
     done = run("install.sh")
     assert done.returncode != 0
@@ -217,6 +224,7 @@ def test_bundle_has_the_same_bytes_twice_and_all_that_install_wants(tmp_path: Pa
     with tarfile.open(bundles[0]) as tar:
         names = tar.getnames()
         modes = {member.name: member.mode for member in tar}
+    assert {"./requirements-manager.lock", "./worker_image/data-disk.sh"} <= {*names}
     assert {"./requirements.lock", "./worker_image/install.sh", "./worker_image/units/blendnet-agent.service"} <= {
         *names
     }

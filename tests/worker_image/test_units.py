@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.agent.blenders import Build
+from blendnet.manager.service import EXIT_MACHINE
 from blendnet.settings import Settings
 from tests.agent.render_scenes import MAKE_SCENE
 from tests.agent.scripted import run_script
@@ -19,8 +20,9 @@ from tests.conftest import ROOT
 
 UNITS = ROOT / "worker_image" / "units"
 AGENT = UNITS / "blendnet-agent.service"
+MANAGER = UNITS / "blendnet-manager.service"
 MOST_EXPOSURE = 1.9
-"""systemd calls up to 4.9 'medium' and up to 1.9 'safe'; what is left is the network and the GPU."""
+"""systemd calls up to 4.9 'medium' and up to 1.9 'safe'; what is left is the network, and the GPU or a low port."""
 
 
 BEHIND_FILTER = """
@@ -47,6 +49,7 @@ import time
 from pathlib import Path
 from blendnet.agent.blender import WarmBlender
 from blendnet.agent.blenders import Build
+from blendnet.manager.service import EXIT_MACHINE
 folder = Path(sys.argv[4])
 build = Build(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
 with WarmBlender(build, workdir=folder / "w", log_path=folder / "log") as one:
@@ -86,16 +89,18 @@ def test_systemd_finds_no_fault(analyze, tmp_path: Path, name: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_systemd_calls_the_agent_well_protected(analyze, tmp_path: Path) -> None:
-    done = analyze("security", "--offline=true", "--no-pager", installed_units(tmp_path) / AGENT.name)
+@pytest.mark.parametrize("unit", [AGENT, MANAGER], ids=["agent", "manager"])
+def test_systemd_calls_the_service_well_protected(analyze, tmp_path: Path, unit: Path) -> None:
+    done = analyze("security", "--offline=true", "--no-pager", installed_units(tmp_path) / unit.name)
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
     assert found, done.stdout + done.stderr
     assert float(found[1]) <= MOST_EXPOSURE
 
 
-def test_agent_gets_settings_that_exist() -> None:
-    names = re.findall(r"^Environment=BLENDNET_(\w+)=", AGENT.read_text(), flags=re.MULTILINE)
-    assert len(names) == 3
+@pytest.mark.parametrize(("unit", "count"), [(AGENT, 3), (MANAGER, 1)], ids=["agent", "manager"])
+def test_service_gets_settings_that_exist(unit: Path, count: int) -> None:
+    names = re.findall(r"^Environment=BLENDNET_(\w+)=", unit.read_text(), flags=re.MULTILINE)
+    assert len(names) == count
     assert {name.lower() for name in names} <= set(Settings.model_fields)
 
 
@@ -115,6 +120,39 @@ def test_agent_gets_settings_that_exist() -> None:
 )
 def test_agent_is_shut_in(line: str) -> None:
     assert line in AGENT.read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "User=blendnet",
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "ProtectSystem=strict",
+        "PrivateDevices=yes",
+        "ReadWritePaths=/var/lib/blendnet-manager",
+        "SystemCallFilter=@system-service",
+        "Requires=blendnet-data.service",
+        f"RestartPreventExitStatus={EXIT_MACHINE}",
+        f"SuccessExitStatus={EXIT_MACHINE}",
+        "StartLimitAction=poweroff",
+    ],
+)
+def test_manager_is_shut_in_and_never_costs_for_nothing(line: str) -> None:
+    assert line in MANAGER.read_text().splitlines()
+
+
+@pytest.mark.parametrize(("status", "ended"), [("0", ""), ("1", ""), ("5", "--no-block poweroff\n"), ("15", "")])
+def test_machine_ends_with_a_manager_that_ended_itself_and_with_no_other(
+    tmp_path: Path, status: str, ended: str
+) -> None:
+    note = tmp_path / "note"
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{note}\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    [line] = re.findall(r"^ExecStopPost=\+/bin/sh -c '(.*)'$", MANAGER.read_text(), flags=re.MULTILINE)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "EXIT_STATUS": status}
+    subprocess.run(["/bin/sh", "-c", line.replace("$$", "$")], env=environment, check=True, timeout=10)
+    assert (note.read_text() if note.exists() else "") == ended
 
 
 @pytest.mark.parametrize("fixture", ["blender34", "bpy_build"])

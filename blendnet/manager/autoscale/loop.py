@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -102,6 +102,8 @@ class FleetLoop:
         self._dismissed = False
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self.state = FleetState(provider.name)
+        self.retired = False
+        """No machine is asked for, and those that there are end."""
 
     def start(self) -> None:
         """Begin."""
@@ -129,6 +131,11 @@ class FleetLoop:
             log.info("the farm ends, and with it %s", ", ".join(row.name for row in rows))
             self._provider.destroy([row.name for row in rows])
             self._look(self._clock())
+
+    def retire(self, retired: bool) -> None:
+        """Let all machines end and no other come, or take that back."""
+        self.retired = retired
+        self._farm.changes.note()
 
     def go_on(self) -> None:
         """A person has looked at what was refused: ask again."""
@@ -178,11 +185,12 @@ class FleetLoop:
         self._memory.note_living(rows, now)
         choices, trouble = self._choices(now)
         situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
-        decision = decide(situation, self._policy)
+        policy = replace(self._policy, min=0, max=0) if self.retired else self._policy
+        decision = decide(situation, policy)
         if self._note_losses(decision, rows):
             # What replaces them is to be asked for elsewhere.
             situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
-            decision = decide(situation, self._policy)
+            decision = decide(situation, policy)
         troubles = [*trouble, *self._carry_out(decision, rows, choices)]
         said = {_gist(line) for line in self.state.explain}
         for line in decision.explain:
