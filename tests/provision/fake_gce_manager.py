@@ -31,6 +31,15 @@ def _new_disk(fake: FakeGce, query: Query, body: Any, zone: str) -> Any:
     return _noted(fake, query, "insert", zone, f"disks/{body['name']}")
 
 
+@on("POST", ZONE + "/disks/(?P<name>[^/]+)/resize")
+def _resize(fake: FakeGce, query: Query, body: Any, zone: str, name: str) -> Any:
+    disk = fake.disks[zone, name]
+    if int(checked("DisksResizeRequest", body)["sizeGb"]) < int(disk["sizeGb"]):
+        raise Answer(400, "invalid", f"Invalid value for field 'sizeGb': '{body['sizeGb']}'.")
+    disk["sizeGb"] = body["sizeGb"]
+    return _noted(fake, query, "resizeDisk", zone, f"disks/{name}")
+
+
 @on("POST", ZONE + "/instances")
 def _insert(fake: FakeGce, query: Query, body: Any, zone: str) -> Any:
     if (asked := query.get("requestId")) in fake.by_request:

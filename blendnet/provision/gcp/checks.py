@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 
 from blendnet.errors import BlendNetError
 from blendnet.provision.base import Check, CheckState, Quota
+from blendnet.provision.gcp.manager_making import MACHINE
 from blendnet.provision.gcp.permissions import MANAGER_PERMISSIONS, OWNER_PERMISSIONS
 from blendnet.provision.gcp.prices import Prices
 from blendnet.provision.gcp.request import network_path
@@ -19,6 +20,8 @@ DISABLED = ("accessNotConfigured", "SERVICE_DISABLED")
 CLOCK_WARNING_S, CLOCK_PROBLEM_S = 30.0, 240.0
 """Google refuses who is five minutes off; certificates of agents mind less."""
 FEW_VCPUS = 8.0
+SHOWN = ("spot vCPU", "vCPU", "vCPU in all regions", "addresses", "SSD disks")
+"""Quotas that farms meet first: the Manager's machine is on demand, and all disks are made of SSDs."""
 BIND = "gcloud projects add-iam-policy-binding {project} --member=user:YOU --role={role}"
 
 
@@ -93,14 +96,19 @@ class Checks:
             bind = BIND.format(project=project, role="roles/compute.instanceAdmin.v1")
             return Check("permissions", PROBLEM, f"agents cannot be run: missing {', '.join(lacking)}", bind)
         if lacking := [one for one in OWNER_PERMISSIONS if one not in held]:
-            bind = BIND.format(project=project, role="roles/editor")
-            message = f"agents can be run, a Manager cannot be made or removed: missing {', '.join(lacking)}"
+            # Editors may not say who may do what, and no smaller role of Google's holds all of it.
+            bind = BIND.format(project=project, role="roles/owner")
+            message = f"agents can be run, a Manager cannot be made, started or removed: missing {', '.join(lacking)}"
             return Check("permissions", WARNING, message, bind)
         return Check("permissions", OK, f"all {len(asked)} that are needed")
 
     def _machine_types(self) -> Check:
         machines = self._stock.machines
-        return Check("machine types", OK, f"{len(machines)} in {', '.join(self._stock.zones)}")
+        found = f"{len(machines)} in {', '.join(self._stock.zones)}"
+        if MACHINE not in machines:
+            message = f"{found}, but no {MACHINE} for the Manager"
+            return Check("machine types", WARNING, message, "blendnet cloud up --provider gcp --machine TYPE")
+        return Check("machine types", OK, found)
 
     def _image(self) -> Check:
         account = self._google.account
@@ -142,9 +150,7 @@ class Checks:
             quotas = self._stock.quotas()
         except BlendNetError as error:
             return [Check("quota", WARNING, str(error), page)]
-        return [
-            _quota_check(one, page) for one in quotas if one.name in ("spot vCPU", "vCPU in all regions", "addresses")
-        ]
+        return [_quota_check(one, page) for one in quotas if one.name in SHOWN]
 
 
 def _quota_check(quota: Quota, page: str) -> Check:
@@ -156,6 +162,5 @@ def _quota_check(quota: Quota, page: str) -> Check:
     message = f"{left:g} of {quota.limit:g} {quota.unit} free"
     if left <= 0:
         return Check(name, PROBLEM, message, page)
-    return Check(
-        name, OK if left >= FEW_VCPUS or quota.unit != "vCPU" else WARNING, message, "" if left >= FEW_VCPUS else page
-    )
+    few = quota.unit == "vCPU" and left < FEW_VCPUS
+    return Check(name, WARNING if few else OK, message, page if few else "")

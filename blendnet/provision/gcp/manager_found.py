@@ -95,13 +95,14 @@ def found_in(machines: Iterable[Placed], disks: Iterable[Placed]) -> Found:
     Raises:
         FarmError: there are two, and nobody can say which one counts.
     """
-    disk_zone, disk = _one_disk([one for one in disks if _has(one, DISK_ROLE)])
-    zone, machine = _one_machine([one for one in machines if _has(one, MANAGER_ROLE)], disk_zone, disk)
+    disk_zone, disk = _one_disk(_with_role(disks, DISK_ROLE))
+    zone, machine = _one_machine(_with_role(machines, MANAGER_ROLE), disk_zone, disk)
     return Found(zone, machine, disk_zone, disk)
 
 
-def _has(one: Placed, role: str) -> bool:
-    return bool(one[1].labels.get(ROLE_LABEL) == role)
+def _with_role(things: Iterable[Placed], role: str) -> list[Placed]:
+    """By zone."""
+    return sorted((one for one in things if one[1].labels.get(ROLE_LABEL) == role), key=lambda one: one[0])
 
 
 def _one_disk(disks: Sequence[Placed]) -> Placed:
@@ -114,7 +115,7 @@ def _one_disk(disks: Sequence[Placed]) -> Placed:
             f"the farm has two disks of a Manager, {name} in {places}: delete the one that you can do without, as with"
             f" `gcloud compute disks delete {name} --zone {zone}`"
         )
-    return written[0] if written else min(disks, key=lambda one: one[0], default=("", None))
+    return next(iter([*written, *disks]), ("", None))
 
 
 def _one_machine(machines: Sequence[Placed], disk_zone: str, disk: Any) -> Placed:

@@ -103,6 +103,8 @@ class Maker:
         try:
             if there.disk is None:
                 self._make_disk(zone, machine, wanted.disk_gb)
+            elif there.disk.size_gb < wanted.disk_gb:
+                self._enlarge_disk(zone, wanted.disk_gb)
             self._make_machine(zone, machine, wanted.user_data)
         except Refused as error:
             if error.answered and there.blank:
@@ -127,6 +129,20 @@ class Maker:
             self._adopt_disk(zone)
         else:
             self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
+
+    def _enlarge_disk(self, zone: str, size_gb: int) -> None:
+        """Its file system grows when the machine starts."""
+        what = f"enlarge the Manager's disk in {zone} to {size_gb} GB"
+        size = {"size_gb": size_gb}
+        operation = self._google.order(
+            "Disks",
+            "resize_unary",
+            what,
+            zone=zone,
+            disk=self._account.manager_disk,
+            disks_resize_request_resource=size,
+        )
+        self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
 
     def _adopt_disk(self, zone: str) -> None:
         """Somebody else has made it meanwhile."""

@@ -29,6 +29,7 @@ MANAGER_PERMISSIONS = (
 """The role of the Manager's service account; `cloud doctor` asks whether whoever runs it has them."""
 
 OWNER_PERMISSIONS = (
+    "compute.disks.resize",
     "compute.disks.use",
     "compute.firewalls.create",
     "compute.firewalls.delete",

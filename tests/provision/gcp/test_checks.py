@@ -13,7 +13,7 @@ from blendnet.provision.base import Check, CheckState, Place
 from blendnet.provision.gcp.account import account_of
 from blendnet.provision.gcp.provider import GcpProvider, open_gcp
 from blendnet.provision.gcp.stock import quotas_of
-from tests.provision.fake_gce import PROJECT, FakeGce, Fault
+from tests.provision.fake_gce import PROJECT, ZONES, FakeGce, Fault
 from tests.provision.gcp.conftest import Clock, Make
 
 OK, WARNING, PROBLEM = CheckState.OK, CheckState.WARNING, CheckState.PROBLEM
@@ -35,7 +35,8 @@ def test_a_project_that_is_well_has_no_problem(provider: GcpProvider, fake: Fake
     checks = by_name(provider)
     assert {name: check.state for name, check in checks.items()} == {
         "credentials": OK, "project": OK, "permissions": OK, "machine types": OK, "image": OK, "network": OK,
-        "prices": OK, "clock": OK, "quota: spot vCPU": OK, "quota: vCPU in all regions": OK, "quota: addresses": OK,
+        "prices": OK, "clock": OK, "quota: spot vCPU": OK, "quota: vCPU": OK, "quota: vCPU in all regions": OK,
+        "quota: addresses": OK, "quota: SSD disks": OK,
     }  # fmt: skip
     assert not [check.help for check in checks.values() if check.state is OK and check.help]
     assert not fake.machines
@@ -61,11 +62,38 @@ def test_missing_permissions_are_named_with_the_command_that_grants_them(provide
     assert check.help.startswith(f"gcloud projects add-iam-policy-binding {PROJECT}")
 
 
-def test_whoever_may_run_agents_but_make_no_manager_is_warned(provider: GcpProvider, fake: FakeGce) -> None:
-    fake.denied = {"iam.serviceAccounts.create"}
+@pytest.mark.parametrize(
+    "denied",
+    ["iam.serviceAccounts.create", "iam.serviceAccounts.actAs", "compute.instances.start", "compute.disks.use"],
+)
+def test_whoever_may_run_agents_but_make_no_manager_is_warned(
+    provider: GcpProvider, fake: FakeGce, denied: str
+) -> None:
+    fake.denied = {denied}
     check = by_name(provider)["permissions"]
     assert check.state is WARNING
-    assert "iam.serviceAccounts.create" in check.message
+    assert denied in check.message
+    assert check.help.endswith("--role=roles/owner"), "an editor may not make roles"
+
+
+def test_a_region_without_the_managers_machine_type_is_told(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.lacking = {(zone, "e2-standard-2") for zone in ZONES}
+    check = by_name(provider)["machine types"]
+    assert (check.state, check.help) == (WARNING, "blendnet cloud up --provider gcp --machine TYPE")
+
+
+def test_the_quota_of_machines_on_demand_is_looked_at_apart(provider: GcpProvider, fake: FakeGce) -> None:
+    """The Manager's is one of them."""
+    fake.quota |= {"PREEMPTIBLE_CPUS": 96.0, "CPUS": 4.0}
+    checks = by_name(provider)
+    assert (checks["quota: spot vCPU"].state, checks["quota: vCPU"].state) == (OK, WARNING)
+    fake.quota["CPUS"] = 0.0
+    assert by_name(provider)["quota: vCPU"].state is PROBLEM
+
+
+def test_a_full_quota_of_disks_is_a_problem(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.quota["SSD_TOTAL_GB"] = 0.0
+    assert by_name(provider)["quota: SSD disks"].state is PROBLEM
 
 
 def test_a_quota_that_is_used_up_is_a_problem(provider: GcpProvider, fake: FakeGce) -> None:

@@ -167,6 +167,14 @@ def test_a_disk_without_a_machine_is_adopted(provider: GcpProvider, fake: FakeGc
     assert (made.zone, made.disk_gb) == (B, 200)
 
 
+@pytest.mark.parametrize("used", [{}, {"lastAttachTimestamp": "2026-11-01T00:00:00Z"}], ids=["empty", "used"])
+def test_a_disk_without_a_machine_is_enlarged_as_it_is_wanted(
+    provider: GcpProvider, fake: FakeGce, used: dict[str, str]
+) -> None:
+    fake.disks[B, DISK] = disk(**used)
+    assert provider.manager_host.ensure(a_manager(disk_gb=120)).disk_gb == 120
+
+
 def test_an_empty_disk_goes_where_the_machine_is_wanted(provider: GcpProvider, fake: FakeGce) -> None:
     fake.disks[B, DISK] = disk()
     assert provider.manager_host.ensure(a_manager(zone=C)).zone == C
