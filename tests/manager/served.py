@@ -19,6 +19,7 @@ from blendnet.client import AgentClient, Connection, ManagerClient
 from blendnet.errors import NotFound
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
+from blendnet.manager.attendance import Attendance
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.jobs import Farm
 from blendnet.messages import ProcessView
@@ -116,15 +117,17 @@ class Served:
 
 
 @contextmanager
-def serve(data: Path, *, store: BlobStore | None = None, **changes: Any) -> Iterator[Served]:
+def serve(
+    data: Path, *, store: BlobStore | None = None, attendance: Attendance | None = None, **changes: Any
+) -> Iterator[Served]:
     """Serve a new farm on `data`; `changes`: settings that differ from the defaults. `store`: another than its own."""
     settings = Settings(data=data, **changes)
-    users: Users = ensure_credentials(data)
+    users: Users = ensure_credentials(data, owner_hash=settings.owner_hash)
     certificate = ensure_server_certificate(data / "tls")
     store, fleet = store or FileStore(data / "store"), NotedFleet()
     ledger = new_ledger(data / "ledger.db")
     farm = Farm(ledger, store, settings)
-    api = make_api(farm, store, users, settings, fleet)
+    api = make_api(farm, store, users, settings, fleet, attendance=attendance)
     server = ApiServer(api, certificate, host="127.0.0.1", idle_timeout_s=settings.request_idle_timeout_s)
     thread = threading.Thread(target=server.run, name="api")
     thread.start()

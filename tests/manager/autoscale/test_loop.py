@@ -251,3 +251,16 @@ def test_machines_outlive_a_manager_that_stops_but_not_a_farm_that_is_ended(flee
     fleet.loop.stop()
     assert fleet.cloud.running() == []
     assert fleet.row("agent-1").ended_at is not None
+
+
+def test_a_fleet_that_is_retired_ends_all_machines_and_asks_for_none_until_it_is_taken_back(tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, fleet_min=2)
+    fleet.tick()
+    assert len(fleet.cloud.running()) == 2
+    fleet.loop.retire(True)
+    fleet.ticks(3 * POLL_S)
+    assert fleet.cloud.running() == []
+    assert [*fleet.loop.machines()] == []
+    fleet.loop.retire(False)
+    fleet.ticks(2 * POLL_S)
+    assert len(fleet.cloud.running()) == 2
