@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -32,6 +33,8 @@ DELETED_AT_ONCE = 1000
 COPIED_AT_ONCE_BYTES = 5 << 30
 """Larger objects the cloud copies in parts only."""
 RULE = "blendnet"
+AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
+"""Others that speak like S3 may not know a bucket by its own host name."""
 
 for _name in ("boto3", "botocore", "s3transfer", "urllib3"):
     # At level DEBUG they tell signatures.
@@ -206,7 +209,12 @@ def make_client(**config: Any) -> Any:
         "request_checksum_calculation": "when_required",
         "response_checksum_validation": "when_required",
     }
-    return boto3.session.Session().client("s3", config=Config(**{**values, **config}))
+    session, values = boto3.session.Session(), {**values, **config}
+    client = session.client("s3", config=Config(**values))
+    if (urlsplit(client.meta.endpoint_url).hostname or "").endswith(AWS_HOSTS):
+        # Signed addresses would name the bucket without its region, where a new one is not known for hours.
+        client = session.client("s3", config=Config(**{"s3": {"addressing_style": "virtual"}, **values}))
+    return client
 
 
 def _raise_first(failed: Collection[dict[str, str]]) -> None:

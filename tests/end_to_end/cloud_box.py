@@ -203,15 +203,17 @@ def boxed(fake: Cloud, root: Path, **image: str) -> Iterator[CloudBox]:
 class Box:
     """The farm under test, seen as its owner sees it, with its cloud."""
 
-    def __init__(self, fake: Cloud, cloud: CloudBox, data: Path) -> None:
+    def __init__(self, fake: Cloud, cloud: CloudBox, data: Path, log: Callable[[], str] | None = None) -> None:
+        """`log`: what the Manager said last; by default its log in the data folder."""
         self.fake = fake
         self.cloud = cloud
         self.data = data
+        self._log = log or (lambda: (data / "logs" / "service.log").read_text()[-6000:])
 
     def shown(self, *command: str) -> Any:
         """What a command prints as JSON."""
         done = farms.blendnet(*command, "--data", self.data, "--json")
-        assert done.code == 0, done.err
+        assert done.code == 0, f"{done.err}\n{self._log()}"
         return done.json
 
     def working(self) -> list[BoxMachine]:
@@ -228,8 +230,7 @@ class Box:
         try:
             return farms.wait_until(condition, what, PATIENCE_S)
         except AssertionError as error:
-            service = (self.data / "logs" / "service.log").read_text()[-6000:]
-            raise AssertionError(f"{error}\n{self.cloud.trouble}\n{service}\n{self.cloud.log()}") from error
+            raise AssertionError(f"{error}\n{self.cloud.trouble}\n{self._log()}\n{self.cloud.log()}") from error
 
 
 def render_and_lose_two(box: Box, frame: Path, out: Path) -> list[BoxMachine]:

@@ -13,16 +13,13 @@ import pytest
 
 from blendnet.agent.blenders import Build
 from blendnet.manager.folder import DataFolder
-from blendnet.provision.aws.user_data import unwrap
-from tests.agent.metadata_fakes import Fake as Metadata
 from tests.end_to_end import farms
-from tests.end_to_end.cloud_box import IMAGE, PATIENCE_S, Box, BoxMachine, boxed, render_and_lose_two
+from tests.end_to_end.aws_box import Aws
+from tests.end_to_end.cloud_box import IMAGE, PATIENCE_S, Box, boxed, render_and_lose_two
 from tests.provision.moto_server import REGION, FakeAws, Machine, environment, running_aws
 
 pytestmark = pytest.mark.end_to_end
 SMOKE_TEST = Path(__file__).resolve().parents[2] / "examples" / "cloud_smoke.sh"
-NOTICE_S = 120.0
-"""As long before the end as EC2 says it."""
 USD = {("c5.large", True): 36.0, ("c5.large", False): 90.0, ("m5.large", True): 45.0, ("m5.large", False): 108.0}
 """Dollars per hour by type and spot: a cent a second and more, so that no second can hide."""
 OPTIONS = "image=ami-12c6146b; prices=" + ", ".join(
@@ -44,25 +41,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("AWS_PROFILE", raising=False)
         yield fake
-
-
-class Aws:
-    """The fake, as the box wants it (cloud_box.Cloud)."""
-
-    def __init__(self, fake: FakeAws) -> None:
-        self._fake = fake
-        self.preempt = fake.preempt
-        self.age = fake.age
-
-    def machines(self) -> list[BoxMachine]:
-        return [
-            BoxMachine(one.id, one.name, one.ended_at is None, unwrap(one.user_data)[0], one.ended_at is not None)
-            for one in self._fake.machines()
-            if one.name
-        ]
-
-    def announce(self, id_: str, metadata: Metadata) -> None:
-        metadata.spot_action(NOTICE_S)
 
 
 def test_machines_come_are_taken_back_are_replaced_and_go_and_the_bill_is_right_to_the_cent(

@@ -19,19 +19,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from moto.core import DEFAULT_ACCOUNT_ID
-from moto.ec2.models import ec2_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from blendnet.security.ca import ensure_server_certificate
 from tests.provision.aws_wire import JSON, XML, Call, answered, read_call
+from tests.provision.moto_machines import OnDemandMachines
 
 REGION = "eu-central-1"
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-ACCOUNT = DEFAULT_ACCOUNT_ID
 
 NOBODY = b"1000000000"
 """Calls that moto lets pass before it checks keys."""
@@ -49,6 +49,7 @@ class Fault:
     times: int = 1
     after: bool = False
     """The work is done, and the caller is told that it failed."""
+    text: str = "told to fail"
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,14 @@ class Machine:
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-class FakeAws:
+class FakeAws(OnDemandMachines):
     """A WSGI application: the door before moto. Thread-safe enough for tests."""
 
     def __init__(self) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.url = ""
+        self.ca = ""
+        """File with the authority of its certificate; '' without TLS."""
         self.forget()
 
     def forget(self) -> None:
@@ -94,9 +97,9 @@ class FakeAws:
         self._tokens: dict[str, tuple[Any, list[Any]]] = {}
 
     # --- what tests tell it ------------------------------------------------------------------------------------------
-    def fail(self, operation: str, code: str, *, status: int = 400, times: int = 1, after: bool = False) -> None:
-        """Let the next calls of an operation fail."""
-        self.faults.append(Fault(lambda call: call.operation == operation, code, status, times, after))
+    def fail(self, operation: str, code: str, **how: Any) -> None:
+        """Let the next calls of an operation fail; `how`: fields of Fault."""
+        self.faults.append(Fault(lambda call: call.operation == operation, code, **how))
 
     def fail_change(self, number: int, *, after: bool) -> None:
         """Let the call fail that is the `number`-th from now (0 is the next) to change something."""
@@ -111,7 +114,7 @@ class FakeAws:
 
     def preempt(self, id_: str) -> None:
         """Take a spot machine back, as EC2 does when it wants it for itself."""
-        backend, machine = self._find(id_)
+        backend, machine = self.find(id_)
         backend.terminate_instances([id_])
         machine._reason = f"Service initiated ({datetime.now(UTC):%Y-%m-%d %H:%M:%S} GMT)"
         code = "Server.SpotInstanceTermination"
@@ -120,7 +123,7 @@ class FakeAws:
 
     def age(self, id_: str, seconds: float) -> None:
         """Have launched a machine so much earlier: longer than a test can wait."""
-        self._find(id_)[1].launch_time -= timedelta(seconds=seconds)
+        self.find(id_)[1].launch_time -= timedelta(seconds=seconds)
 
     def enforce(self, on: bool) -> None:
         """Check keys and policies from now on, or no more."""
@@ -132,21 +135,12 @@ class FakeAws:
     # --- what tests ask it -------------------------------------------------------------------------------------------
     def machines(self, farm: str = "") -> list[Machine]:
         """Every machine that was ever launched, in this order; of one farm when it is named."""
-        found = [_machine(instance) for _, instance in self._instances()]
+        found = [_machine(instance) for _, instance in self.instances()]
         return [m for m in found if not farm or m.tags.get("blendnet-farm") == farm]
 
     def made(self, operation: str) -> list[Call]:
         """The calls of one operation, in order."""
         return [call for call in self.calls if call.operation == operation]
-
-    def _instances(self) -> Iterator[tuple[Any, Any]]:
-        for backend in list(ec2_backends[ACCOUNT].values()):
-            for reservation in list(backend.reservations.values()):
-                for instance in reservation.instances:
-                    yield backend, instance
-
-    def _find(self, id_: str) -> tuple[Any, Any]:
-        return next((b, i) for b, i in self._instances() if i.id == id_)
 
     # --- the door ----------------------------------------------------------------------------------------------------
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -159,10 +153,10 @@ class FakeAws:
         time.sleep(self.slow.get(call.operation, 0.0))
         fault = self._fault(call)
         if fault and not fault.after:
-            return _error(call, fault.code, fault.status, "told to fail", start_response)
+            return _error(call, fault.code, fault.status, fault.text, start_response)
         status, headers, content = self._answer(call, environ)
         if fault:
-            return _error(call, fault.code, fault.status, "told to fail, though it was done", start_response)
+            return _error(call, fault.code, fault.status, f"{fault.text}, though it was done", start_response)
         start_response(status, headers)
         return [content]
 
@@ -176,6 +170,11 @@ class FakeAws:
     def _answer(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
         own = {
             "CreateFleet": self._fleet,
+            "RunInstances": self._run,
+            "StartInstances": self._start,
+            "StopInstances": self._stop,
+            "CreateVolume": self._volume,
+            "AttachVolume": self._attach,
             "DescribeSpotPriceHistory": self._history if self.spot_prices else None,
             "GetServiceQuota": self._quota,
             "GetAWSDefaultServiceQuota": self._quota,
@@ -242,17 +241,7 @@ class FakeAws:
         return (rest if kept or not places else {}), lacking
 
     def _has(self, place: Mapping[str, str], market: str) -> bool:
-        machine, zone = place.get("InstanceType", ""), self._zone(place.get("SubnetId", ""))
-        return not any(
-            m in ("", machine) and z in ("", zone) and market == k for m, z, k in self.without_capacity
-        )  # fmt: skip
-
-    def _zone(self, subnet: str) -> str:
-        for backend in list(ec2_backends[ACCOUNT].values()):
-            for by_id in backend.subnets.values():
-                if subnet in by_id:
-                    return str(by_id[subnet].availability_zone)
-        return ""
+        return not self.lacks(place.get("InstanceType", ""), self.zone_of(place.get("SubnetId", "")), market)
 
     def _lack(self, place: Mapping[str, str]) -> str:
         code = self.fleet_error or "InsufficientInstanceCapacity"
@@ -344,11 +333,19 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def running_aws() -> Iterator[FakeAws]:
-    """A fake that answers on a free port until the block ends."""
+def running_aws(tls: Path | None = None) -> Iterator[FakeAws]:
+    """A fake that answers on a free port until the block ends.
+
+    `tls`: it speaks TLS with a certificate of its own in that folder, by an authority that `environment` names.
+    """
     fake = FakeAws()
-    server: BaseWSGIServer = make_server("127.0.0.1", 0, fake, threaded=True, request_handler=_Quiet)
-    fake.url = f"http://127.0.0.1:{server.server_port}"
+    pair = ensure_server_certificate(tls) if tls else None
+    context = (str(pair.certificate), str(pair.key)) if pair else None
+    server: BaseWSGIServer = make_server(
+        "127.0.0.1", 0, fake, threaded=True, request_handler=_Quiet, ssl_context=context
+    )
+    fake.url = f"http{'s' if pair else ''}://127.0.0.1:{server.server_port}"
+    fake.ca = str(pair.ca) if pair else ""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -361,8 +358,10 @@ def running_aws() -> Iterator[FakeAws]:
 
 def environment(fake: FakeAws) -> dict[str, str]:
     """Environment variables that send the SDK of any process to the fake."""
+    trust = {"AWS_CA_BUNDLE": fake.ca, "SSL_CERT_FILE": fake.ca} if fake.ca else {}
     return {
         **KEYS,
+        **trust,
         "AWS_ENDPOINT_URL": fake.url,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,

@@ -11,24 +11,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from blendnet.errors import FarmError
-from blendnet.provision.aws import labels
+from blendnet.provision.aws import described, labels
 from blendnet.provision.aws.bucket import Bucket
 from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.identity import Identity
 from blendnet.provision.aws.labels import Labels
-from blendnet.provision.aws.machines import LIVING
+from blendnet.provision.aws.machines import ENDING, LIVING
 from blendnet.provision.aws.network import Network
 from blendnet.provision.aws.options import Options
+from blendnet.provision.aws.patience import again, end_machines
 from blendnet.provision.aws.template import Template
 from blendnet.provision.aws.trouble import code_of, explained
 
-RETRY_S = 5.0
-RETRIES = 60
-"""Machines take minutes to end, and what they used cannot be deleted before."""
 _BUSY = ("DependencyViolation", "DeleteConflict", "VolumeInUse", "InvalidParameterValue", "InvalidGroup.InUse")
 """Something that is ending still needs it."""
-_ENDING = ("shutting-down",)
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ class Account:
         """
         for template in self._template.all():
             self._template.delete(template)  # First: nothing is launched any more.
-        self._end_machines()
+        end_machines(self._clients, self._filters(), self._sleep)  # The Manager's, too.
         self._each(self._volumes(), lambda volume: self._ec2.delete_volume(VolumeId=volume["VolumeId"]))
         self._each(
             self._interfaces(),
@@ -117,7 +113,7 @@ class Account:
         Raises:
             FarmError: AWS does not say.
         """
-        found = [Thing("instance", item["InstanceId"], _name(item)) for item in self._machines((*LIVING, *_ENDING))]
+        found = [Thing("instance", item["InstanceId"], _name(item)) for item in self._machines((*LIVING, *ENDING))]
         found += [Thing("volume", item["VolumeId"], _name(item)) for item in self._volumes()]
         found += [Thing("network interface", item["NetworkInterfaceId"]) for item in self._interfaces()]
         found += [
@@ -142,19 +138,6 @@ class Account:
     def _ec2(self) -> Any:
         return self._clients["ec2"]
 
-    def _end_machines(self) -> None:
-        """Terminate every machine of the farm, the Manager's too, and wait until they are gone."""
-        for _ in range(RETRIES):
-            there = self._machines((*LIVING, *_ENDING))
-            if not there:
-                return
-            if ids := [item["InstanceId"] for item in there if item["State"]["Name"] in LIVING]:
-                with explained("end the farm's machines"):
-                    self._ec2.terminate_instances(InstanceIds=ids)
-                continue
-            self._sleep(RETRY_S)
-        raise FarmError(f"machines do not end: {labels.named([item['InstanceId'] for item in there])}")
-
     def _each(self, items: Iterable[Mapping[str, Any]], delete: Callable[[Mapping[str, Any]], object]) -> None:
         for item in items:
             self._delete(partial(delete, item))
@@ -163,28 +146,18 @@ class Account:
         """Delete something, again while something else still needs it; gone already is fine."""
         from botocore.exceptions import ClientError
 
-        for left in reversed(range(RETRIES)):
-            with explained("delete what the farm has made"):
-                try:
-                    delete()
-                    return
-                except ClientError as error:
-                    if ".NotFound" in code_of(error):
-                        return
-                    if code_of(error) not in _BUSY or not left:
-                        raise
-            self._sleep(RETRY_S)
+        with explained("delete what the farm has made"):
+            try:
+                again(delete, lambda error: code_of(error) in _BUSY, self._sleep)
+            except ClientError as error:
+                if ".NotFound" not in code_of(error):
+                    raise
 
     def _machines(self, states: Iterable[str]) -> list[dict[str, Any]]:
-        filters = [*self._filters(), {"Name": "instance-state-name", "Values": [*states]}]
-        with explained("list the farm's machines"):
-            pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
-            return [item for page in pages for reservation in page["Reservations"] for item in reservation["Instances"]]
+        return described.machines(self._clients, [*self._filters(), described.in_states(states)])
 
     def _volumes(self) -> list[dict[str, Any]]:
-        with explained("list the farm's disks"):
-            pages = self._ec2.get_paginator("describe_volumes").paginate(Filters=self._filters())
-            return [item for page in pages for item in page["Volumes"]]
+        return described.volumes(self._clients, self._filters())
 
     def _interfaces(self) -> list[dict[str, Any]]:
         with explained("list the farm's network interfaces"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from blendnet.errors import FarmError
@@ -11,11 +12,10 @@ from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.labels import Labels
 from blendnet.provision.aws.trouble import code_of, explained
 
+STORE = "store/"
+"""Where the Manager keeps its blobs."""
 UNFINISHED_DAYS = 2
-"""Uploads that nobody has finished for so long are dropped."""
-PASSING_PREFIX = "tmp/"
-PASSING_DAYS = 7
-"""What lies under that prefix is deleted after so long."""
+"""What nobody has finished sending for so long is dropped."""
 _MISSING = ("404", "NoSuchBucket", "NotFound")
 _OURS = "BucketAlreadyOwnedByYou"
 
@@ -33,11 +33,18 @@ LIFECYCLE = {
             "Filter": {"Prefix": ""},
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UNFINISHED_DAYS},
         },
+        # As the Manager's store wants them (storage/s3.py), which finds them there: its role may not write rules.
         {
-            "ID": "passing-files",
+            "ID": f"blendnet {STORE}incoming/",
             "Status": "Enabled",
-            "Filter": {"Prefix": PASSING_PREFIX},
-            "Expiration": {"Days": PASSING_DAYS},
+            "Filter": {"Prefix": f"{STORE}incoming/"},
+            "Expiration": {"Days": UNFINISHED_DAYS},
+        },
+        {
+            "ID": f"blendnet parts {STORE}",
+            "Status": "Enabled",
+            "Filter": {"Prefix": STORE},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UNFINISHED_DAYS},
         },
     ]
 }
@@ -93,6 +100,25 @@ class Bucket:
                     raise
                 return False
         return True
+
+    def read(self, name: str, key: str) -> bytes | None:
+        """What lies at `key`; None: nothing, or no bucket. Raises FarmError."""
+        from botocore.exceptions import ClientError
+
+        with explained(f"read {key} in the bucket {name}"):
+            try:
+                return bytes(self._clients["s3"].get_object(Bucket=name, Key=key)["Body"].read())
+            except ClientError as error:
+                if code_of(error) not in (*_MISSING, "NoSuchKey"):
+                    raise
+                return None
+
+    def hand_out(self, name: str, key: str, file: Path, seconds: float) -> str:
+        """Put a file at `key`, and sign an address under which anybody gets it for so long. Raises FarmError."""
+        place = {"Bucket": name, "Key": key}
+        with explained(f"put {file.name} into the bucket {name}"), file.open("rb") as body:
+            self._clients["s3"].put_object(**place, Body=body, ContentType="application/octet-stream")
+            return str(self._clients["s3"].generate_presigned_url("get_object", Params=place, ExpiresIn=int(seconds)))
 
     def remove(self, name: str) -> None:
         """Delete it with all that is in it; gone already is fine. Raises FarmError."""

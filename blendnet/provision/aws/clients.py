@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from blendnet.errors import FarmError, UserError
+from blendnet.settings import cloud_variable
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 PRICING_REGION = "us-east-1"
 """One of the few regions that answer for the price list of all of them."""
+AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
+"""Others that speak like S3 may not know a bucket by its own host name."""
 
 
 class Clients:
@@ -42,11 +46,16 @@ class Clients:
             user_agent_extra="blendnet",
         )
         region = PRICING_REGION if service == "pricing" else self.region
-        return self._session.client(service, region_name=region, config=config)
+        client = self._session.client(service, region_name=region, config=config)
+        if service == "s3" and (urlsplit(client.meta.endpoint_url).hostname or "").endswith(AWS_HOSTS):
+            # Signed addresses would name the bucket without its region, where a new one is not known for hours.
+            own = config.merge(Config(s3={"addressing_style": "virtual"}))
+            client = self._session.client(service, region_name=region, config=own)
+        return client
 
 
 def connect(region: str, options: Mapping[str, str]) -> Clients:
-    """Clients for a region ('': the SDK's own). Asks nothing of AWS.
+    """Clients for a region ('': what the environment or the profile says). Asks nothing of AWS.
 
     Raises:
         UserError: no region, or a profile that does not exist.
@@ -58,6 +67,8 @@ def connect(region: str, options: Mapping[str, str]) -> Clients:
     except ImportError as error:
         raise FarmError("the provider aws needs boto3: pip install 'blendnet[aws]'") from error
     try:
+        # boto3 alone of all tools of AWS does not read AWS_REGION.
+        region = region or cloud_variable("AWS_REGION")
         session = boto3.Session(profile_name=options.get("profile") or None, region_name=region or None)
     except BotoCoreError as error:
         raise UserError(f"{error}: `aws configure list-profiles` shows those there are") from error

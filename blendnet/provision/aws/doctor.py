@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from functools import partial
 
@@ -10,6 +10,7 @@ from blendnet.errors import BlendNetError, FarmError
 from blendnet.provision.aws import labels, quotas, trouble
 from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.labels import Labels
+from blendnet.provision.aws.manager_requests import VCPUS
 from blendnet.provision.aws.network import Network
 from blendnet.provision.aws.options import Options, split
 from blendnet.provision.aws.prices import Prices
@@ -41,7 +42,10 @@ class Doctor:
         prices: Prices,
         options: Options,
         clock: Callable[[], float],
+        *,
+        rehearsals: Callable[[], Mapping[str, Callable[[], object]]],
     ) -> None:
+        """`rehearsals`: more calls that change something, by the action that permits them."""
         self._clients = clients
         self._own = own
         self._network = network
@@ -49,6 +53,7 @@ class Doctor:
         self._prices = prices
         self._machines = split(options.machines) or [USUAL_MACHINE]
         self._clock = clock
+        self._rehearsals = rehearsals
 
     def examine(self) -> list[Check]:
         """All checks. Creates nothing and never raises."""
@@ -150,7 +155,19 @@ class Doctor:
                 DryRun=True,
             ),
         }
+        calls |= self._more_calls()
         return [(action, partial(self._rehearse, action, call)) for action, call in calls.items()]
+
+    def _more_calls(self) -> Mapping[str, Callable[[], object]]:
+        try:
+            return self._rehearsals()
+        except FarmError as error:
+            text = str(error)
+
+            def unknown() -> None:
+                raise FarmError(text)
+
+            return {"of the Manager's machine": unknown}
 
     def _rehearse(self, action: str, call: Callable[[], object]) -> Check:
         from botocore.exceptions import ClientError
@@ -181,8 +198,11 @@ class Doctor:
             return Check(name, WARNING, "AWS does not say how many there may be: it will when it refuses", page)
         used = "?" if quota.used is None else f"{quota.used:g}"
         text = f"{used} of {quota.limit:g} vCPU are in use"
-        if quota.limit > (quota.used or 0.0):
+        least = VCPUS if kind is quotas.ON_DEMAND else 1
+        if quota.limit - (quota.used or 0.0) >= least:
             return Check(name, OK, text)
+        if kind is quotas.ON_DEMAND:
+            text = f"{text}: a Manager's machine needs {VCPUS}"
         # Most farms need one kind only: the others may well be closed.
         needed = kind.name == "spot vCPU" or any(kind.counts(m, spot=kind.spot) for m in self._machines)
         state = PROBLEM if needed and kind.spot else WARNING

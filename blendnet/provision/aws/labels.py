@@ -24,6 +24,8 @@ REQUEST = "blendnet-request"
 
 AGENT_ROLE = "agent"
 MANAGER_ROLE = "manager"
+DISK_ROLE = "manager-disk"
+"""Of the disk that outlives the Manager's machine."""
 LAUNCH_ROLE = "launch"
 """Of launch templates that live as long as the request for one machine."""
 

@@ -20,6 +20,7 @@ STATES = {
 }
 LIVING = ("pending", "running", "stopping", "stopped")
 """States of EC2 in which a machine has still to be told to end."""
+ENDING = ("shutting-down",)
 
 INTERRUPTED = ("Server.SpotInstanceTermination", "Server.SpotInstanceShutdown")
 """Codes with which EC2 says that it has taken a spot machine back."""

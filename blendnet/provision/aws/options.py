@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from blendnet.errors import UserError
 
 WORLD = "0.0.0.0/0"
+OF_THE_OWNER = ("profile", "vpc", "allow", "manager_image", "price_cache")
+"""Options that name things of the owner's machine, or what the owner alone sets up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,8 @@ class Options:
     """Subnets for machines, with commas between; '': all of the network that are the default of their zone."""
     image: str = ""
     """AMI of agents: 'ami-...' or 'ssm:/path'; '': the newest own image `blendnet-agent-*`, else Debian 12."""
+    manager_image: str = ""
+    """AMI of the Manager's machine: 'ami-...' or 'ssm:/path' of a Debian 12; '': Debian 12 as Debian publishes it."""
     disk_gb: str = "40"
     """Size of an agent's disk."""
     key_pair: str = ""
@@ -59,6 +63,16 @@ class Options:
         for network in read.allowed:
             _network(network)
         return read
+
+    def for_the_manager(self) -> dict[str, str]:
+        """Those that the user has set and that mean something on the Manager's machine."""
+        chosen = {field.name: getattr(self, field.name) for field in fields(self)}
+        default = Options()
+        return {
+            name: value
+            for name, value in chosen.items()
+            if name not in OF_THE_OWNER and value != getattr(default, name)
+        }
 
     @property
     def allowed(self) -> list[str]:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from blendnet.errors import FarmError
-from blendnet.provision.aws import labels, machines, quotas, trouble, user_data
+from blendnet.provision.aws import described, labels, machines, quotas, trouble, user_data
 from blendnet.provision.aws.account import Account
 from blendnet.provision.aws.clients import Clients, connect
 from blendnet.provision.aws.doctor import Doctor
 from blendnet.provision.aws.fleet import Launch, Launcher
 from blendnet.provision.aws.labels import Labels
+from blendnet.provision.aws.manager_machine import ManagerHost
 from blendnet.provision.aws.network import Network
 from blendnet.provision.aws.options import Options
 from blendnet.provision.aws.prices import Prices, parse_overrides
@@ -81,7 +82,12 @@ class AwsProvider:
         self._prices = Prices(clients, cache=cache, overrides=parse_overrides(options.prices), clock=clock)
         self.account = Account(clients, self._own, options, sleep=sleep)
         """What the farm needs in the account, besides agents."""
-        self._doctor = Doctor(clients, self._own, self._network, self._template, self._prices, options, clock)
+        self.manager_host = ManagerHost(
+            clients, self._own, self._network, options, account=self.account.number, clock=clock, sleep=sleep
+        )
+        """The Manager's own machine, which is none of the agents'."""
+        parts = (clients, self._own, self._network, self._template, self._prices, options, clock)
+        self._doctor = Doctor(*parts, rehearsals=self.manager_host.rehearsals)
         self._types: Sequence[MachineType] = ()
         self._seen_gone: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -161,7 +167,7 @@ class AwsProvider:
         if not items:
             return ""
         newest = max(items, key=lambda item: machines.seconds(item.get("LaunchTime")) or 0.0)
-        return self._console(newest["InstanceId"], name)
+        return described.console(self._clients, newest["InstanceId"], name)
 
     def interrupted(self, instance: Instance) -> bool:
         """True when EC2 took the machine back, False when somebody ended it."""
@@ -191,10 +197,8 @@ class AwsProvider:
     def _described(self, states: Sequence[str] = ()) -> Sequence[dict[str, Any]]:
         filters = labels.tag_filter(self._own.tags(labels.AGENT_ROLE))
         if states:
-            filters.append({"Name": "instance-state-name", "Values": [*states]})
-        with explained("list the farm's machines"):
-            pages = self._clients["ec2"].get_paginator("describe_instances").paginate(Filters=filters)
-            return [item for page in pages for reservation in page["Reservations"] for item in reservation["Instances"]]
+            filters.append(described.in_states(states))
+        return described.machines(self._clients, filters)
 
     def _confirmed(self, instance: Instance) -> Instance:
         """With a time of its end, if it has ended: where EC2 names none, when that was first seen."""
@@ -214,19 +218,6 @@ class AwsProvider:
             if len(ids) > 1:
                 for id_ in ids:
                     self._terminate([id_])
-
-    def _console(self, id_: str, name: str) -> str:
-        from botocore.exceptions import ClientError
-
-        ec2 = self._clients["ec2"]
-        with explained(f"read the console of {name}"):
-            try:
-                return str(ec2.get_console_output(InstanceId=id_, Latest=True).get("Output") or "")
-            except ClientError as error:
-                if trouble.code_of(error) not in {"UnsupportedOperation", "InvalidParameterValue"}:
-                    raise
-                # Only machines on Nitro tell what they say now; others what they said at their start.
-                return str(ec2.get_console_output(InstanceId=id_).get("Output") or "")
 
 
 def make(place: Place) -> AwsProvider:

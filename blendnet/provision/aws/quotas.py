@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from blendnet.provision.aws import machines
+from blendnet.provision.aws import described, machines
 from blendnet.provision.aws.clients import Clients
-from blendnet.provision.aws.trouble import code_of, explained
+from blendnet.provision.aws.trouble import code_of
 from blendnet.provision.base import Quota
 
 
@@ -39,10 +39,12 @@ GRAPHICS = "g vt"
 SPECIAL = ("dl", "hpc", "inf", "mac", "trn", "vt")
 """Families with quotas of their own, whatever their first letter."""
 
+ON_DEMAND = Kind("on-demand vCPU", "L-1216C47A", False, STANDARD)
+"""The Manager's machine counts in this one."""
 KINDS = (
     Kind("spot vCPU", "L-34B43A08", True, STANDARD),
     Kind("spot vCPU with GPU", "L-3819A6DF", True, GRAPHICS),
-    Kind("on-demand vCPU", "L-1216C47A", False, STANDARD),
+    ON_DEMAND,
     Kind("on-demand vCPU with GPU", "L-DB2E81BA", False, GRAPHICS),
 )
 
@@ -53,15 +55,8 @@ def read(clients: Clients) -> list[Quota]:
     Raises:
         FarmError: AWS does not even say which machines there are.
     """
-    with explained("count the machines of the account"):
-        pages = clients["ec2"].get_paginator("describe_instances")
-        living = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-        found = [
-            item
-            for page in pages.paginate(Filters=living)
-            for reservation in page["Reservations"]
-            for item in reservation["Instances"]
-        ]
+    living = described.in_states(("pending", "running"))
+    found = described.machines(clients, [living], "count the machines of the account")
     return [Quota(kind.name, _limit(clients, kind), used(kind, found)) for kind in KINDS]
 
 

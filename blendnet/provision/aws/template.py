@@ -7,16 +7,14 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from blendnet.errors import FarmError, UserError
+from blendnet.errors import FarmError
 from blendnet.provision.aws import labels, machines, trouble
 from blendnet.provision.aws.clients import Clients
+from blendnet.provision.aws.images import Images
 from blendnet.provision.aws.labels import Labels
 from blendnet.provision.aws.options import Options
 from blendnet.provision.aws.trouble import explained
 
-OWN_IMAGES = "blendnet-agent-*"
-STOCK_IMAGE = "/aws/service/debian/release/12/latest/amd64"
-"""Public parameter with the AMI of Debian 12, by Debian itself."""
 STALE_S = 3600.0
 """Templates of single machines live for seconds; one that is older was left by a crash."""
 _DEFAULT = "$Default"
@@ -30,26 +28,26 @@ _KEYS = (
 )
 
 
+METADATA = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
+"""IMDSv2 only, and out of reach of containers."""
+
+
+def root_disk(image: Mapping[str, Any], size_gb: int) -> list[dict[str, Any]]:
+    """BlockDeviceMappings of a machine whose only disk ends with it. PURE."""
+    disk = {"VolumeSize": size_gb, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
+    return [{"DeviceName": image.get("RootDeviceName") or "/dev/xvda", "Ebs": disk}]
+
+
 def template_data(image: Mapping[str, Any], group: str, options: Options) -> dict[str, Any]:
     """What all agents have in common. PURE."""
     return {
         "ImageId": image["ImageId"],
         "SecurityGroupIds": [group],
-        "BlockDeviceMappings": [
-            {
-                "DeviceName": image.get("RootDeviceName") or "/dev/xvda",
-                "Ebs": {
-                    "VolumeSize": int(float(options.disk_gb)),
-                    "VolumeType": "gp3",
-                    "Encrypted": True,
-                    "DeleteOnTermination": True,
-                },
-            }
-        ],
+        "BlockDeviceMappings": root_disk(image, int(float(options.disk_gb))),
         # Whatever powers an agent off, its own timers too, ends what it costs.
         "InstanceInitiatedShutdownBehavior": "terminate",
-        # IMDSv2 only, and out of reach of containers. No instance profile: agents hold no cloud keys.
-        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
+        # No instance profile: agents hold no cloud keys.
+        "MetadataOptions": METADATA,
         **({"KeyName": options.key_pair} if options.key_pair else {}),
     }
 
@@ -145,40 +143,8 @@ class Template:
                 self.delete(template)
 
     def image(self) -> dict[str, Any]:
-        """The AMI of agents, described.
-
-        Raises:
-            UserError: there is no such image in the region.
-            FarmError: AWS does not say.
-        """
-        wanted = self._options.image
-        if not wanted and (own := self._own_image()):
-            return own
-        if not wanted or wanted.startswith("ssm:"):
-            wanted = self._parameter(wanted.removeprefix("ssm:") or STOCK_IMAGE)
-        from botocore.exceptions import ClientError
-
-        try:
-            with explained(f"look for the image {wanted}"):
-                found = self._clients["ec2"].describe_images(ImageIds=[wanted])["Images"]
-        except FarmError as error:
-            if isinstance(error.__cause__, ClientError) and trouble.code_of(error.__cause__).startswith("InvalidAMIID"):
-                found = []
-            else:
-                raise
-        if not found:
-            raise UserError(f"there is no image {wanted} in {self._own.region}: the option image names another")
-        return dict(found[0])
-
-    def _own_image(self) -> dict[str, Any] | None:
-        filters = [{"Name": "name", "Values": [OWN_IMAGES]}, {"Name": "state", "Values": ["available"]}]
-        with explained("look for the farm's own images"):
-            found = self._clients["ec2"].describe_images(Owners=["self"], Filters=filters)["Images"]
-        return max(found, key=lambda image: str(image.get("CreationDate", "")), default=None)
-
-    def _parameter(self, path: str) -> str:
-        with explained(f"look up the image at {path}"):
-            return str(self._clients["ssm"].get_parameter(Name=path)["Parameter"]["Value"])
+        """The AMI of agents, described. Raises UserError (there is none) or FarmError."""
+        return Images(self._clients).agents(self._options.image)
 
     def _described(self) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError

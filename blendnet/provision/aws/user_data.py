@@ -35,9 +35,14 @@ def wrap(text: str, lifetime_s: float) -> str:
     for kind, content in parts:
         lines += [f"--{_BOUNDARY}", f'Content-Type: {kind}; charset="utf-8"', "", content]
     wrapped = "\n".join([*lines, f"--{_BOUNDARY}--", ""])
-    if (size := len(wrapped.encode())) > LIMIT_BYTES:
-        raise FarmError(f"the user data has {size} bytes, EC2 takes {LIMIT_BYTES}: shorten the agent's cloud-init")
+    check(wrapped, "the agent's cloud-init")
     return wrapped
+
+
+def check(text: str, what: str) -> None:
+    """Raises FarmError when user data is longer than EC2 takes; `what` has to become shorter then."""
+    if (size := len(text.encode())) > LIMIT_BYTES:
+        raise FarmError(f"the user data has {size} bytes, EC2 takes {LIMIT_BYTES}: shorten {what}")
 
 
 def timer(lifetime_s: float) -> str:

@@ -53,7 +53,7 @@ def open_farm(aws: FakeAws, _clients: Clients, tmp_path: Path) -> MakeProvider:
     """Open the provider for a farm that nobody else has, or the one named."""
 
     def open_(farm: str = "", **options: str) -> AwsProvider:
-        options = {"image": IMAGE, "price_cache": str(tmp_path / "prices.json"), **options}
+        options = {"image": IMAGE, "manager_image": IMAGE, "price_cache": str(tmp_path / "prices.json"), **options}
         return AwsProvider(_clients, Place(farm or f"t{uuid.uuid4().hex[:8]}", options=options), sleep=lambda s: None)
 
     return open_

@@ -15,7 +15,8 @@ from blendnet.provision.aws.network import Rule, manager_rules, split_permission
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import InstanceState, Offer, Wanted
 from tests.provision.aws.conftest import MakeProvider
-from tests.provision.moto_server import ACCOUNT, REGION, FakeAws
+from tests.provision.moto_machines import ACCOUNT
+from tests.provision.moto_server import REGION, FakeAws
 
 OFFERS = (Offer("c7i.4xlarge", "eu-central-1a", True),)
 ALL_KINDS = ["bucket", "instance profile", "launch template", "role", "security group", "security group"]
@@ -221,7 +222,7 @@ def test_the_bucket_is_closed_encrypted_and_cleans_up(farm: AwsProvider, aws: Fa
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     lifecycle = {rule["ID"]: rule for rule in s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]}
     assert lifecycle["unfinished-uploads"]["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 2
-    assert lifecycle["passing-files"]["Expiration"]["Days"] == 7
+    assert lifecycle["blendnet store/incoming/"]["Expiration"]["Days"] == 2
     statement = json.loads(aws.made("PUT ?policy")[-1].body)["Statement"][0]
     assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     tags = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
@@ -233,7 +234,7 @@ def test_only_ec2_may_take_the_managers_role(farm: AwsProvider) -> None:
     role: dict[str, Any] = iam.get_role(RoleName=name)["Role"]
     assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": "ec2.amazonaws.com"}
     document = iam.get_role_policy(RoleName=name, PolicyName=POLICY_NAME)["PolicyDocument"]
-    assert f"arn:aws:s3:::{farm.account.labels.bucket(ACCOUNT)}/*" in json.dumps(document)
+    assert f"arn:aws:s3:::{farm.account.labels.bucket(ACCOUNT)}/store/*" in json.dumps(document)
     profile = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
     assert [role["RoleName"] for role in profile["Roles"]] == [name]
 

@@ -8,6 +8,7 @@ from blendnet.provision.aws.doctor import offered
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.aws.quotas import KINDS, used
 from blendnet.provision.base import Check, CheckState, Place
+from blendnet.provision.manager_machine import ManagerWanted
 from blendnet.provision.registry import open_provider
 from tests.provision.aws.conftest import MakeProvider
 from tests.provision.moto_server import FakeAws
@@ -37,6 +38,8 @@ def test_a_farm_that_is_set_up_is_well_and_unknown_quotas_only_warn(farm: AwsPro
         "set-up",
         "machine types",
         "spot prices",
+        "permission: ec2:RunInstances",
+        "permission: ec2:CreateVolume",
     } <= set(found)
     assert not [c for c in aws.calls if c.changes and c.parameters.get("DryRun") != "true"]
 
@@ -50,6 +53,11 @@ def test_quotas_that_are_known_are_told_and_full_ones_are_a_problem_where_they_a
     assert found["quota: spot vCPU"].help.endswith("/servicequotas/home/services/ec2/quotas/L-34B43A08")
     assert found["quota: spot vCPU with GPU"].state is WARNING
     assert found["quota: on-demand vCPU"].state is OK
+    aws.quotas[LISTED.code] = 1.0
+    full = examined(farm)["quota: on-demand vCPU"]
+    assert (full.state, full.message) == (WARNING, "0 of 1 vCPU are in use: a Manager's machine needs 2")
+    assert full.help.endswith(LISTED.code)
+    aws.quotas[LISTED.code] = 64.0
     assert {q.name: q.limit for q in farm.quotas()} == {
         SPOT.name: 0.0, SPOT_GPU.name: 0.0, LISTED.name: 64.0, LISTED_GPU.name: None
     }  # fmt: skip
@@ -90,9 +98,31 @@ def test_missing_permissions_are_told_by_their_names(farm: AwsProvider, aws: Fak
     assert found["permission: ec2:CreateLaunchTemplate"].state is OK
 
 
+def test_the_managers_permissions_are_told_and_more_of_them_once_it_is_there(farm: AwsProvider, aws: FakeAws) -> None:
+    actions = ["ec2:AttachVolume", "ec2:CreateVolume", "ec2:RunInstances", "ec2:StartInstances", "ec2:StopInstances"]
+    host = farm.manager_host
+    assert sorted(host.rehearsals()) == ["ec2:CreateVolume", "ec2:RunInstances"]
+    made = host.ensure(ManagerWanted(user_data=""))
+    aws.calls.clear()
+    found = examined(farm)
+    assert {found[f"permission: {action}"].state for action in actions} == {OK}
+    assert not [c for c in aws.calls if c.changes and c.parameters.get("DryRun") != "true"]
+    assert host.look() == made
+    for action in actions:
+        aws.fail(action.removeprefix("ec2:"), "UnauthorizedOperation", status=403)
+    found = examined(farm)
+    assert {found[f"permission: {action}"].state for action in actions} == {PROBLEM}
+
+
+def test_a_manager_that_cannot_be_seen_is_a_warning(farm: AwsProvider, aws: FakeAws) -> None:
+    aws.fail("DescribeVolumes", "InternalError", status=500, times=9)
+    check = examined(farm)["permission: of the Manager's machine"]
+    assert (check.state, "InternalError" in check.message) == (WARNING, True)
+
+
 def test_one_check_that_fails_hides_no_other(farm: AwsProvider, aws: FakeAws) -> None:
     aws.fail("DescribeSubnets", "InternalError", status=500)
-    aws.fail("DescribeInstances", "InternalError", status=500)
+    aws.fail("DescribeInstances", "InternalError", status=500, times=2)
     found = examined(farm)
     assert found["network"].state is PROBLEM
     assert found["quota"].state is WARNING

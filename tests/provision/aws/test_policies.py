@@ -20,17 +20,22 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 
 from blendnet.provision.aws import policy
+from blendnet.provision.aws.bucket import STORE
 from blendnet.provision.aws.clients import Clients
-from blendnet.provision.aws.labels import Labels
+from blendnet.provision.aws.images import Images
+from blendnet.provision.aws.labels import AGENT_ROLE, LAUNCH_ROLE, Labels
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import CheckState, Offer, Place, Wanted
+from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, ManagerWanted
+from blendnet.storage.bucket_store import EXPIRE_DAYS, INCOMING
+from blendnet.storage.s3 import S3Bucket
 from tests.provision.aws.conftest import IMAGE, MakeProvider
-from tests.provision.moto_server import ACCOUNT, REGION, FakeAws
+from tests.provision.moto_machines import ACCOUNT
+from tests.provision.moto_server import REGION, FakeAws
 
 IMPLIED = {
     "setup": {
         "ec2:CreateTags",
-        "ec2:RunInstances",
         "iam:PassRole",
         "iam:TagInstanceProfile",
         "iam:TagRole",
@@ -42,8 +47,8 @@ IMPLIED = {
     },
     "manager": {"ec2:CreateTags", "ec2:RunInstances", "pricing:GetProducts"},
 }
-"""AWS asks for these where tags are given at creation, a fleet launches, a bucket is set up or emptied; moto does not,
-and it has no price list."""
+"""AWS asks for these where tags or a role are given at creation, a fleet launches, a bucket is set up or emptied; moto
+does not, and it has no price list."""
 
 MOTO_WORDS = {"s3:ListBucket": ["s3:ListBucket", "s3:HeadBucket"]}
 """What moto calls an action of AWS."""
@@ -54,6 +59,7 @@ ACTIONS_OF_S3 = {
     "ListObjectVersions": "ListBucketVersions",
     "ListMultipartUploads": "ListBucketMultipartUploads",
     "ListParts": "ListMultipartUploadParts",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
     "CreateMultipartUpload": "PutObject",
     "DeleteObjects": "DeleteObject",
@@ -80,7 +86,7 @@ def for_moto(text: str, without: str = "") -> str:
         if not statement["Action"][0].startswith("s3:"):
             statement["Resource"] = "*"
         elif statement["Resource"].endswith("/*"):  # moto looks at the bucket when several files are deleted at once.
-            statement["Resource"] = [statement["Resource"], statement["Resource"].removesuffix("/*")]
+            statement["Resource"] = [statement["Resource"], statement["Resource"].partition("/")[0]]
         actions = [action for action in statement["Action"] if action != without]
         statement["Action"] = [word for action in actions for word in MOTO_WORDS.get(action, [action])]
         statements += [statement] if actions else []
@@ -104,7 +110,9 @@ class Person:
 
     def refused(self, action: str) -> bool:
         """True when the same request as before is not permitted now."""
-        answer = URLLib3Session().send(self.sent[action])
+        request = self.sent[action]
+        request.reset_stream()
+        answer = URLLib3Session().send(request)
         return b"AccessDenied" in answer.content or (answer.status_code == 403 and not answer.content)
 
 
@@ -138,7 +146,7 @@ def person(aws: FakeAws, _clients: Clients, tmp_path: Path) -> Iterator[Callable
             sent[f"{service}:{operation}"] = request
 
         session.events.register("before-send", record)
-        options = {"image": IMAGE, "price_cache": str(tmp_path / "prices.json")}
+        options = {"image": IMAGE, "manager_image": IMAGE, "price_cache": str(tmp_path / "prices.json")}
         provider = AwsProvider(Clients(session, REGION), Place(farm, options=options), sleep=lambda s: None)
         aws.enforce(True)
         return Person(owner, f"{name}-{farm}", provider, sent)
@@ -160,21 +168,37 @@ def look(provider: AwsProvider) -> None:
     assert provider.machine_types()
     provider.quotas()
     assert not [check for check in provider.checks() if check.state is CheckState.PROBLEM]
-    assert provider._template._parameter("/aws/service/ami-amazon-linux-latest/amzn2-ami-hvm-x86_64-gp2")
+    assert Images(provider._clients).parameter("/aws/service/ami-amazon-linux-latest/amzn2-ami-hvm-x86_64-gp2")
 
 
 def setup_work(provider: AwsProvider, left: Callable[[], None]) -> None:
     """All that a person does who sets a farm up, changes it, tries it, and removes it."""
     provider.account.ensure()
-    options = {"image": IMAGE, "disk_gb": "50", "allow": "203.0.113.7/32"}
+    options = {"image": IMAGE, "manager_image": IMAGE, "disk_gb": "50", "allow": "203.0.113.7/32"}
     changed = Place(provider.account.labels.farm, options=options)
     AwsProvider(provider._clients, changed, sleep=lambda s: None).account.ensure()
     provider.create(Wanted(names=["agent-1"], offers=OFFERS))
     provider.boot_log("agent-1")
+    have_a_manager(provider)
     look(provider)
     left()
     provider.account.remove()
     assert provider.account.remains() == []
+
+
+def have_a_manager(provider: AwsProvider) -> None:
+    """All that a person does with the Manager's machine."""
+    host = provider.manager_host
+    host.bring(Path(__file__), "0" * 64)
+    bucket = provider.account.labels.bucket(ACCOUNT)
+    provider._clients["s3"].put_object(Bucket=bucket, Key=BUNDLE, Body=b"1")  # The same, of what can be sent again.
+    host.ensure(ManagerWanted(user_data=""))
+    assert host.log()
+    assert host.published() is None
+    host.stop()
+    host.start()
+    host.destroy()
+    host.ensure(ManagerWanted(user_data="", disk_gb=60))
 
 
 def manager_work(provider: AwsProvider, left: Callable[[], None]) -> None:
@@ -183,15 +207,25 @@ def manager_work(provider: AwsProvider, left: Callable[[], None]) -> None:
     provider.boot_log("agent-1")
     look(provider)
     s3, bucket = provider._clients["s3"], provider.account.labels.bucket(ACCOUNT)
-    s3.put_object(Bucket=bucket, Key="a", Body=b"1")
-    assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"1"
+    store = S3Bucket(bucket, "store", client=s3)
+    store.ensure_lifecycle(INCOMING, EXPIRE_DAYS)  # To write rules is not permitted: they are there.
+    s3.put_object(Bucket=bucket, Key="store/a", Body=b"1")
+    assert s3.get_object(Bucket=bucket, Key="store/a")["Body"].read() == b"1"
     s3.list_objects_v2(Bucket=bucket)
-    upload = s3.create_multipart_upload(Bucket=bucket, Key="b")["UploadId"]
-    s3.list_parts(Bucket=bucket, Key="b", UploadId=upload)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="store/b")["UploadId"]
+    s3.list_parts(Bucket=bucket, Key="store/b", UploadId=upload)
     s3.list_multipart_uploads(Bucket=bucket)
-    s3.abort_multipart_upload(Bucket=bucket, Key="b", UploadId=upload)
-    s3.delete_object(Bucket=bucket, Key="a")
+    s3.abort_multipart_upload(Bucket=bucket, Key="store/b", UploadId=upload)
+    s3.delete_object(Bucket=bucket, Key="store/a")
     provider.destroy(["agent-1"])
+    s3.put_object(Bucket=bucket, Key=PUBLISHED, Body=b"{}")
+    for key in (BUNDLE, "manager/other.json", "elsewhere"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    s3.put_object(Bucket=bucket, Key="store/a", Body=b"1")  # The last request of its kind is tried without permission.
+    with pytest.raises(ClientError, match=r"403|Forbidden|AccessDenied"):
+        s3.get_object(Bucket=bucket, Key=PUBLISHED)
+    s3.get_object(Bucket=bucket, Key="store/a")
 
 
 def leave_things(aws: FakeAws, labels: Labels, ec2: Any, s3: Any) -> None:
@@ -239,7 +273,8 @@ def test_what_a_policy_does_not_list_is_refused(
     clients = person(name, farm).provider._clients
     for call in (
         lambda: clients["ec2"].create_key_pair(KeyName="x"),
-        lambda: clients["ec2"].stop_instances(InstanceIds=["i-1"]),
+        lambda: clients["ec2"].detach_volume(VolumeId="vol-1"),
+        lambda: clients["ec2"].modify_instance_attribute(InstanceId="i-1", DisableApiStop={"Value": True}),
         lambda: clients["iam"].create_user(UserName="x"),
         lambda: clients["iam"].list_roles(),
         lambda: clients["s3"].create_bucket(Bucket="somebody-elses"),
@@ -278,3 +313,29 @@ def test_a_policy_fits_what_iam_takes(name: str) -> None:
 
 def test_the_manager_cannot_give_roles_to_machines() -> None:
     assert not [action for action in policy.actions(document("manager", "studio")) if action.startswith("iam:")]
+
+
+def test_the_manager_touches_no_machine_or_disk_but_its_agents() -> None:
+    """By its own role: neither its own machine and disk, nor one that it would pass off for them."""
+    actions = policy.actions(document("manager", "studio"))
+    for action in ("AttachVolume", "CreateVolume", "DeleteVolume", "DetachVolume", "StartInstances", "StopInstances"):
+        assert f"ec2:{action}" not in actions
+    statements = {s["Sid"]: s for s in json.loads(document("manager", "studio"))["Statement"]}
+    own = statements["OwnAgents"]
+    assert own["Condition"]["StringEquals"]["ec2:ResourceTag/blendnet-role"] == [AGENT_ROLE, LAUNCH_ROLE]
+    assert "ec2:TerminateInstances" in own["Action"]
+    for sid, roles in (
+        ("LaunchLabelled", AGENT_ROLE),
+        ("Templates", LAUNCH_ROLE),
+        ("LabelWhatIsMade", [AGENT_ROLE, LAUNCH_ROLE]),
+    ):
+        assert statements[sid]["Condition"]["StringEquals"]["aws:RequestTag/blendnet-role"] == roles
+
+
+def test_the_manager_writes_its_store_and_who_it_is_and_nothing_else() -> None:
+    writing = [
+        statement["Resource"].partition(":::")[2].partition("/")[2]
+        for statement in json.loads(document("manager", "studio"))["Statement"]
+        if {"s3:PutObject", "s3:DeleteObject"} & {*statement["Action"]}
+    ]
+    assert writing == [f"{STORE}*", PUBLISHED]
