@@ -26,6 +26,8 @@ from tests.provision.fake_gce_skus import SKUS
 
 __all__ = ["MACHINES", "PROJECT", "ZONES", "Answer", "FakeGce", "Fault", "Machine", "Operation", "checked"]
 
+MACHINE_TOKEN = "token-of-the-machines-service-account"
+
 
 class FakeGce:
     """The cloud. Attributes may be set at any time."""
@@ -68,6 +70,8 @@ class FakeGce:
         self.strangers: set[str] = set()
         """Buckets of other projects."""
         self.objects: dict[tuple[str, str], bytes] = {}
+        self.written: dict[tuple[str, str], tuple[str, float]] = {}
+        """Generation and time of objects."""
         self.skus = SKUS
         """The price catalog."""
         self.denied: set[str] = set()
@@ -355,10 +359,13 @@ def _handler(fake: FakeGce) -> type[BaseHTTPRequestHandler]:
         def _answer(self) -> None:
             parts = urlsplit(self.path)
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            assert "Authorization" not in self.headers, "a plain http address gets no credentials"
+            who = self.headers.get("Authorization", "")
+            assert who in ("", f"Bearer {MACHINE_TOKEN}"), "a plain http address gets nobody's credentials"
             fake.requests.append((self.command, parts.path))
             time.sleep(fake.delay_s)
-            status, body = self._outcome(parts.path, {k: v[0] for k, v in parse_qs(parts.query).items()}, raw)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            query |= {"authorization": who, "range": self.headers.get("Range", "")}
+            status, body = self._outcome(parts.path, query, raw)
             text = body if isinstance(body, bytes) else json.dumps(body).encode() if status != 204 else b""
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=UTF-8")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from email import message_from_bytes
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from tests.provision.fake_gce import Answer, FakeGce
+from tests.provision.fake_gce import MACHINE_TOKEN, Answer, FakeGce
 from tests.provision.fake_gce_identity import find
 from tests.provision.fake_gce_routes import on
 
@@ -72,13 +72,37 @@ def _objects(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
 
 @on("GET", OBJECT)
 def _object(fake: FakeGce, query: Query, body: Any, name: str, key: str) -> Any:
-    _content(fake, name, unquote(key))
-    return _shown(fake, name, unquote(key))
+    """What is known of it; with alt=media the content, as a machine asks for it without Google's libraries."""
+    if query.get("alt") != "media":
+        return _shown(fake, name, unquote(key))
+    if query["authorization"] != f"Bearer {MACHINE_TOKEN}":
+        raise Answer(401, "required", "Anonymous caller does not have storage.objects.get access")
+    return _content(fake, name, unquote(key))
+
+
+@on("GET", "/computeMetadata/v1/instance/service-accounts/default/token")
+def _machines_token(fake: FakeGce, query: Query, body: Any) -> Any:
+    """Of the metadata service on each machine."""
+    return {"access_token": MACHINE_TOKEN, "expires_in": 3599, "token_type": "Bearer"}
 
 
 @on("GET", "/download" + OBJECT)
 def _download(fake: FakeGce, query: Query, body: Any, name: str, key: str) -> bytes:
-    return _content(fake, name, unquote(key))
+    content = _content(fake, name, unquote(key))
+    first, _, last = query["range"].removeprefix("bytes=").partition("-")
+    if first and int(first) >= len(content):
+        raise Answer(416, "requestedRangeNotSatisfiable", "Request range not satisfiable")
+    return content[int(first or 0) : int(last) + 1 if last else None]
+
+
+@on("POST", OBJECT + "/rewriteTo/b/(?P<other>[^/]+)/o/(?P<target>[^/]+)")
+def _rewrite(fake: FakeGce, query: Query, body: Any, name: str, key: str, other: str, target: str) -> Any:
+    content = _content(fake, name, unquote(key))
+    if query.get("ifSourceGenerationMatch") not in (None, _shown(fake, name, unquote(key))["generation"]):
+        raise Answer(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
+    _put(fake, other, unquote(target), content)
+    size = str(len(content))
+    return {"done": True, "totalBytesRewritten": size, "objectSize": size, "resource": _shown(fake, other, target)}
 
 
 @on("POST", "/upload" + BUCKET + "/o")
@@ -87,13 +111,12 @@ def _upload(fake: FakeGce, query: Query, body: bytes, name: str) -> Any:
     if query["uploadType"] != "multipart":
         raise Answer(400, "invalid", "the fake takes uploads in one request only")
     find(fake.buckets, name)
-    boundary = body.split(b"\r\n", 1)[0].removeprefix(b"--")
-    document = message_from_bytes(b'Content-Type: multipart/related; boundary="' + boundary + b'"\r\n\r\n' + body)
-    described, content = document.get_payload()
-    key = json.loads(described.get_payload(decode=True))["name"]  # type: ignore[union-attr, arg-type]
-    whole = body.rpartition(b"\r\n--" + boundary + b"--")[0]
-    del content  # The parser takes a last line end away: the bytes are cut out here.
-    fake.objects[name, key] = whole.split(b"\r\n\r\n", 2)[2]
+    boundary = b"\r\n--" + body.split(b"\r\n", 1)[0].removeprefix(b"--")
+    _, described, content = (b"\r\n" + body).rpartition(boundary + b"--")[0].split(boundary, 2)
+    key = json.loads(described.partition(b"\r\n\r\n")[2])["name"]
+    if query.get("ifGenerationMatch") == "0" and (name, key) in fake.objects:
+        raise Answer(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
+    _put(fake, name, key, content.partition(b"\r\n\r\n")[2])
     return _shown(fake, name, key)
 
 
@@ -110,5 +133,13 @@ def _content(fake: FakeGce, bucket: str, key: str) -> bytes:
     return fake.objects[bucket, key]
 
 
+def _put(fake: FakeGce, bucket: str, key: str, content: bytes) -> None:
+    fake.objects[bucket, key] = content
+    fake.written[bucket, key] = (str(fake.new_id()), fake.clock())
+
+
 def _shown(fake: FakeGce, bucket: str, key: str) -> dict[str, Any]:
-    return {"name": key, "bucket": bucket, "generation": "1", "size": str(len(fake.objects[bucket, key]))}
+    size = len(_content(fake, bucket, key))
+    generation, at = fake.written.get((bucket, key), ("1", fake.clock()))
+    updated = f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return {"name": key, "bucket": bucket, "generation": generation, "size": str(size), "updated": updated}
