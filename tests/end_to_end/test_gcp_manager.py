@@ -68,6 +68,9 @@ def test_a_manager_comes_renders_stops_itself_starts_again_knowing_its_jobs_and_
         assert got.code == 0, got.err
         assert [machine.spot for machine in cloud_agents(gce)] == [True]
 
+        kept = {key.rpartition("/")[0].rpartition("/")[0] for _, key in gce.objects}
+        assert "store/blobs" in kept, f"files are in the farm's bucket: {kept}"
+
         box.wait(lambda: not managers.runs(), "the Manager stops itself")
         assert (managers.ended, box.living()) == ([5], []), "its agents go before it"
         looked = box.shown("cloud", "status")

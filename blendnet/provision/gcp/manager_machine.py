@@ -14,7 +14,6 @@ from urllib.parse import quote
 from blendnet.errors import FarmError, UserError
 from blendnet.provision.bootstrap_manager import Site
 from blendnet.provision.gcp.account import NOT_ELSEWHERE, Account, region_of
-from blendnet.provision.gcp.firewall import BROKER_PORT
 from blendnet.provision.gcp.inventory import Inventory
 from blendnet.provision.gcp.manager_found import Found, found_in
 from blendnet.provision.gcp.manager_making import MACHINE, Maker, advised
@@ -70,7 +69,7 @@ class GceManager:
             bucket=f"gs://{self._resources.bucket.name}",
             disk=f"/dev/disk/by-id/google-{DEVICE}",
             machine=MACHINE,
-            broker_port=BROKER_PORT,
+            broker_port=self._account.broker_port,
             options={**given, "project": project},
             environment={"GOOGLE_CLOUD_PROJECT": project},
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from blendnet.errors import FarmError
 from blendnet.provision.gcp.bucket import Bucket
-from blendnet.provision.gcp.firewall import BROKER_PORT, EVERYWHERE, Firewall
+from blendnet.provision.gcp.firewall import Firewall
 from blendnet.provision.gcp.identity import Identity
 from blendnet.provision.gcp.inventory import Inventory
 from blendnet.provision.gcp.operations import Operations
@@ -39,17 +39,13 @@ class Resources:
         self.identity = Identity(google)
         self.bucket = Bucket(google)
 
-    def ensure(self, *, sources: Sequence[str] = (EVERYWHERE,), broker_port: int = BROKER_PORT) -> Ensured:
+    def ensure(self) -> Ensured:
         """Make what is missing, closed first: firewall, identity, bucket.
-
-        Args:
-            sources: networks from which the Manager's HTTPS can be reached.
-            broker_port: port of Redis, for agents alone.
 
         Raises:
             FarmError: Google did not, or a bucket of that name is somebody else's.
         """
-        self.firewall.ensure(sources, broker_port)
+        self.firewall.ensure()
         email = self.identity.ensure()
         bucket = self.bucket.ensure(self.identity.member)
         return Ensured(bucket, email, self._google.account.manager_tag)

@@ -173,6 +173,11 @@ def test_machine_types_come_with_gpus_and_architecture_and_without_old_ones(prov
         (Place("farm", "us-central1", {"zones": "us-east1-b"}), "us-east1-b is not in region"),
         (Place("farm", "us-central1", {"disk-gb": "big"}), "disk-gb='big'"),
         (Place("farm", "us-central1", {"external-ip": "maybe"}), "external-ip='maybe'"),
+        (Place("farm", "us-central1", {"allow": "203.0.113.7/24"}), "allow='203.0.113.7/24'.* has host bits set"),
+        (Place("farm", "us-central1", {"allow": "home"}), "allow='home'"),
+        (Place("farm", "us-central1", {"allow": " , "}), "nobody could reach the Manager"),
+        (Place("farm", "us-central1", {"broker-port": "443"}), "broker-port='443'"),
+        (Place("farm", "us-central1", {"broker-port": "70000"}), "broker-port='70000'"),
     ],
 )
 def test_bad_options_are_named(place: Place, words: str) -> None:

@@ -24,11 +24,15 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_firewall_opens_https_from_where_it_is_told_and_the_broker_to_agents_alone(
-    provider: GcpProvider, fake: FakeGce
+    make: Make, fake: FakeGce
 ) -> None:
-    provider.account.ensure(sources=["203.0.113.7/32"], broker_port=6380)
+    provider = make(allow="203.0.113.7, 198.51.100.0/24", broker_port="6380")
+    provider.account.ensure()
+    assert provider.manager_host.site().broker_port == 6380
     https, agents, closed = (fake.firewalls[f"bn-farm-{name}"] for name in ("https", "agents", "closed"))
-    assert (https["sourceRanges"], https["targetTags"]) == (["203.0.113.7/32"], ["bn-farm-manager"])
+    assert (https["sourceRanges"], https["targetTags"]) == (
+        ["203.0.113.7/32", "198.51.100.0/24"], ["bn-farm-manager"],
+    )  # fmt: skip
     assert https["allowed"] == [{"IPProtocol": "tcp", "ports": ["443"]}]
     assert agents["sourceTags"] == ["bn-farm-agent"]
     assert "sourceRanges" not in agents
@@ -39,9 +43,9 @@ def test_the_firewall_opens_https_from_where_it_is_told_and_the_broker_to_agents
 
 
 def test_making_again_sets_right_what_was_changed(make: Make, fake: FakeGce) -> None:
-    make().account.ensure(sources=["203.0.113.7/32"])
+    make(allow="203.0.113.7/32").account.ensure()
     fake.firewalls["bn-farm-https"]["sourceRanges"] = ["0.0.0.0/0"]
-    make().account.ensure(sources=["203.0.113.7/32"])
+    make(allow="203.0.113.7/32").account.ensure()
     assert fake.firewalls["bn-farm-https"]["sourceRanges"] == ["203.0.113.7/32"]
     assert (len(fake.firewalls), len(fake.service_accounts), len(fake.roles), len(fake.buckets)) == (3, 1, 1, 1)
     assert len(fake.policy["bindings"]) == 1
