@@ -99,7 +99,7 @@ def up(
         _show(headquarters, price, idle_s(settings, idle_min))
         if not yes:
             click.confirm("Make it?", abort=True, err=True)
-        manager = carried(settings, disk_gb=price.disk_gb, idle_min=idle_min, agents_max=agents_max, cap_day=cap_day)
+        manager = carried(settings, price, idle_min=idle_min, agents_max=agents_max, cap_day=cap_day)
         _make(headquarters, ManagerWanted(user_data="", machine=machine, disk_gb=disk_gb, zone=zone), manager, bundle)
     else:
         headquarters.note_place()
@@ -133,13 +133,20 @@ def start(provider: str | None, region: str | None, option: tuple[str, ...], fol
 
 
 def carried(
-    settings: Settings, *, disk_gb: int, idle_min: float | None, agents_max: int | None, cap_day: float | None
+    settings: Settings,
+    price: ManagerPrice,
+    *,
+    idle_min: float | None = None,
+    agents_max: int | None = None,
+    cap_day: float | None = None,
 ) -> dict[str, str]:
     """BLENDNET_... for the Manager: what is set on this machine and concerns it, and over that the options. PURE."""
     names = [name for name in settings.model_fields_set if name.startswith(CARRIED) and name not in OWN]
     values: dict[str, Any] = {name: getattr(settings, name) for name in names}
-    # What its disk costs is counted among the farm's costs, and against its caps.
-    values |= {"disk_gb": disk_gb, "disk_usd_per_gb_month": settings.estimate_disk_usd_per_gb_month}
+    # What machine and disk cost is counted among the farm's costs, and against its caps.
+    values |= {"disk_gb": price.disk_gb, "disk_usd_per_gb_month": price.disk_usd_per_gb_month}
+    if price.price is not None:
+        values["manager_usd_per_hour"] = round(price.price.usd_per_hour + price.address_usd_per_hour, 6)
     values["manager_idle_s"] = idle_s(settings, idle_min)
     values |= {} if agents_max is None else {"fleet_max": agents_max}
     values |= {} if cap_day is None else {"cap_day_usd": cap_day}

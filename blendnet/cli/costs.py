@@ -90,12 +90,13 @@ _LINES: list[tuple[str, Callable[[CostsOf], float | None]]] = [
     ("idle", lambda of: of.idle_usd),
     ("disk", lambda of: of.disk_usd),
     ("egress", lambda of: of.egress_usd),
+    ("Manager", lambda of: of.manager_usd),
     ("total", lambda of: of.total_usd),
 ]
 
 
 def _row(name: str, view: CostsView, of: Callable[[CostsOf], float | None]) -> tuple[str, ...]:
-    partly = name not in ("disk", "egress")
+    partly = name not in ("disk", "egress", "Manager")
     sums = (view.of_day, view.in_all)
     return (name, *(output.usd(of(spent), unpriced_s=spent.unpriced_s if partly else 0.0) for spent in sums))
 

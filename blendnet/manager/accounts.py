@@ -9,7 +9,7 @@ from blendnet.manager import costs
 from blendnet.manager.costs import Bill, MachineBill, Span
 from blendnet.manager.farm_money import FarmMoney
 from blendnet.manager.ledger import InstanceRow, Transaction
-from blendnet.manager.ledger.meters import DISK, EGRESS
+from blendnet.manager.ledger.meters import DISK, EGRESS, MANAGER, METERED
 from blendnet.manager.work_book import day_bounds, day_of
 from blendnet.messages import CapState, CostsOf, CostsView, JobCost, MachineCost, PriceOf
 
@@ -47,7 +47,7 @@ class Accounts(FarmMoney):
         """What everything has cost; None: no price is known."""
         with self.ledger.read() as tx:
             machines = tx.instances.all()
-            extra = tx.meters.total(DISK)[1] + tx.meters.total(EGRESS)[1]
+            extra = sum(tx.meters.total(kind)[1] for kind in METERED)
         usd = costs.spent(machines, Span(0.0, now)) + extra
         return usd if extra or any(machine.usd_per_hour is not None for machine in machines) else None
 
@@ -62,7 +62,8 @@ def _span(day: str, now: float) -> Span:
 
 def _costs_of(tx: Transaction, bill: Bill, names: dict[str, str], day: str | None) -> CostsOf:
     egress_bytes, egress_usd = tx.meters.total(EGRESS, day)
-    disk_usd = tx.meters.total(DISK, day)[1]
+    disk_usd, manager_usd = (tx.meters.total(kind, day)[1] for kind in (DISK, MANAGER))
+    extra = disk_usd + egress_usd + manager_usd
     known = any(of.machine.usd_per_hour is not None for of in bill.machines)
     return CostsOf(
         agents=_by_kind(bill.machines),
@@ -83,7 +84,8 @@ def _costs_of(tx: Transaction, bill: Bill, names: dict[str, str], day: str | Non
         disk_usd=disk_usd,
         egress_usd=egress_usd,
         egress_bytes=round(egress_bytes),
-        total_usd=bill.usd + disk_usd + egress_usd if known or disk_usd or egress_usd else None,
+        manager_usd=manager_usd,
+        total_usd=bill.usd + extra if known or extra else None,
         unpriced_s=bill.unpriced_s,
     )
 

@@ -8,7 +8,7 @@ from blendnet.manager import costs
 from blendnet.manager.commitments import LATE_S, LONGEST_BEAT_S, STORE_S
 from blendnet.manager.costs import Span
 from blendnet.manager.ledger import Transaction
-from blendnet.manager.ledger.meters import CAP_DAY, CAP_FARM, DISK, EGRESS, LOOK
+from blendnet.manager.ledger.meters import CAP_DAY, CAP_FARM, DISK, EGRESS, LOOK, MANAGER, METERED
 from blendnet.manager.part import FarmPart
 from blendnet.manager.work_book import day_bounds, day_of
 from blendnet.provision.bill import HOUR_S, HOURS_PER_MONTH, usd_text
@@ -57,6 +57,8 @@ class FarmMoney(FarmPart):
     """The part of the Farm that knows what everything costs together."""
 
     _written_at = 0.0
+    _counted_at: float | None = None
+    """Up to when the Manager's own machine is counted; it is not while no Manager runs."""
 
     def open_books(self) -> None:
         """Go on where the Manager before this one has stopped counting. Its agents on this machine ended with it."""
@@ -80,7 +82,7 @@ class FarmMoney(FarmPart):
         for cap, cap_usd in self.caps_in(tx).items():
             begin, day = (day_bounds(day_of(now))[0], day_of(now)) if cap == "day" else (0.0, None)
             machines = tx.instances.since(begin)
-            spent = costs.spent(machines, Span(begin, now)) + sum(tx.meters.total(k, day)[1] for k in (DISK, EGRESS))
+            spent = costs.spent(machines, Span(begin, now)) + sum(tx.meters.total(k, day)[1] for k in METERED)
             living = [machine for machine in machines if machine.ended_at is None]
             burn = sum(machine.usd_per_hour or 0.0 for machine in living) / HOUR_S
             found.append(Money(cap, cap_usd, spent, burn, burn * self._wind_down_s()))
@@ -113,6 +115,7 @@ class FarmMoney(FarmPart):
             if sent:
                 tx.meters.add(EGRESS, day_of(now), sent, sent / GB * self.settings.egress_usd_per_gb)
             self._count_disk(tx, now)
+            self._count_itself(tx, now)
         self._written_at = now
         self.work.written(counted)
         self.work.sent(-sent)
@@ -127,6 +130,13 @@ class FarmMoney(FarmPart):
         gb = self.settings.disk_gb or tx.blobs.total_bytes() / GB
         gb_hours = gb * (now - since) / HOUR_S
         tx.meters.add(DISK, day_of(now), gb_hours, gb_hours / HOURS_PER_MONTH * self.settings.disk_usd_per_gb_month)
+
+    def _count_itself(self, tx: Transaction, now: float) -> None:
+        """The Manager's own machine, as long as the Manager runs on it."""
+        since, self._counted_at = self._counted_at, now
+        hours = 0.0 if since is None else max(0.0, now - since) / HOUR_S
+        if hours and self.settings.manager_usd_per_hour:
+            tx.meters.add(MANAGER, day_of(now), hours, hours * self.settings.manager_usd_per_hour)
 
     def _wind_down_s(self) -> float:
         """Seconds until a machine that has to go is sure to be gone."""

@@ -60,6 +60,8 @@ class CostsOf(Message):
     disk_usd: float
     egress_usd: float
     egress_bytes: int
+    manager_usd: float = 0.0
+    """The Manager's own machine."""
     total_usd: float | None
     """None: no price is known at all."""
     unpriced_s: float = 0.0

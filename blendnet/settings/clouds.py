@@ -39,6 +39,8 @@ class Clouds(BaseSettings):
     """Without anything to do for so long the Manager deletes its agents and ends; 0: never. In the cloud 1800."""
     manager_attended_s: float = Field(default=300.0, ge=0)
     """So long after an owner's last request somebody is taken to be there, and an idle Manager stays."""
+    manager_usd_per_hour: float = Field(default=0.0, ge=0)
+    """What the Manager's own machine costs while the Manager runs: counted, and held against caps; 0: nothing."""
     owner_hash: str = Field(default="", repr=False)
     """argon2id hash of the owner's password, which then lies in no file of the Manager; empty: it makes a password."""
     farm_label: str = ""

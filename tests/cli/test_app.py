@@ -21,7 +21,8 @@ COMMANDS = [
     "job cancel", "job retry", "job priority", "job remove",
     "agent", "agent list", "agent add", "agent remove", "agent interrupt", "agent logs",
     "blender", "blender list", "blender install", "blender path",
-    "cloud", "cloud doctor", "cloud types", "cloud estimate",
+    "cloud", "cloud doctor", "cloud types", "cloud estimate", "cloud prepare", "cloud remains", "cloud remove",
+    "cloud up", "cloud start", "cloud stop", "cloud status", "cloud logs", "cloud destroy",
 ]  # fmt: skip
 SLOW_TO_LOAD = {"celery", "fastapi", "httpx", "numpy", "OpenEXR", "pydantic", "redis", "sqlalchemy"}
 """Packages whose import takes longer than everything else that help needs."""

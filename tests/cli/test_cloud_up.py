@@ -18,6 +18,7 @@ from blendnet.cli.cloud_up import carried
 from blendnet.errors import FarmError
 from blendnet.manager.folder import DataFolder
 from blendnet.provision.manager_machine import ManagerState
+from blendnet.provision.manager_price import ManagerPrice
 from blendnet.security.ca import ensure_server_certificate
 from blendnet.security.published import publication
 from blendnet.settings import Settings, get_settings
@@ -105,6 +106,7 @@ def test_manager_gets_the_farms_label_place_and_the_users_wishes(
         "BLENDNET_CAP_DAY_USD": "7.5",
         "BLENDNET_CAP_FARM_USD": "50.0",
         "BLENDNET_DISK_GB": "50",
+        "BLENDNET_MANAGER_USD_PER_HOUR": "0.025",
     }
     assert {name: found[name] for name in wanted} == wanted
     assert "BLENDNET_MANAGER_PASSWORD_FILE" not in found
@@ -330,7 +332,11 @@ def test_a_new_machine_with_the_kept_disk_is_the_same_manager(account: Account, 
 
 
 def test_settings_that_nobody_set_do_not_travel() -> None:
-    found = carried(Settings(fleet_spread=2), disk_gb=50, idle_min=None, agents_max=None, cap_day=None)
+    price = ManagerPrice(
+        machine="c.strange", price=None, disk_gb=50, disk_usd_per_gb_month=0.1, address_usd_per_hour=0.005
+    )
+    assert price.usd_per_hour is None
+    found = carried(Settings(fleet_spread=2), price)
     assert set(found) == {
         "BLENDNET_FLEET_SPREAD",
         "BLENDNET_DISK_GB",

@@ -14,7 +14,14 @@ def spent(total: float | None, *, unpriced_s: float = 0.0) -> CostsOf:
     job = JobCost(job="7f3a", name="still life", worked_s=60, usd=total)
     lines = dict.fromkeys(("agents_usd", "jobs_usd", "boot_usd", "idle_usd", "total_usd"), total)
     return CostsOf(
-        agents=[line], jobs=[job], disk_usd=0.25, egress_usd=0.5, egress_bytes=1, unpriced_s=unpriced_s, **lines
+        agents=[line],
+        jobs=[job],
+        disk_usd=0.25,
+        egress_usd=0.5,
+        egress_bytes=1,
+        manager_usd=0.75,
+        unpriced_s=unpriced_s,
+        **lines,
     )
 
 
@@ -28,9 +35,10 @@ def test_every_line_of_the_bill_is_shown(capsys: pytest.CaptureFixture[str]) -> 
     price = PriceOf(provider="aws", machine="c7a", zone="z1", usd_per_hour=0.31, source="live", age_s=61.0)
     cap = CapState(cap="day", cap_usd=5.0, spent_usd=1.5, committed_usd=0.1, reached="because")
     text = printed(capsys, prices=[price], caps=[cap])
-    assert [line.split() for line in text.splitlines() if line.startswith(("disk", "egress", "total"))] == [
+    assert [line.split() for line in text.splitlines() if line.startswith(("disk", "egress", "Manager", "total"))] == [
         ["disk", "$0.25", "$0.25"],
         ["egress", "$0.50", "$0.50"],
+        ["Manager", "$0.75", "$0.75"],
         ["total", "$1.50", "$2.50"],
     ]
     assert "Price $0.31/h of aws c7a in z1: live, 1:01 old" in text

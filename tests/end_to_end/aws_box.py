@@ -50,7 +50,7 @@ class Aws:
     def _disk(self, machine: str) -> Disk | None:
         """With the links that udev makes on Nitro."""
         for id_, disk in list(self._fake.find(machine)[0].volumes.items()):
-            lasting = {"key": ROLE, "value": DISK_ROLE} in disk.get_tags()
+            lasting = DISK_ROLE in [tag["value"] for tag in disk.get_tags() if tag["key"] == ROLE]
             if lasting and disk.attachment and disk.attachment.instance.id == machine:
                 name = f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{id_.replace('-', '')}"
                 return Disk(id_, [name, f"{name}_1"])

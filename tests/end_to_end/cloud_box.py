@@ -212,7 +212,7 @@ class Box:
 
     def shown(self, *command: str) -> Any:
         """What a command prints as JSON."""
-        done = farms.blendnet(*command, "--data", self.data, "--json")
+        done = farms.blendnet(*command, "--data", self.data, "--json", timeout_s=PATIENCE_S)
         assert done.code == 0, f"{done.err}\n{self._log()}"
         return done.json
 

@@ -30,12 +30,12 @@ from tests.agent.metadata_fakes import metadata_service
 from tests.end_to_end import farms
 from tests.end_to_end.cloud_box import END_S, LOOK_S, variables, written_files
 
-ADDRESS = "127.0.0.1"
-"""That the metadata service tells: the box's machines have no other."""
+ADDRESS = "127.0.0.{}"
+"""That the metadata service tells: another one at each start, as in clouds."""
 LASTING = "/var/lib/blendnet-manager"
 COMMAND_LIMIT_S = 60.0
-NETWORK = {"BLENDNET_LISTEN": ADDRESS, "BLENDNET_API_PORT": "0", "BLENDNET_BROKER_PORT": "0"}
-"""In place of a network of its own: ports that are free here, others after each start."""
+PORTS = {"BLENDNET_API_PORT": "0", "BLENDNET_BROKER_PORT": "0"}
+"""Those that are free here: the machine has no network of its own."""
 _PLACES = re.compile(r"(?<![\w/.-])/(?:etc|run|var/lib)/(?=blendnet)")
 
 
@@ -120,6 +120,7 @@ class ManagerBox:
         self._root = root
         self._settings = settings
         self._machines: dict[str, _Machine] = {}
+        self._boots = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="manager box")
         self.trouble = ""
@@ -153,6 +154,8 @@ class ManagerBox:
                 self._look()
             except Exception as error:
                 self.trouble = f"{type(error).__name__}: {error}"  # Else its failure would be the test's silence.
+                for seen in self._fake.managers():
+                    self._fake.power_off(seen.id)  # As a machine does that cannot become a Manager.
                 raise
 
     def _look(self) -> None:
@@ -176,10 +179,12 @@ class ManagerBox:
         machine.disk = self._root / seen.disk.id
         (machine.disk / "farm").mkdir(parents=True, exist_ok=True)
         metadata = machine.rest.enter_context(metadata_service())
-        metadata.address = ADDRESS
+        self._boots += 1
+        metadata.address = ADDRESS.format(1 + self._boots)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BLENDNET_")}
         environment |= {name: self._here(value, machine) for name, value in said.items()}
-        environment |= {**NETWORK, **self._settings, "BLENDNET_NOTICE_URL": metadata.url}
+        environment |= {**PORTS, **self._settings, "BLENDNET_LISTEN": metadata.address}
+        environment["BLENDNET_NOTICE_URL"] = metadata.url
         environment["XDG_DATA_HOME"] = f"{machine.folder}/var/lib"
         for folder in (environment["HOME"], environment["XDG_RUNTIME_DIR"]):
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)

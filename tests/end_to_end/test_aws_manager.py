@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import tarfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from blendnet.agent.blenders import Build
+from blendnet.cli.connect import manager
+from blendnet.errors import BlendNetError
 from blendnet.manager.folder import DataFolder
 from tests.end_to_end import farms
 from tests.end_to_end.aws_box import Aws
@@ -23,9 +28,10 @@ OPTIONS = "image=ami-12c6146b; manager_image=ami-12c6146b; prices=c5.large=0.09,
 CARRIED = {
     "cloud_provider": "aws", "cloud_region": REGION, "cloud_options": OPTIONS,
     "fleet_machines": "c5.large", "fleet_max": "1", "fleet_poll_s": "1", "fleet_boot_s": "3",
-    "fleet_idle_s": "300", "fleet_end_delay_s": "5", "manager_idle_s": "8", "manager_attended_s": "10",
+    "fleet_idle_s": "300", "fleet_end_delay_s": "5", "manager_idle_s": "1", "manager_attended_s": "6",
 }  # fmt: skip
 """Settings of the owner: an agent stays until the Manager sends it away."""
+LOOK_S = 1.0
 QUICK = {"lease_s": "3", "sub_pass_s": "1"}
 
 
@@ -39,6 +45,26 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAws]:
             monkeypatch.setenv(f"BLENDNET_{name.upper()}", value)
         monkeypatch.delenv("AWS_PROFILE", raising=False)
         yield fake
+
+
+@contextmanager
+def attended(data: Path) -> Iterator[None]:
+    """Have an owner who looks at the farm every second, as the add-on does: an idle Manager stays for them."""
+    leaving = threading.Event()
+
+    def look() -> None:
+        with manager(DataFolder(data)) as client:
+            while not leaving.wait(LOOK_S):
+                with contextlib.suppress(BlendNetError):  # It may be over before its owner has left.
+                    client.farm()
+
+    with ThreadPoolExecutor(1) as aside:
+        looking = aside.submit(look)
+        try:
+            yield
+        finally:
+            leaving.set()
+        looking.result()
 
 
 @pytest.fixture
@@ -62,11 +88,12 @@ def test_a_manager_comes_renders_stops_itself_starts_again_knowing_its_jobs_and_
         reference = aside.submit(farms.reference, bpy_build, clevr, tmp_path / "plain")
         box = Box(cloud, agents, data, log=managers.log)
         made = box.shown("cloud", "up", "--bundle", str(bundle), "--yes")
-        job = box.shown("job", "submit", str(clevr), "--frames", "1")["job"]
-        waited = farms.blendnet("job", "wait", job, "--data", data, timeout_s=PATIENCE_S)
-        assert waited.code == 0, waited.err + managers.log() + agents.log()
-        got = farms.blendnet("job", "download", job, "--data", data, "--output", tmp_path / "out")
-        assert got.code == 0, got.err
+        with attended(data):
+            job = box.shown("job", "submit", str(clevr), "--frames", "1")["job"]
+            waited = farms.blendnet("job", "wait", job, "--data", data, timeout_s=PATIENCE_S)
+            assert waited.code == 0, waited.err + managers.log() + agents.log()
+            got = farms.blendnet("job", "download", job, "--data", data, "--output", tmp_path / "out")
+            assert got.code == 0, got.err
         assert [machine.spot for machine in aws.machines(made["farm"]) if machine.name] == [True]
 
         box.wait(lambda: not managers.runs(), "the Manager stops itself")
@@ -77,11 +104,12 @@ def test_a_manager_comes_renders_stops_itself_starts_again_knowing_its_jobs_and_
 
         started = box.shown("cloud", "start")
         assert (started["machine"], started["disk"]) == (made["machine"], made["disk"])
+        with attended(data):
+            known = box.shown("job", "list")
+            gone = box.shown("cloud", "destroy", "--yes")
         assert started["manager"]["url"] != made["manager"]["url"], "its address is another one"
         assert started["manager"]["ca_sha256"] == made["manager"]["ca_sha256"]
-        assert [(known["id"], known["state"]) for known in box.shown("job", "list")] == [(job, "completed")]
-
-        gone = box.shown("cloud", "destroy", "--yes")
+        assert [(one["id"], one["state"]) for one in known] == [(job, "completed")]
         assert gone["there"] == []
         assert (agents.trouble, managers.trouble) == ("", "")
         worst = farms.worst_difference(next((tmp_path / "out").glob("*_merged.exr")), reference.result())

@@ -161,3 +161,19 @@ def test_disk_and_what_owners_download_are_lines_of_their_own(paid: Kit) -> None
     view = paid.farm.costs(paid.now).in_all
     assert view.disk_usd == pytest.approx(2.0, rel=0.05)
     assert view.egress_bytes == 2_000_000
+
+
+def test_the_managers_own_machine_is_counted_while_it_runs_and_held_against_caps(tmp_path: Path) -> None:
+    kit = make_kit(tmp_path / "farm", manager_usd_per_hour=0.5, cap_farm_usd=2.0)
+    kit.farm.look(kit.now)
+    kit.farm.look(kit.later(3600))
+    assert kit.farm.may_spend(0.0) == ""
+    kit.farm.close_books(kit.later(3600))
+    kit.farm = Farm(kit.farm.ledger, kit.farm.store, kit.farm.settings)
+    kit.farm.look(kit.later(86_400))
+    kit.farm.close_books(kit.later(7200))
+    view = kit.farm.costs(kit.now)
+    assert view.in_all.manager_usd == view.in_all.total_usd == pytest.approx(2.0, rel=0.01)
+    assert kit.farm.cost_in_all(kit.now) == pytest.approx(2.0, rel=0.01)
+    assert "--cap-farm" in kit.farm.may_spend(0.0)
+    kit.farm.ledger.close()

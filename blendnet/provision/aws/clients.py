@@ -42,6 +42,9 @@ class Clients:
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
             signature_version="s3v4" if service == "s3" else None,
+            # Others that speak like S3 do not know the checksums that boto3 would add, nor the way it sends them.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
             max_pool_connections=16,
             user_agent_extra="blendnet",
         )
