@@ -61,6 +61,10 @@ class FakeGce:
         self.on_wait: Callable[[], None] = lambda: None
         """Somebody waits for an operation."""
         self.on_end: Callable[[Machine], None] = lambda machine: None
+        self.images: set[tuple[str, str]] = set()
+        """Images by project and name."""
+        self.networks: dict[tuple[str, str], bool] = {(PROJECT, "default"): True}
+        """Networks by project and name; True: they make their subnetworks themselves."""
         self.firewalls: dict[str, dict[str, Any]] = {}
         self.disks: dict[tuple[str, str], dict[str, Any]] = {}
         self.policy: dict[str, Any] = {"version": 1, "etag": "e1", "bindings": []}

@@ -141,11 +141,18 @@ def _image(fake: FakeGce, query: Mapping[str, str], body: Any, owner: str, famil
     return checked("Image", {"name": "debian-12-bookworm-v20261110", "family": family})
 
 
-@on("GET", COMPUTE + "/global/networks/(?P<name>[^/]+)")
-def _network(fake: FakeGce, query: Mapping[str, str], body: Any, name: str) -> Any:
-    if name != "default":
-        raise Answer(404, "notFound", f"network {name} was not found")
-    return checked("Network", {"name": name})
+@on("GET", r"/compute/v1/projects/(?P<owner>[^/]+)/global/images/(?P<name>[^/]+)")
+def _own_image(fake: FakeGce, query: Mapping[str, str], body: Any, owner: str, name: str) -> Any:
+    if (owner, name) not in fake.images:
+        raise Answer(404, "notFound", f"The resource 'projects/{owner}/global/images/{name}' was not found")
+    return checked("Image", {"name": name})
+
+
+@on("GET", r"/compute/v1/projects/(?P<owner>[^/]+)/global/networks/(?P<name>[^/]+)")
+def _network(fake: FakeGce, query: Mapping[str, str], body: Any, owner: str, name: str) -> Any:
+    if (owner, name) not in fake.networks:
+        raise Answer(404, "notFound", f"The resource 'projects/{owner}/global/networks/{name}' was not found")
+    return checked("Network", {"name": name, "autoCreateSubnetworks": fake.networks[owner, name]})
 
 
 @on("GET", "/v1/services/6F81-5844-456A/skus")

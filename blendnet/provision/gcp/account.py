@@ -28,7 +28,7 @@ OPTIONS = {
     "zones": "zones to work in, with commas; default: all of the region",
     "network": "VPC network; default: default",
     "subnet": "subnetwork of the region, or projects/P/regions/R/subnetworks/S; default: the network's own choice",
-    "image": "boot image of agents, or projects/P/global/images/family/F; default: Debian 12",
+    "image": "boot image of agents: a name in the project, or projects/P/global/images/family/F; default: Debian 12",
     "manager-image": "boot image of the Manager's machine; default: Debian 12",
     "disk-gb": "size of an agent's disk; default: 30",
     "disk-type": "default: pd-balanced, or hyperdisk-balanced where a machine knows nothing else",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 
-from blendnet.errors import BlendNetError
+from blendnet.errors import BlendNetError, UserError
 from blendnet.provision.base import Check, CheckState, Quota
 from blendnet.provision.gcp.manager_making import MACHINE
 from blendnet.provision.gcp.permissions import MANAGER_PERMISSIONS, OWNER_PERMISSIONS
 from blendnet.provision.gcp.prices import Prices
-from blendnet.provision.gcp.request import network_path
+from blendnet.provision.gcp.request import image_path, network_path
 from blendnet.provision.gcp.sdk import LOGIN, Google, Refused
 from blendnet.provision.gcp.stock import Stock
 
@@ -112,18 +113,26 @@ class Checks:
 
     def _image(self) -> Check:
         account = self._google.account
-        source = account.image
-        if not source.startswith("projects/"):
-            source = f"projects/{self._google.project}/global/images/{source}"
-        _, project, _, _, *rest = source.split("/")
-        call, key = ("get_from_family", "family") if rest[0] == "family" else ("get", "image")
-        with_project = {"project": project, key: rest[-1]}
-        found = self._google.ask("Images", call, f"show image {account.image}", **with_project)
-        return Check("image", OK, f"{found.name}")
+        names = [self._found(image) for image in dict.fromkeys((account.image, account.manager_image))]
+        return Check("image", OK, " and ".join(names))
+
+    def _found(self, image: str) -> str:
+        """Name of the image that is there."""
+        project, name = _split(image_path(image), "images")
+        call, key = ("get_from_family", "family") if name.startswith("family/") else ("get", "image")
+        where = {"project": project} if project else {}
+        found = self._google.ask("Images", call, f"show image {image}", **where, **{key: name.rpartition("/")[2]})
+        return str(found.name)
 
     def _network(self) -> Check:
-        name = network_path(self._google.account.network).rpartition("/")[2]
-        found = self._google.ask("Networks", "get", f"show network {name}", network=name)
+        account = self._google.account
+        project, name = _split(network_path(account.network), "networks")
+        where = {"project": project} if project else {}
+        found = self._google.ask("Networks", "get", f"show network {name}", network=name, **where)
+        if not account.subnet and not found.auto_create_subnetworks:
+            message = f"{name} makes no subnetworks by itself: which one of {account.region}? Name it as option subnet"
+            help_ = f"gcloud compute networks subnets list --network {name} --regions {account.region}"
+            return Check("network", PROBLEM, message, help_)
         return Check("network", OK, found.name)
 
     def _price(self) -> Check:
@@ -151,6 +160,18 @@ class Checks:
         except BlendNetError as error:
             return [Check("quota", WARNING, str(error), page)]
         return [_quota_check(one, page) for one in quotas if one.name in SHOWN]
+
+
+def _split(path: str, kind: str) -> tuple[str, str]:
+    """'projects/P/global/networks/N' -> ('P', 'N'); the project is '' where none is named. PURE.
+
+    Raises:
+        UserError: it names no such thing.
+    """
+    found = re.fullmatch(rf"(?:(?:.*/)?projects/([^/]+)/)?global/{kind}/((?:family/)?[^/]+)", path)
+    if not found:
+        raise UserError(f"{path!r} names none of {kind}: one as in projects/PROJECT/global/{kind}/NAME")
+    return found[1] or "", found[2]
 
 
 def _quota_check(quota: Quota, page: str) -> Check:

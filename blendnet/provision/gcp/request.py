@@ -127,7 +127,7 @@ def _boot_disk(account: Account, image: str, size_gb: int, kind: str) -> dict[st
         "boot": True,
         "auto_delete": True,
         "initialize_params": {
-            "source_image": image,
+            "source_image": image_path(image),
             "disk_size_gb": size_gb,
             "disk_type": kind,
             "labels": account.labels,
@@ -147,6 +147,11 @@ def _interface(account: Account, zone: str, *, public: bool) -> dict[str, Any]:
     if public:
         interface["access_configs"] = [{"type_": "ONE_TO_ONE_NAT", "name": "External NAT"}]
     return interface
+
+
+def image_path(image: str) -> str:
+    """An image as the API names it: a name alone is one of the project's own."""
+    return image if "/" in image else f"global/images/{image}"
 
 
 def network_path(network: str) -> str:

@@ -61,10 +61,12 @@ class Google:
             Refused: what went wrong; the text says that Google did not `what`.
         """
         compute()
-        from google.api_core.exceptions import ServerError
+        from google.api_core.exceptions import ServerError, TooManyRequests
         from google.api_core.retry import Retry, if_exception_type
+        from requests import ConnectionError as NoConnection
 
-        retry = Retry(predicate=if_exception_type(ServerError), initial=0.2, maximum=3.0, timeout=RETRY_S)
+        passing = if_exception_type(ServerError, TooManyRequests, NoConnection)
+        retry = Retry(predicate=passing, initial=0.2, maximum=3.0, timeout=RETRY_S)
         with asking(what):
             method = getattr(self.client(noun), call)
             return method(request={"project": self.project, **request}, retry=retry, timeout=CALL_TIMEOUT_S)

@@ -14,7 +14,7 @@ from blendnet.provision.gcp.account import account_of
 from blendnet.provision.gcp.provider import GcpProvider, open_gcp
 from blendnet.provision.gcp.stock import quotas_of
 from tests.provision.fake_gce import PROJECT, ZONES, FakeGce, Fault
-from tests.provision.gcp.conftest import Clock, Make
+from tests.provision.gcp.conftest import Clock, Make, wanted
 
 OK, WARNING, PROBLEM = CheckState.OK, CheckState.WARNING, CheckState.PROBLEM
 
@@ -115,6 +115,46 @@ def test_an_image_that_there_is_not_is_named(make: Make) -> None:
     assert check.state is PROBLEM
     assert "debian-99" in check.message
     assert check.help == "gcloud compute images list"
+
+
+@pytest.mark.parametrize("image", ["worker-7", "global/images/worker-7", f"projects/{PROJECT}/global/images/worker-7"])
+def test_an_image_of_ones_own_may_be_named_in_short(make: Make, fake: FakeGce, image: str) -> None:
+    fake.images.add((PROJECT, "worker-7"))
+    provider = make(image=image)
+    assert by_name(provider)["image"].message == "worker-7 and debian-12-bookworm-v20261110"
+    provider.create(wanted("agent-1"))
+    source = fake.machines[0].body["disks"][0]["initializeParams"]["sourceImage"]
+    assert source.endswith("global/images/worker-7"), "Google takes no bare name"
+
+
+def test_the_managers_image_is_looked_at_too(make: Make) -> None:
+    check = by_name(make(manager_image="nowhere"))["image"]
+    assert check.state is PROBLEM
+    assert "nowhere" in check.message
+
+
+@pytest.mark.parametrize("option", ["image", "network"])
+def test_a_path_that_leads_nowhere_is_named(make: Make, option: str) -> None:
+    check = by_name(make(**{option: "projects/elsewhere"}))[option]
+    assert check.state is PROBLEM
+    assert "'projects/elsewhere' names none of" in check.message
+
+
+def test_a_network_of_another_project_is_looked_for_there(make: Make, fake: FakeGce) -> None:
+    fake.networks["host-project", "shared"] = False
+    shared = {"network": "projects/host-project/global/networks/shared"}
+    check = by_name(make(**shared))["network"]
+    assert check.state is PROBLEM, "it makes no subnetworks by itself"
+    assert check.help == "gcloud compute networks subnets list --network shared --regions us-central1"
+    assert by_name(make(**shared, subnet="inner"))["network"].state is OK
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_question_that_google_has_no_time_for_is_asked_again(
+    provider: GcpProvider, fake: FakeGce, status: int
+) -> None:
+    fake.faults.append(Fault("GET", "/regions/", status))
+    assert provider.quotas()
 
 
 def test_unknown_prices_warn_with_the_command_that_enables_the_catalog(provider: GcpProvider, fake: FakeGce) -> None:

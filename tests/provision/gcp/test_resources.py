@@ -78,6 +78,7 @@ def test_the_bucket_is_closed_and_the_managers_alone(provider: GcpProvider, fake
     made = provider.account.ensure()
     bucket = fake.buckets[made.bucket]
     assert bucket["labels"] == {"blendnet-farm": "farm"}
+    assert bucket["softDeletePolicy"]["retentionDurationSeconds"] == 0, "what is deleted costs nothing more"
     assert bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced"
     assert bucket["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"] is True
     members = [f"serviceAccount:{made.service_account}"]
@@ -154,6 +155,24 @@ def test_removing_leaves_nothing_and_takes_nothing_of_others(make: Make, fake: F
     assert ours.remains() == []
     assert others.remains() == before
     assert len(before) == 7
+
+
+def test_a_file_that_somebody_else_deletes_at_the_same_time_is_no_failure(provider: GcpProvider, fake: FakeGce) -> None:
+    made = provider.account.ensure()
+    for number in range(40):
+        fake.objects[made.bucket, f"blob-{number}"] = b"content"
+    fake.faults.append(Fault("DELETE", "/o/blob-7$", 404, reason="notFound", done=True))
+    provider.account.remove()
+    assert (fake.buckets, fake.objects) == ({}, {})
+
+
+def test_a_file_that_cannot_be_deleted_is_told_and_the_bucket_stays(provider: GcpProvider, fake: FakeGce) -> None:
+    made = provider.account.ensure()
+    fake.objects[made.bucket, "blob"] = b"content"
+    fake.faults.append(Fault("DELETE", "/o/blob$", 403, reason="forbidden"))
+    with pytest.raises(FarmError, match="did not remove the farm's bucket"):
+        provider.account.remove()
+    assert made.bucket in fake.buckets
 
 
 def test_removing_may_be_repeated(provider: GcpProvider) -> None:
