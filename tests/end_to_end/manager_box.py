@@ -111,8 +111,12 @@ class _Machine:
 class ManagerBox:
     """Keeps processes in step with a fake's machines of Managers. Used by `boxed_managers`."""
 
-    def __init__(self, fake: ManagersCloud, root: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, fake: ManagersCloud, root: Path, settings: Mapping[str, str], hosts: Mapping[str, str] | None = None
+    ) -> None:
+        """`hosts`: beginnings of addresses -> where the box has those."""
         self._fake = fake
+        self._hosts = hosts or {}
         self._root = root
         self._settings = settings
         self._machines: dict[str, _Machine] = {}
@@ -238,6 +242,8 @@ class ManagerBox:
         """With the machine's paths in its folder, those of the lasting disk on that."""
         if machine.disk is not None:
             text = text.replace(LASTING, str(machine.disk))
+        for name, stand_in in self._hosts.items():
+            text = text.replace(name, stand_in)
         return _PLACES.sub(lambda found: f"{machine.folder}{found[0]}", text)
 
     def _ended(self, machine: _Machine, seen: ManagersMachine, status: int) -> None:
@@ -267,9 +273,11 @@ class ManagerBox:
 
 
 @contextmanager
-def boxed_managers(fake: ManagersCloud, root: Path, **settings: Any) -> Iterator[ManagerBox]:
+def boxed_managers(
+    fake: ManagersCloud, root: Path, hosts: Mapping[str, str] | None = None, **settings: Any
+) -> Iterator[ManagerBox]:
     """The box of a fake, until the block ends. `settings`: more for the Manager, so that it waits less."""
-    box = ManagerBox(fake, root, {f"BLENDNET_{name.upper()}": str(value) for name, value in settings.items()})
+    box = ManagerBox(fake, root, {f"BLENDNET_{name.upper()}": str(value) for name, value in settings.items()}, hosts)
     box.start()
     try:
         yield box

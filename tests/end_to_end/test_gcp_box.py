@@ -9,16 +9,13 @@ from pathlib import Path
 import pytest
 
 from blendnet.agent.blenders import Build
-from blendnet.provision.bootstrap import AGENT_FILE
-from tests.agent.metadata_fakes import Fake as Metadata
 from tests.end_to_end import farms
-from tests.end_to_end.cloud_box import IMAGE, Box, BoxMachine, boxed, render_and_lose_two, variables, written_files
-from tests.provision.fake_gce import PROJECT, FakeGce, Machine
+from tests.end_to_end.cloud_box import IMAGE, Box, boxed, render_and_lose_two
+from tests.end_to_end.gce_box import Gce
+from tests.provision.fake_gce import PROJECT, FakeGce
 from tests.provision.fake_gce_skus import IOWA, ON_DEMAND, SPOT, catalog
 
 pytestmark = pytest.mark.end_to_end
-STOPS_S = 30.0
-"""So long does Google let a machine run on that it takes back, and bill it."""
 RATES = [
     ("E2 Instance Core running in Americas", ON_DEMAND, "CPU", "h", 18.0, IOWA),
     ("E2 Instance Ram running in Americas", ON_DEMAND, "RAM", "GiBy.h", 1.125, IOWA),
@@ -40,51 +37,6 @@ SETTINGS = {
     "fleet_idle_s": "3", "fleet_end_delay_s": "5", "lease_s": "3", "sub_pass_s": "1",
 }  # fmt: skip
 FARM = {f"BLENDNET_{name.upper()}": value for name, value in SETTINGS.items()}
-
-
-class Gce:
-    """The fake, as the box wants it (cloud_box.Cloud)."""
-
-    def __init__(self, fake: FakeGce) -> None:
-        self._fake = fake
-        self._dark: set[str] = set()
-        """Machines without power, which Google may bill all the same."""
-        self.taken: list[str] = []
-
-    def machines(self) -> list[BoxMachine]:
-        with self._fake.lock:
-            self._fake.tick()
-            return [self._seen(one) for one in self._fake.machines]
-
-    def preempt(self, id_: str) -> None:
-        self._dark.add(id_)
-        self._take_back(id_)
-
-    def announce(self, id_: str, metadata: Metadata) -> None:
-        self._fake.on_notice = lambda machine: metadata.gcp_preempt()
-        self._take_back(id_)
-
-    def age(self, id_: str, seconds: float) -> None:
-        with self._fake.lock:
-            self._find(id_).launched_at -= seconds
-
-    def _take_back(self, id_: str) -> None:
-        if id_ in self.taken:
-            return
-        self.taken.append(id_)
-        with self._fake.lock:
-            self._fake.stop_s = STOPS_S
-            self._fake.preempt(id_)
-            self._fake.stop_s = 0.0
-
-    def _find(self, id_: str) -> Machine:
-        return next(one for one in self._fake.machines if one.name == id_)
-
-    def _seen(self, one: Machine) -> BoxMachine:
-        ended = one.ended_at is not None
-        on = not ended and one.name not in self._dark
-        agent = variables(written_files(one.user_data)[AGENT_FILE])["BLENDNET_JOIN_NAME"]
-        return BoxMachine(one.name, agent, on, one.user_data, ended)
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from tests.provision.fake_gce_skus import SKUS
 
 __all__ = ["MACHINES", "PROJECT", "ZONES", "Answer", "FakeGce", "Fault", "Machine", "Operation", "checked"]
 
+MACHINE_TOKEN = "token-of-the-machines-service-account"
+
 
 class FakeGce:
     """The cloud. Attributes may be set at any time."""
@@ -34,7 +36,9 @@ class FakeGce:
         self.clock = clock
         self.capacity: dict[str, int] = {}
         """Machines left, by 'zone' or 'zone/machine type'; what is not here never runs out."""
-        self.quota: dict[str, float] = {"PREEMPTIBLE_CPUS": 0.0, "CPUS": 1000.0, "IN_USE_ADDRESSES": 100.0}
+        self.quota: dict[str, float] = {
+            "PREEMPTIBLE_CPUS": 0.0, "CPUS": 1000.0, "IN_USE_ADDRESSES": 100.0, "SSD_TOTAL_GB": 500.0,
+        }  # fmt: skip
         self.boot_s = 0.0
         """Seconds from launch to RUNNING."""
         self.stop_s = 0.0
@@ -44,6 +48,8 @@ class FakeGce:
         """Seconds before each answer."""
         self.unreachable: list[str] = []
         """Zones that a list leaves out."""
+        self.lacking: set[tuple[str, str]] = set()
+        """Machine types that a zone does not have: (zone, machine type)."""
         self.faults: list[Fault] = []
         self.machines: list[Machine] = []
         self.operations: list[Operation] = []
@@ -55,19 +61,27 @@ class FakeGce:
         self.on_wait: Callable[[], None] = lambda: None
         """Somebody waits for an operation."""
         self.on_end: Callable[[Machine], None] = lambda machine: None
+        self.images: set[tuple[str, str]] = set()
+        """Images by project and name."""
+        self.networks: dict[tuple[str, str], bool] = {(PROJECT, "default"): True}
+        """Networks by project and name; True: they make their subnetworks themselves."""
         self.firewalls: dict[str, dict[str, Any]] = {}
         self.disks: dict[tuple[str, str], dict[str, Any]] = {}
         self.policy: dict[str, Any] = {"version": 1, "etag": "e1", "bindings": []}
         self.service_accounts: dict[str, dict[str, Any]] = {}
         self.roles: dict[str, dict[str, Any]] = {}
         self.buckets: dict[str, dict[str, Any]] = {}
-        self.objects: dict[tuple[str, str], str] = {}
+        self.strangers: set[str] = set()
+        """Buckets of other projects."""
+        self.objects: dict[tuple[str, str], bytes] = {}
+        self.written: dict[tuple[str, str], tuple[str, float]] = {}
+        """Generation and time of objects."""
         self.skus = SKUS
         """The price catalog."""
         self.denied: set[str] = set()
         """Permissions that nobody has."""
         self._connections: set[socket.socket] = set()
-        self._by_request: dict[str, Operation] = {}
+        self.by_request: dict[str, Operation] = {}
         self._ids = 1000
         self.lock = threading.RLock()
         self.url = ""
@@ -115,14 +129,18 @@ class FakeGce:
 
     def bill(self, usd_per_hour: Callable[[str, bool], float], now: float) -> float:
         """What all machines have cost, from the fake's own log. `usd_per_hour(machine type, spot)`."""
-        ends = [(one, one.stopped_at if one.ended_at is None else one.ended_at) for one in self.machines]
-        return sum(Stay(one.launched_at, usd_per_hour(one.kind, one.spot), end).usd(now) for one, end in ends)
+        stays = [
+            Stay(start, usd_per_hour(one.kind, one.spot), end)
+            for one in self.machines
+            for start, end in [*one.earlier, (one.on_since, one.ended_at if one.stopped_at is None else one.stopped_at)]
+        ]
+        return sum(stay.usd(now) for stay in stays)
 
     def fault_of(self, verb: str, path: str) -> Fault | None:
         """What is to go wrong with this request; each fault counts down."""
         with self.lock:
             for one in self.faults:
-                if one.times > 0 and one.verb == verb and re.search(one.path, path):
+                if one.times > 0 and one.verb in ("", verb) and re.search(one.path, path):
                     if one.skip > 0:
                         one.skip -= 1
                         continue
@@ -136,12 +154,16 @@ class FakeGce:
         """Do what is due."""
         now = self.clock()
         for one in [one for one in self.machines if one.ended_at is None]:
-            if one.status == "STAGING" and now >= one.launched_at + self.boot_s:
+            if one.status == "STAGING" and now >= one.on_since + self.boot_s:
                 one.status = "RUNNING"
+            if one.stops_at is not None and now >= one.stops_at:
+                one.status, one.stopped_at, one.stops_at = "TERMINATED", one.stops_at, None
+                self.on_end(one)
             if one.life_s is not None and one.ends_at is None and now >= one.launched_at + one.life_s:
                 one.ends_at = one.launched_at + one.life_s
             if one.ends_at is not None and now >= one.ends_at:
                 one.ended_at = one.ends_at
+                one.release(self.disks)
                 self.on_end(one)
 
     def _end(self, machine: Machine) -> None:
@@ -166,8 +188,8 @@ class FakeGce:
 
     def bulk_insert(self, zone: str, query: Mapping[str, str], body: dict[str, Any]) -> dict[str, Any]:
         """Make machines, as many as there are."""
-        if (asked := query.get("requestId")) in self._by_request:
-            return self.show(self._by_request[asked])
+        if (asked := query.get("requestId")) in self.by_request:
+            return self.show(self.by_request[asked])
         resource = strict("BulkInsertInstanceResource", body)
         names = list(resource.per_instance_properties)
         assert len(names) == resource.count, "Google wants as many names as machines"
@@ -178,13 +200,13 @@ class FakeGce:
             raise Answer(409, "alreadyExists", f"The resource 'instances/{taken[0].name}' already exists")
         operation = self._launch(zone, kind, resource, body)
         if asked:
-            self._by_request[asked] = operation
+            self.by_request[asked] = operation
         return self.show(operation)
 
     def _launch(self, zone: str, kind: str, resource: Any, body: dict[str, Any]) -> Operation:
         names = list(resource.per_instance_properties)
         spot = resource.instance_properties.scheduling.provisioning_model == "SPOT"
-        room, errors = self._room(zone, kind, spot, len(names))
+        room, errors = self.room(zone, kind, spot, len(names))
         if room < resource.min_count:
             short = f"Requested minimum count of {resource.min_count} VMs could not be created."
             errors.append({"code": "VM_MIN_COUNT_NOT_REACHED", "message": short})
@@ -193,7 +215,7 @@ class FakeGce:
             self._start(name, zone, kind, spot, body["instanceProperties"])
         return self.operation("bulkInsert", zone, "instances", short=len(names) - room)
 
-    def _room(self, zone: str, kind: str, spot: bool, count: int) -> tuple[int, list[dict[str, str]]]:
+    def room(self, zone: str, kind: str, spot: bool, count: int) -> tuple[int, list[dict[str, str]]]:
         """How many of `count` machines there are, and why not all."""
         metric = "PREEMPTIBLE_CPUS" if spot and self.quota.get("PREEMPTIBLE_CPUS") else "CPUS"
         limit = self.quota.get(metric, float("inf"))
@@ -206,16 +228,22 @@ class FakeGce:
 
     def used(self, metric: str) -> float:
         """How much of a quota is used."""
+        if metric == "SSD_TOTAL_GB":
+            return sum(float(disk.get("sizeGb", 0)) for disk in self.disks.values())
         cpus = [(one, MACHINES[one.kind]["guestCpus"]) for one in self.living() if one.status != "TERMINATED"]
         if metric == "IN_USE_ADDRESSES":
             return float(len(cpus))
         own = bool(self.quota.get("PREEMPTIBLE_CPUS"))
         return float(sum(n for one, n in cpus if (one.spot and own) == (metric == "PREEMPTIBLE_CPUS")))
 
-    def _start(self, name: str, zone: str, kind: str, spot: bool, properties: dict[str, Any]) -> None:
+    def take(self, zone: str, kind: str) -> None:
+        """There is one machine less left."""
         for key in (zone, f"{zone}/{kind}"):
             if key in self.capacity:
                 self.capacity[key] -= 1
+
+    def _start(self, name: str, zone: str, kind: str, spot: bool, properties: dict[str, Any]) -> None:
+        self.take(zone, kind)
         items = {item["key"]: item["value"] for item in properties["metadata"]["items"]}
         life = properties["scheduling"].get("maxRunDuration", {}).get("seconds")
         machine = Machine(
@@ -278,11 +306,14 @@ class FakeGce:
     def show_machine(self, one: Machine) -> dict[str, Any]:
         """A machine as the API shows it."""
         stopped = {"lastStopTimestamp": stamp(one.stopped_at)} if one.stopped_at else {}
+        outside = [{"type": "ONE_TO_ONE_NAT", **({"natIP": one.address} if one.address else {})}]
         zone = f"{self.url}/compute/v1/projects/{PROJECT}/zones/{one.zone}"
         return checked("Instance", {
             "id": str(one.id), "name": one.name, "zone": zone, "machineType": f"{zone}/machineTypes/{one.kind}",
             "status": one.status, "labels": one.labels, "creationTimestamp": stamp(one.launched_at),
             "scheduling": one.body["scheduling"], "tags": one.body["tags"], **stopped,
+            "lastStartTimestamp": stamp(one.on_since), "disks": one.disks,
+            "networkInterfaces": [{"name": "nic0", "accessConfigs": outside}],
         })  # fmt: skip
 
 
@@ -308,10 +339,12 @@ def strict(message: str, content: dict[str, Any]) -> Any:
 
 
 def _handler(fake: FakeGce) -> type[BaseHTTPRequestHandler]:
-    from tests.provision import fake_gce_identity, fake_gce_routes
+    from tests.provision import fake_gce_identity, fake_gce_manager, fake_gce_routes, fake_gce_storage
 
     route = fake_gce_routes.route
-    assert fake_gce_identity.IDENTITY  # Its paths are among those of `route` now.
+    assert fake_gce_identity.IDENTITY  # Their paths are among those of `route` now.
+    assert fake_gce_manager.FIRST
+    assert fake_gce_storage.BUCKET
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -330,11 +363,14 @@ def _handler(fake: FakeGce) -> type[BaseHTTPRequestHandler]:
         def _answer(self) -> None:
             parts = urlsplit(self.path)
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            assert "Authorization" not in self.headers, "a plain http address gets no credentials"
+            who = self.headers.get("Authorization", "")
+            assert who in ("", f"Bearer {MACHINE_TOKEN}"), "a plain http address gets nobody's credentials"
             fake.requests.append((self.command, parts.path))
             time.sleep(fake.delay_s)
-            status, body = self._outcome(parts.path, {k: v[0] for k, v in parse_qs(parts.query).items()}, raw)
-            text = json.dumps(body).encode() if status != 204 else b""
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            query |= {"authorization": who, "range": self.headers.get("Range", "")}
+            status, body = self._outcome(parts.path, query, raw)
+            text = body if isinstance(body, bytes) else json.dumps(body).encode() if status != 204 else b""
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=UTF-8")
             self.send_header("Content-Length", str(len(text)))
@@ -346,7 +382,8 @@ def _handler(fake: FakeGce) -> type[BaseHTTPRequestHandler]:
             try:
                 if fault and not fault.done:
                     raise Answer(fault.status, fault.reason, f"told to fail: {fault.reason}")
-                answer = route(fake, self.command, path, query, json.loads(raw) if raw else {})
+                body = raw if path.startswith("/upload/") else json.loads(raw) if raw else {}
+                answer = route(fake, self.command, path, query, body)
                 if fault:
                     raise Answer(fault.status, fault.reason, "told to lose the answer")
             except Answer as error:

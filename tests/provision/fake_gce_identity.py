@@ -1,4 +1,4 @@
-"""IAM, the project's policy and buckets, for tests/provision/fake_gce.py."""
+"""IAM and the project's policy, for tests/provision/fake_gce.py."""
 
 from __future__ import annotations
 
@@ -46,14 +46,25 @@ def _new_account(fake: FakeGce, query: Query, body: Any) -> Any:
     return fake.service_accounts[email]
 
 
-@on("GET", IDENTITY + "/serviceAccounts/(?P<email>[^/]+)")
+@on("GET", IDENTITY + "/serviceAccounts/(?P<email>[^/:]+)")
 def _account(fake: FakeGce, query: Query, body: Any, email: str) -> Any:
-    return _find(fake.service_accounts, email)
+    return find(fake.service_accounts, email)
 
 
-@on("DELETE", IDENTITY + "/serviceAccounts/(?P<email>[^/]+)")
+@on("POST", IDENTITY + "/serviceAccounts/(?P<email>[^/:]+):getIamPolicy")
+def _own_policy(fake: FakeGce, query: Query, body: Any, email: str) -> Any:
+    return find(fake.service_accounts, email).get("policy", {"version": 1, "etag": "a"})
+
+
+@on("POST", IDENTITY + "/serviceAccounts/(?P<email>[^/:]+):setIamPolicy")
+def _set_own_policy(fake: FakeGce, query: Query, body: Any, email: str) -> Any:
+    find(fake.service_accounts, email)["policy"] = {**body["policy"], "etag": "b"}
+    return body["policy"]
+
+
+@on("DELETE", IDENTITY + "/serviceAccounts/(?P<email>[^/:]+)")
 def _drop_account(fake: FakeGce, query: Query, body: Any, email: str) -> Any:
-    _find(fake.service_accounts, email)
+    find(fake.service_accounts, email)
     del fake.service_accounts[email]
     return {}
 
@@ -68,12 +79,12 @@ def _new_role(fake: FakeGce, query: Query, body: Any) -> Any:
 
 @on("GET", IDENTITY + "/roles/(?P<role>[^/:]+)")
 def _role(fake: FakeGce, query: Query, body: Any, role: str) -> Any:
-    return _find(fake.roles, role)
+    return find(fake.roles, role)
 
 
 @on("PATCH", IDENTITY + "/roles/(?P<role>[^/:]+)")
 def _change_role(fake: FakeGce, query: Query, body: Any, role: str) -> Any:
-    if _find(fake.roles, role).get("deleted"):
+    if find(fake.roles, role).get("deleted"):
         raise Answer(400, "failedPrecondition", f"role {role} is deleted")
     fake.roles[role] = body
     return body
@@ -82,66 +93,17 @@ def _change_role(fake: FakeGce, query: Query, body: Any, role: str) -> Any:
 @on("DELETE", IDENTITY + "/roles/(?P<role>[^/:]+)")
 def _drop_role(fake: FakeGce, query: Query, body: Any, role: str) -> Any:
     """A role is kept for a week after it was deleted."""
-    _find(fake.roles, role)["deleted"] = True
+    find(fake.roles, role)["deleted"] = True
     return fake.roles[role]
 
 
 @on("POST", IDENTITY + "/roles/(?P<role>[^/:]+):undelete")
 def _take_back(fake: FakeGce, query: Query, body: Any, role: str) -> Any:
-    _find(fake.roles, role).pop("deleted", None)
+    find(fake.roles, role).pop("deleted", None)
     return fake.roles[role]
 
 
-# --- buckets ---
-
-
-@on("POST", "/storage/v1/b")
-def _new_bucket(fake: FakeGce, query: Query, body: Any) -> Any:
-    if body["name"] in fake.buckets:
-        raise Answer(409, "conflict", "Your previous request to create the named bucket succeeded")
-    fake.buckets[body["name"]] = {"kind": "storage#bucket", "iam": {"version": 1, "etag": "b", "bindings": []}, **body}
-    return fake.buckets[body["name"]]
-
-
-@on("GET", "/storage/v1/b/(?P<name>[^/]+)")
-def _bucket(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
-    return _find(fake.buckets, name)
-
-
-@on("DELETE", "/storage/v1/b/(?P<name>[^/]+)")
-def _drop_bucket(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
-    if any(bucket == name for bucket, _ in fake.objects):
-        raise Answer(409, "conflict", "The bucket you tried to delete is not empty.")
-    _find(fake.buckets, name)
-    del fake.buckets[name]
-    return None
-
-
-@on("GET", "/storage/v1/b/(?P<name>[^/]+)/iam")
-def _bucket_policy(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
-    return _find(fake.buckets, name)["iam"]
-
-
-@on("PUT", "/storage/v1/b/(?P<name>[^/]+)/iam")
-def _set_bucket_policy(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
-    _find(fake.buckets, name)["iam"] = {**body, "etag": "c"}
-    return fake.buckets[name]["iam"]
-
-
-@on("GET", "/storage/v1/b/(?P<name>[^/]+)/o")
-def _objects(fake: FakeGce, query: Query, body: Any, name: str) -> Any:
-    found = [key for bucket, key in fake.objects if bucket == name]
-    return {"items": [{"name": key, "bucket": name, "generation": "1"} for key in found]} if found else {}
-
-
-@on("DELETE", "/storage/v1/b/(?P<name>[^/]+)/o/(?P<key>[^/]+)")
-def _drop_object(fake: FakeGce, query: Query, body: Any, name: str, key: str) -> Any:
-    if not fake.objects.pop((name, key), None):
-        raise Answer(404, "notFound", f"No such object: {name}/{key}")
-    return None
-
-
-def _find(things: Mapping[str, Any], name: str) -> Any:
+def find(things: Mapping[str, Any], name: str) -> Any:
     if name not in things:
         raise Answer(404, "notFound", f"{name} was not found")
     return things[name]

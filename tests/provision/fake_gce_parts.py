@@ -9,6 +9,7 @@ from typing import Any
 PROJECT = "fake-project"
 ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
 MACHINES: Mapping[str, dict[str, Any]] = {
+    "e2-standard-2": {"guestCpus": 2, "memoryMb": 8192, "architecture": "X86_64"},
     "e2-standard-4": {"guestCpus": 4, "memoryMb": 16384, "architecture": "X86_64"},
     "n2d-highcpu-32": {"guestCpus": 32, "memoryMb": 32768, "architecture": "X86_64"},
     "c2-standard-16": {"guestCpus": 16, "memoryMb": 65536, "architecture": "X86_64"},
@@ -37,8 +38,9 @@ class Fault:
     """What goes wrong with the next request that it fits."""
 
     verb: str
+    """'': any."""
     path: str
-    """Regular expression."""
+    """Regular expression; '' fits all."""
     status: int
     reason: str = "backendError"
     times: int = 1
@@ -67,6 +69,29 @@ class Machine:
     ended_at: float | None = None
     stopped_at: float | None = None
     console: str = ""
+    stops_at: float | None = None
+    """When a machine that was told to stop will have."""
+    started_at: float | None = None
+    """Of its last start; None: its launch."""
+    earlier: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when it ran before its last start."""
+    address: str = ""
+    disks: list[dict[str, Any]] = field(default_factory=list)
+    """As the API shows them."""
+
+    @property
+    def on_since(self) -> float:
+        """When it was switched on the last time."""
+        return self.launched_at if self.started_at is None else self.started_at
+
+    def release(self, disks: dict[tuple[str, str], dict[str, Any]]) -> None:
+        """It is no more: its disks are free, or go with it."""
+        for held in self.disks:
+            key = (self.zone, held["source"].rpartition("/")[2])
+            if held["autoDelete"]:
+                disks.pop(key, None)
+            elif key in disks:
+                disks[key]["users"] = []
 
 
 @dataclass

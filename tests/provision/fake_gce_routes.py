@@ -75,7 +75,10 @@ def _delete(fake: FakeGce, query: Mapping[str, str], body: Any, zone: str, name:
 
 @on("GET", ZONE + "/instances/(?P<name>[^/]+)/serialPort")
 def _console(fake: FakeGce, query: Mapping[str, str], body: Any, zone: str, name: str) -> Any:
-    return checked("SerialPortOutput", {"contents": fake.find(zone, name).console})
+    machine = fake.find(zone, name)
+    if machine.status == "TERMINATED":
+        raise Answer(400, "resourceNotReady", f"The resource 'instances/{name}' is not ready")
+    return checked("SerialPortOutput", {"contents": machine.console})
 
 
 @on("POST", ZONE + "/instances/(?P<name>[^/]+)/simulateMaintenanceEvent")
@@ -109,7 +112,9 @@ def _operations(fake: FakeGce, query: Mapping[str, str], body: Any) -> Any:
 @on("GET", ZONE + "/machineTypes")
 def _types(fake: FakeGce, query: Mapping[str, str], body: Any, zone: str) -> Any:
     old = {"name": "n1-old-1", "guestCpus": 1, "memoryMb": 1024, "deprecated": {"state": "OBSOLETE"}}
-    return {"items": [checked("MachineType", one) for one in [*({"name": n, **m} for n, m in MACHINES.items()), old]]}
+    named = re.findall(r'name="([^"]*)"', query.get("filter", ""))
+    types = [{"name": name, **machine} for name, machine in MACHINES.items() if (zone, name) not in fake.lacking]
+    return {"items": [checked("MachineType", one) for one in [*types, old] if not named or one["name"] in named]}
 
 
 @on("GET", COMPUTE + "/regions/(?P<region>[^/]+)")
@@ -136,11 +141,18 @@ def _image(fake: FakeGce, query: Mapping[str, str], body: Any, owner: str, famil
     return checked("Image", {"name": "debian-12-bookworm-v20261110", "family": family})
 
 
-@on("GET", COMPUTE + "/global/networks/(?P<name>[^/]+)")
-def _network(fake: FakeGce, query: Mapping[str, str], body: Any, name: str) -> Any:
-    if name != "default":
-        raise Answer(404, "notFound", f"network {name} was not found")
-    return checked("Network", {"name": name})
+@on("GET", r"/compute/v1/projects/(?P<owner>[^/]+)/global/images/(?P<name>[^/]+)")
+def _own_image(fake: FakeGce, query: Mapping[str, str], body: Any, owner: str, name: str) -> Any:
+    if (owner, name) not in fake.images:
+        raise Answer(404, "notFound", f"The resource 'projects/{owner}/global/images/{name}' was not found")
+    return checked("Image", {"name": name})
+
+
+@on("GET", r"/compute/v1/projects/(?P<owner>[^/]+)/global/networks/(?P<name>[^/]+)")
+def _network(fake: FakeGce, query: Mapping[str, str], body: Any, owner: str, name: str) -> Any:
+    if (owner, name) not in fake.networks:
+        raise Answer(404, "notFound", f"The resource 'projects/{owner}/global/networks/{name}' was not found")
+    return checked("Network", {"name": name, "autoCreateSubnetworks": fake.networks[owner, name]})
 
 
 @on("GET", "/v1/services/6F81-5844-456A/skus")
@@ -180,12 +192,16 @@ def _drop_rule(fake: FakeGce, query: Mapping[str, str], body: Any, name: str) ->
 
 @on("GET", COMPUTE + "/aggregated/disks")
 def _disks(fake: FakeGce, query: Mapping[str, str], body: Any) -> Any:
-    found = [(zone, disk) for (zone, _), disk in fake.disks.items() if _matches(query, disk["labels"])]
-    return {"items": {f"zones/{zone}": {"disks": [d for z, d in found if z == zone]} for zone in ZONES}}
+    found = [(z, checked("Disk", disk)) for (z, _), disk in fake.disks.items() if _matches(query, disk["labels"])]
+    lists = {zone: {"disks": [disk for z, disk in found if z == zone]} for zone in ZONES}
+    silent = {zone: {"warning": {"code": "UNREACHABLE", "message": "told to"}} for zone in fake.unreachable}
+    return {"items": {f"zones/{zone}": one for zone, one in (lists | silent).items()}}
 
 
 @on("DELETE", ZONE + "/disks/(?P<name>[^/]+)")
 def _drop_disk(fake: FakeGce, query: Mapping[str, str], body: Any, zone: str, name: str) -> Any:
+    if fake.disks.get((zone, name), {}).get("users"):
+        raise Answer(400, "resourceInUseByAnotherResource", f"The disk resource '{name}' is already being used")
     if not fake.disks.pop((zone, name), None):
         raise Answer(404, "notFound", f"disk {name} was not found")
     return fake.show(fake.operation("delete", zone, f"disks/{name}"))

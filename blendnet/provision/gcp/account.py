@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from blendnet.errors import UserError
@@ -15,15 +16,24 @@ from blendnet.settings import cloud_variable, get_settings
 FARM_LABEL = "blendnet-farm"
 ROLE_LABEL = "blendnet-role"
 AGENT_ROLE = "agent"
+MANAGER_ROLE = "manager"
+DISK_ROLE = "manager-disk"
+"""Of the disk that outlives the Manager's machine."""
+
+NOT_ELSEWHERE = ("allow", "broker-port", "cache", "endpoint", "manager-image")
+"""Options that say nothing on the Manager's own machine."""
 
 OPTIONS = {
     "project": "project id; default: GOOGLE_CLOUD_PROJECT, else the one of the credentials",
     "zones": "zones to work in, with commas; default: all of the region",
     "network": "VPC network; default: default",
     "subnet": "subnetwork of the region, or projects/P/regions/R/subnetworks/S; default: the network's own choice",
-    "image": "boot image of agents, or projects/P/global/images/family/F; default: Debian 12",
+    "image": "boot image of agents: a name in the project, or projects/P/global/images/family/F; default: Debian 12",
+    "manager-image": "boot image of the Manager's machine; default: Debian 12",
     "disk-gb": "size of an agent's disk; default: 30",
     "disk-type": "default: pd-balanced, or hyperdisk-balanced where a machine knows nothing else",
+    "allow": "networks that may reach the Manager, with commas, as in 203.0.113.7/32; default: 0.0.0.0/0, the world",
+    "broker-port": "port of Redis on the Manager's machine, for agents alone; default: 6379",
     "external-ip": "yes or no: agents have an address on the Internet; default: yes",
     "endpoint": "address of all of Google's APIs, for tests; default: BLENDNET_GCP_ENDPOINT",
     "cache": "folder for the price catalog; default: in the farm's data folder",
@@ -33,6 +43,9 @@ OPTIONS = {
 
 DEFAULT_IMAGE = "projects/debian-cloud/global/images/family/debian-12"
 DEFAULT_WAIT_S = 180.0
+EVERYWHERE = "0.0.0.0/0"
+HTTPS_PORT = 443
+BROKER_PORT = 6379
 _FARM = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _AGENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,17}[a-z0-9])?")
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
@@ -51,14 +64,20 @@ class Account:
     network: str = "default"
     subnet: str = ""
     image: str = DEFAULT_IMAGE
+    manager_image: str = DEFAULT_IMAGE
     disk_gb: int = 30
     disk_type: str = ""
     """'': what suits the machine."""
+    allow: tuple[str, ...] = (EVERYWHERE,)
+    """Networks from which the Manager's HTTPS can be reached."""
+    broker_port: int = BROKER_PORT
     external_ip: bool = True
     endpoint: str = ""
     """'': Google's own addresses."""
     cache: Path
     wait_s: float = DEFAULT_WAIT_S
+    given: Mapping[str, str] = field(default_factory=dict)
+    """The options as they were given."""
 
     @property
     def agent_tag(self) -> str:
@@ -69,6 +88,16 @@ class Account:
     def manager_tag(self) -> str:
         """Network tag of the Manager's machine."""
         return f"bn-{self.farm}-manager"
+
+    @property
+    def manager_name(self) -> str:
+        """Of the Manager's machine and its boot disk. Agents' machines have '--' after the farm."""
+        return f"bn-{self.farm}-manager"
+
+    @property
+    def manager_disk(self) -> str:
+        """Of the disk that outlives the Manager's machine."""
+        return f"bn-{self.farm}-manager-disk"
 
     @property
     def labels(self) -> dict[str, str]:
@@ -117,12 +146,16 @@ def account_of(place: Place) -> Account:
         network=given.get("network", "default"),
         subnet=given.get("subnet", ""),
         image=given.get("image", DEFAULT_IMAGE),
+        manager_image=given.get("manager-image", DEFAULT_IMAGE),
         disk_gb=int(_number(given, "disk-gb", 30)),
         disk_type=given.get("disk-type", ""),
+        allow=_networks(given.get("allow", EVERYWHERE)),
+        broker_port=_port(given),
         external_ip=_yes(given.get("external-ip", "yes")),
         endpoint=(given.get("endpoint", "") or get_settings().gcp_endpoint).rstrip("/"),
         cache=Path(given["cache"]) if given.get("cache") else get_settings().data / "prices",
         wait_s=_number(given, "wait-s", DEFAULT_WAIT_S),
+        given=given,
     )
 
 
@@ -145,6 +178,24 @@ def _region(place: Place, zones: tuple[str, ...]) -> str:
     if strange := [zone for zone in zones if region_of(zone) != region]:
         raise UserError(f"zone {strange[0]} is not in region {region}")
     return region
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    """'203.0.113.7, 198.51.100.0/24' -> '203.0.113.7/32', '198.51.100.0/24'."""
+    try:
+        found = tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise UserError(f"option allow={text!r} of provider gcp: {error}; networks are as in 203.0.113.7/32") from error
+    if not found:
+        raise UserError("option allow of provider gcp names no network: nobody could reach the Manager")
+    return found
+
+
+def _port(given: Mapping[str, str]) -> int:
+    port = _number(given, "broker-port", BROKER_PORT)
+    if port != int(port) or port > 65_535 or port == HTTPS_PORT:
+        raise UserError(f"option broker-port={given['broker-port']!r} of provider gcp is no port that Redis can have")
+    return int(port)
 
 
 def _number(given: Mapping[str, str], name: str, default: float) -> float:

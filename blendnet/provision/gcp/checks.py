@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 
-from blendnet.errors import BlendNetError
+from blendnet.errors import BlendNetError, UserError
 from blendnet.provision.base import Check, CheckState, Quota
+from blendnet.provision.gcp.manager_making import MACHINE
 from blendnet.provision.gcp.permissions import MANAGER_PERMISSIONS, OWNER_PERMISSIONS
 from blendnet.provision.gcp.prices import Prices
-from blendnet.provision.gcp.request import network_path
+from blendnet.provision.gcp.request import image_path, network_path
 from blendnet.provision.gcp.sdk import LOGIN, Google, Refused
 from blendnet.provision.gcp.stock import Stock
 
@@ -19,6 +21,8 @@ DISABLED = ("accessNotConfigured", "SERVICE_DISABLED")
 CLOCK_WARNING_S, CLOCK_PROBLEM_S = 30.0, 240.0
 """Google refuses who is five minutes off; certificates of agents mind less."""
 FEW_VCPUS = 8.0
+SHOWN = ("spot vCPU", "vCPU", "vCPU in all regions", "addresses", "SSD disks")
+"""Quotas that farms meet first: the Manager's machine is on demand, and all disks are made of SSDs."""
 BIND = "gcloud projects add-iam-policy-binding {project} --member=user:YOU --role={role}"
 
 
@@ -93,29 +97,42 @@ class Checks:
             bind = BIND.format(project=project, role="roles/compute.instanceAdmin.v1")
             return Check("permissions", PROBLEM, f"agents cannot be run: missing {', '.join(lacking)}", bind)
         if lacking := [one for one in OWNER_PERMISSIONS if one not in held]:
-            bind = BIND.format(project=project, role="roles/editor")
-            message = f"agents can be run, a Manager cannot be made or removed: missing {', '.join(lacking)}"
+            # Editors may not say who may do what, and no smaller role of Google's holds all of it.
+            bind = BIND.format(project=project, role="roles/owner")
+            message = f"agents can be run, a Manager cannot be made, started or removed: missing {', '.join(lacking)}"
             return Check("permissions", WARNING, message, bind)
         return Check("permissions", OK, f"all {len(asked)} that are needed")
 
     def _machine_types(self) -> Check:
         machines = self._stock.machines
-        return Check("machine types", OK, f"{len(machines)} in {', '.join(self._stock.zones)}")
+        found = f"{len(machines)} in {', '.join(self._stock.zones)}"
+        if MACHINE not in machines:
+            message = f"{found}, but no {MACHINE} for the Manager"
+            return Check("machine types", WARNING, message, "blendnet cloud up --provider gcp --machine TYPE")
+        return Check("machine types", OK, found)
 
     def _image(self) -> Check:
         account = self._google.account
-        source = account.image
-        if not source.startswith("projects/"):
-            source = f"projects/{self._google.project}/global/images/{source}"
-        _, project, _, _, *rest = source.split("/")
-        call, key = ("get_from_family", "family") if rest[0] == "family" else ("get", "image")
-        with_project = {"project": project, key: rest[-1]}
-        found = self._google.ask("Images", call, f"show image {account.image}", **with_project)
-        return Check("image", OK, f"{found.name}")
+        names = [self._found(image) for image in dict.fromkeys((account.image, account.manager_image))]
+        return Check("image", OK, " and ".join(names))
+
+    def _found(self, image: str) -> str:
+        """Name of the image that is there."""
+        project, name = _split(image_path(image), "images")
+        call, key = ("get_from_family", "family") if name.startswith("family/") else ("get", "image")
+        where = {"project": project} if project else {}
+        found = self._google.ask("Images", call, f"show image {image}", **where, **{key: name.rpartition("/")[2]})
+        return str(found.name)
 
     def _network(self) -> Check:
-        name = network_path(self._google.account.network).rpartition("/")[2]
-        found = self._google.ask("Networks", "get", f"show network {name}", network=name)
+        account = self._google.account
+        project, name = _split(network_path(account.network), "networks")
+        where = {"project": project} if project else {}
+        found = self._google.ask("Networks", "get", f"show network {name}", network=name, **where)
+        if not account.subnet and not found.auto_create_subnetworks:
+            message = f"{name} makes no subnetworks by itself: which one of {account.region}? Name it as option subnet"
+            help_ = f"gcloud compute networks subnets list --network {name} --regions {account.region}"
+            return Check("network", PROBLEM, message, help_)
         return Check("network", OK, found.name)
 
     def _price(self) -> Check:
@@ -142,9 +159,19 @@ class Checks:
             quotas = self._stock.quotas()
         except BlendNetError as error:
             return [Check("quota", WARNING, str(error), page)]
-        return [
-            _quota_check(one, page) for one in quotas if one.name in ("spot vCPU", "vCPU in all regions", "addresses")
-        ]
+        return [_quota_check(one, page) for one in quotas if one.name in SHOWN]
+
+
+def _split(path: str, kind: str) -> tuple[str, str]:
+    """'projects/P/global/networks/N' -> ('P', 'N'); the project is '' where none is named. PURE.
+
+    Raises:
+        UserError: it names no such thing.
+    """
+    found = re.fullmatch(rf"(?:(?:.*/)?projects/([^/]+)/)?global/{kind}/((?:family/)?[^/]+)", path)
+    if not found:
+        raise UserError(f"{path!r} names none of {kind}: one as in projects/PROJECT/global/{kind}/NAME")
+    return found[1] or "", found[2]
 
 
 def _quota_check(quota: Quota, page: str) -> Check:
@@ -156,6 +183,5 @@ def _quota_check(quota: Quota, page: str) -> Check:
     message = f"{left:g} of {quota.limit:g} {quota.unit} free"
     if left <= 0:
         return Check(name, PROBLEM, message, page)
-    return Check(
-        name, OK if left >= FEW_VCPUS or quota.unit != "vCPU" else WARNING, message, "" if left >= FEW_VCPUS else page
-    )
+    few = quota.unit == "vCPU" and left < FEW_VCPUS
+    return Check(name, WARNING if few else OK, message, page if few else "")

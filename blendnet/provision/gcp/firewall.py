@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from blendnet.provision.gcp.account import Account
+from blendnet.provision.gcp.account import EVERYWHERE, HTTPS_PORT, Account
 from blendnet.provision.gcp.operations import Operations
 from blendnet.provision.gcp.request import network_path
 from blendnet.provision.gcp.sdk import Google, Refused
 
-HTTPS_PORT = 443
-BROKER_PORT = 6379
-EVERYWHERE = "0.0.0.0/0"
 OPEN, SHUT = 900, 950
 """Priorities, the lower wins: before people's own rules (1000), and a default network's open SSH (65534)."""
 WAIT_S = 120.0
@@ -25,10 +22,10 @@ class Firewall:
         self._google = google
         self._operations = operations
 
-    def ensure(self, sources: Sequence[str] = (EVERYWHERE,), broker_port: int = BROKER_PORT) -> None:
+    def ensure(self) -> None:
         """Make the rules, or set right those that are there. Raises Refused."""
         there = self.names()
-        for rule in rules(self._google.account, sources, broker_port):
+        for rule in rules(self._google.account):
             known = {"firewall": rule["name"]} if rule["name"] in there else {}
             call = "patch_unary" if known else "insert_unary"
             what = f"make firewall rule {rule['name']}"
@@ -54,19 +51,17 @@ class Firewall:
                 self._operations.check(operation, what, wait_s=WAIT_S)
 
 
-def rules(
-    account: Account, sources: Sequence[str] = (EVERYWHERE,), broker_port: int = BROKER_PORT
-) -> Sequence[dict[str, Any]]:
+def rules(account: Account) -> Sequence[dict[str, Any]]:
     """The rules as the API takes them. PURE.
 
-    `sources`: networks that may reach the Manager's HTTPS. Agents reach it by its internal address.
+    Agents reach the Manager by its internal address.
     """
     shared = {"network": network_path(account.network), "direction": "INGRESS"}
     manager, agent = [account.manager_tag], [account.agent_tag]
-    https, broker = _tcp(HTTPS_PORT), _tcp(HTTPS_PORT, broker_port)
+    https, broker = _tcp(HTTPS_PORT), _tcp(HTTPS_PORT, account.broker_port)
     return [
         {**shared, "name": f"bn-{account.farm}-https", "priority": OPEN, "description": "BlendNet: Manager's API",
-         "source_ranges": list(sources), "target_tags": manager, "allowed": https},
+         "source_ranges": list(account.allow), "target_tags": manager, "allowed": https},
         {**shared, "name": f"bn-{account.farm}-agents", "priority": OPEN, "description": "BlendNet: agents to Manager",
          "source_tags": agent, "target_tags": manager, "allowed": broker},
         {**shared, "name": f"bn-{account.farm}-closed", "priority": SHUT, "description": "BlendNet: nothing else",

@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from blendnet.provision.gcp.permissions import MANAGER_PERMISSIONS
+from blendnet.provision.gcp.permissions import MANAGER_PERMISSIONS, SIGNING_ROLE
 from blendnet.provision.gcp.sdk import Google, Refused
 
 TRIES = 6
 PAUSE_S = 2.0
 """A new service account is known everywhere only after seconds, and others may change a policy at the same time."""
 NOT_FOUND, CONFLICT = 404, 409
+
+Bindings = list[dict[str, Any]]
+"""Of a policy: roles with those who have them."""
 
 
 class Identity:
@@ -42,7 +45,8 @@ class Identity:
         body = {"accountId": account_id(farm), "serviceAccount": {"displayName": f"Manager of BlendNet farm {farm}"}}
         self._unless(CONFLICT, "POST", f"{self._project}/serviceAccounts", "make the Manager's identity", body)
         self._ensure_role()
-        self._change_policy(lambda bindings: _with(bindings, self._role, self.member))
+        self._change_policy(self._whole, lambda bindings: _with(bindings, self._role, self.member))
+        self._change_policy(self._itself, lambda bindings: _with(bindings, SIGNING_ROLE, self.member))
         return self.email
 
     def remains(self) -> list[str]:
@@ -54,7 +58,7 @@ class Identity:
 
     def remove(self) -> None:
         """Remove the service account, its role, and its place in the project's policy. Raises Refused."""
-        self._change_policy(lambda bindings: _without(bindings, self._role))
+        self._change_policy(self._whole, lambda bindings: _without(bindings, self._role))
         what = "remove the Manager's identity"
         self._unless(NOT_FOUND, "DELETE", f"{self._project}/serviceAccounts/{self.email}", what)
         role = self._unless(NOT_FOUND, "GET", f"/v1/{self._role}", "show a role")
@@ -86,26 +90,37 @@ class Identity:
             self._google.rest("POST", "iam", f"/v1/{self._role}:undelete", what, {})
         self._google.rest("PATCH", "iam", f"/v1/{self._role}", what, role)
 
-    def _change_policy(self, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    @property
+    def _whole(self) -> tuple[str, str]:
+        """Service and path of the project's policy."""
+        return "cloudresourcemanager", self._project
+
+    @property
+    def _itself(self) -> tuple[str, str]:
+        """Service and path of the service account's own policy: who may act for it."""
+        return "iam", f"{self._project}/serviceAccounts/{self.email}"
+
+    def _change_policy(self, whose: tuple[str, str], change: Callable[[Bindings], Bindings]) -> None:
         for left in reversed(range(TRIES)):
             try:
-                return self._change_policy_once(change)
+                return self._change_policy_once(*whose, change)
             except Refused as error:
-                # 409: somebody else changed it meanwhile. 400: the new service account is not known there yet.
-                if not left or error.http_status not in (400, CONFLICT):
+                # 409: somebody else changed it meanwhile. The others: the new service account is not known there yet.
+                if not left or error.http_status not in (400, NOT_FOUND, CONFLICT):
                     raise
                 self._sleep(PAUSE_S)
 
-    def _change_policy_once(self, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
-        """Read, change and write the policy; its etag makes Google refuse when somebody wrote in between."""
-        path, service = self._project, "cloudresourcemanager"
-        asked = {"options": {"requestedPolicyVersion": 3}}
-        policy = self._google.rest("POST", service, f"{path}:getIamPolicy", "show who may do what", asked).json()
+    def _change_policy_once(self, service: str, path: str, change: Callable[[Bindings], Bindings]) -> None:
+        """Read, change and write a policy; its etag makes Google refuse when somebody wrote in between."""
+        version = {"options": {"requestedPolicyVersion": 3}}
+        query, asked = ("", version) if service != "iam" else ("?options.requestedPolicyVersion=3", {})
+        answer = self._google.rest("POST", service, f"{path}:getIamPolicy{query}", "show who may do what", asked)
+        policy = answer.json()
         bindings = policy.get("bindings", [])
         changed = change(bindings)
         if changed != bindings:
             body = {"policy": {**policy, "version": max(1, policy.get("version", 1)), "bindings": changed}}
-            self._google.rest("POST", service, f"{path}:setIamPolicy", "let the Manager make machines", body)
+            self._google.rest("POST", service, f"{path}:setIamPolicy", "let the Manager do its work", body)
 
     def _unless(self, status: int, verb: str, path: str, what: str, body: dict[str, Any] | None = None) -> Any:
         """The answer; None when Google refuses with `status`."""
@@ -131,12 +146,12 @@ def _short(farm: str) -> str:
     return hashlib.sha256(farm.encode()).hexdigest()[:6]
 
 
-def _with(bindings: list[dict[str, Any]], role: str, member: str) -> list[dict[str, Any]]:
+def _with(bindings: Bindings, role: str, member: str) -> Bindings:
     if any(one["role"] == role and member in one["members"] for one in bindings):
         return bindings
     return [*bindings, {"role": role, "members": [member]}]
 
 
-def _without(bindings: list[dict[str, Any]], role: str) -> list[dict[str, Any]]:
+def _without(bindings: Bindings, role: str) -> Bindings:
     """The role is the farm's own: nobody else has it."""
     return [one for one in bindings if one["role"] != role]

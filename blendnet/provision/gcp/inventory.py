@@ -11,7 +11,7 @@ from typing import Any
 
 from blendnet.provision.base import DAY_S, Instance, InstanceState
 from blendnet.provision.gcp.account import AGENT_ROLE, FARM_LABEL, ROLE_LABEL
-from blendnet.provision.gcp.sdk import Google, Refused, word
+from blendnet.provision.gcp.sdk import Google, word
 
 STATES = {
     "PROVISIONING": InstanceState.STARTING,
@@ -87,13 +87,7 @@ class Inventory:
         Raises:
             Refused: Google does not say, or not of all zones.
         """
-        account = self._google.account
-        for page in self._google.pages("Instances", "aggregated_list", "list the machines", filter=account.filter):
-            if missing := [*page.unreachables, *_unreachable(page.items)]:
-                raise Refused(f"Google Cloud did not list the machines of {', '.join(missing)}", status=503)
-            for scope, found in page.items.items():
-                for one in found.instances:
-                    yield scope.rpartition("/")[2], one
+        return self._google.aggregated("Instances", "instances")
 
     def _living(self) -> Iterable[Instance]:
         for zone, one in self.raw():
@@ -180,7 +174,3 @@ def _explained(one: Instance, ended: dict[str, Instance]) -> Instance:
     """A stopped machine that is still listed, with why it stopped."""
     why = ended.get(one.id)
     return replace(one, reason=why.reason) if why and one.state is InstanceState.GONE else one
-
-
-def _unreachable(items: Any) -> list[str]:
-    return [scope for scope, found in items.items() if word(found.warning.code) == "UNREACHABLE"]

@@ -90,7 +90,7 @@ class Launcher:
         try:
             there = self._inventory.in_zone(offer.zone)
         except Refused as error:
-            return Outcome((), [*found, _trouble(error)], certain=False)
+            return Outcome((), [*found, error.trouble], certain=False)
         return Outcome([one for one in there if one.id in batch.names], found, certain)
 
     def _ask(self, offer: Offer, batch: Batch, lifetime_s: float, key: str) -> tuple[list[Trouble], bool]:
@@ -103,20 +103,11 @@ class Launcher:
             ),
         }
         try:
-            operation = self._twice(request)
+            operation = self._google.order("Instances", "bulk_insert_unary", "make machines", **request)
             ended = self._operations.ended(operation, offer.zone, wait_s=self._account.wait_s)
         except Refused as error:
-            return [_trouble(error)], error.answered
+            return [error.trouble], error.answered
         return [*troubles(ended), *_shortfall(ended, offer.zone)], True
-
-    def _twice(self, request: Mapping[str, Any]) -> Any:
-        """Google takes the same request_id for one request: what may not have arrived is sent again."""
-        try:
-            return self._google.tell("Instances", "bulk_insert_unary", "make machines", **request)
-        except Refused as error:
-            if error.answered:
-                raise
-            return self._google.tell("Instances", "bulk_insert_unary", "make machines", **request)
 
 
 def _batches(account: Account, wanted: Wanted, names: Sequence[str], key: str) -> list[Batch]:
@@ -152,7 +143,3 @@ def _shortfall(operation: Any, zone: str) -> list[Trouble]:
     places = operation.instances_bulk_insert_operation_metadata.per_location_status
     failed = sum(int(status.failed_to_create_vm_count) for status in places.values())
     return [Trouble(MIN_COUNT, f"{failed} of the machines could not be made in {zone}")] if failed else []
-
-
-def _trouble(error: Refused) -> Trouble:
-    return Trouble(error.reason, str(error), error.http_status)

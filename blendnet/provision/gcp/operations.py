@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from blendnet.provision.gcp.sdk import Google, Refused, word
-from blendnet.provision.gcp.shortage import Trouble
+from blendnet.provision.gcp.shortage import Trouble, telling
 
 PAUSE_S = 0.2
 """Between two questions when Google answers at once that it has not ended."""
@@ -36,13 +36,14 @@ class Operations:
             operation = self._later(operation, zone)
         return operation
 
-    def check(self, operation: Any, what: str, *, wait_s: float) -> None:
-        """Wait for an operation of the whole project.
+    def check(self, operation: Any, what: str, *, wait_s: float, zone: str = "") -> None:
+        """Wait for an operation that has to `what`; `zone`: '' for one of the whole project.
 
         Raises:
             Refused: it failed, or has not ended within `wait_s`.
         """
-        for trouble in troubles(self.ended(operation, wait_s=wait_s)):
+        if found := troubles(self.ended(operation, zone, wait_s=wait_s)):
+            trouble = telling(found)
             raise Refused(f"Google Cloud did not {what}: {trouble.message}", code=trouble.code, status=trouble.status)
 
     def _later(self, operation: Any, zone: str) -> Any:

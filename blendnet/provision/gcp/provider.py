@@ -1,4 +1,4 @@
-"""The provider of Google Cloud (base.Provider): agents on Compute Engine."""
+"""The provider of Google Cloud (base.Provider): agents on Compute Engine, and the Manager's machine there."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from blendnet.provision.gcp.account import Account, account_of
 from blendnet.provision.gcp.checks import Checks
 from blendnet.provision.gcp.inventory import Inventory
 from blendnet.provision.gcp.launch import Launcher
+from blendnet.provision.gcp.manager_machine import GceManager
 from blendnet.provision.gcp.operations import Operations
 from blendnet.provision.gcp.prices import Prices
 from blendnet.provision.gcp.resources import Resources
@@ -48,7 +49,10 @@ class GcpProvider:
         cannot={"notice time": "Google gives 30 s, and takes no other number to try it out with"},
     )
 
-    def __init__(self, account: Account, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, account: Account, clock: Callable[[], float] = time.time, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`pause`: between two looks at what takes a while."""
         self._google = Google(account)
         self._operations = Operations(self._google)
         self._inventory = Inventory(self._google, clock)
@@ -58,6 +62,10 @@ class GcpProvider:
         self._checks = Checks(self._google, self._stock, self._prices, clock)
         self.account = Resources(self._google, self._inventory, self._operations)
         """What a farm has here besides its agents."""
+        self.manager_host = GceManager(
+            self._google, self._inventory, self._operations, self._stock, self.account, clock, pause
+        )
+        """The Manager's own machine."""
 
     def create(self, wanted: Wanted) -> Created:
         """Machines for the names that have none, by the offers in their order, each in its zone (none: all zones).

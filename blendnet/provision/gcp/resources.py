@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from blendnet.errors import FarmError
 from blendnet.provision.gcp.bucket import Bucket
-from blendnet.provision.gcp.firewall import BROKER_PORT, EVERYWHERE, Firewall
+from blendnet.provision.gcp.firewall import Firewall
 from blendnet.provision.gcp.identity import Identity
 from blendnet.provision.gcp.inventory import Inventory
-from blendnet.provision.gcp.operations import Operations, troubles
+from blendnet.provision.gcp.operations import Operations
 from blendnet.provision.gcp.sdk import Google, Refused
 
 DELETE_WAIT_S = 300.0
@@ -39,17 +39,13 @@ class Resources:
         self.identity = Identity(google)
         self.bucket = Bucket(google)
 
-    def ensure(self, *, sources: Sequence[str] = (EVERYWHERE,), broker_port: int = BROKER_PORT) -> Ensured:
+    def ensure(self) -> Ensured:
         """Make what is missing, closed first: firewall, identity, bucket.
-
-        Args:
-            sources: networks from which the Manager's HTTPS can be reached.
-            broker_port: port of Redis, for agents alone.
 
         Raises:
             FarmError: Google did not, or a bucket of that name is somebody else's.
         """
-        self.firewall.ensure(sources, broker_port)
+        self.firewall.ensure()
         email = self.identity.ensure()
         bucket = self.bucket.ensure(self.identity.member)
         return Ensured(bucket, email, self._google.account.manager_tag)
@@ -109,14 +105,8 @@ class Resources:
         for zone, operation in asked:
             if operation is None:
                 continue
-            for trouble in troubles(self._operations.ended(operation, zone, wait_s=DELETE_WAIT_S)):
-                raise Refused(f"Google Cloud did not remove a machine or disk in {zone}: {trouble.message}")
+            what = f"remove a machine or disk in {zone}"
+            self._operations.check(operation, what, zone=zone, wait_s=DELETE_WAIT_S)
 
     def _disks(self) -> Sequence[tuple[str, str]]:
-        pages = self._google.pages("Disks", "aggregated_list", "list disks", filter=self._google.account.filter)
-        return [
-            (scope.rpartition("/")[2], disk.name)
-            for page in pages
-            for scope, found in page.items.items()
-            for disk in found.disks
-        ]
+        return [(zone, disk.name) for zone, disk in self._google.aggregated("Disks", "disks")]

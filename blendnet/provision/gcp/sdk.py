@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 
 from blendnet.errors import FarmError
 from blendnet.provision.gcp.account import Account
+from blendnet.provision.gcp.shortage import Trouble
 
 CALL_TIMEOUT_S = 60.0
 RETRY_S = 15.0
@@ -29,6 +31,11 @@ class Refused(FarmError):
         self.http_status = status
         self.answered = answered
         """False: nobody knows whether the request was carried out."""
+
+    @property
+    def trouble(self) -> Trouble:
+        """As shortage.py judges it."""
+        return Trouble(self.reason, str(self), self.http_status)
 
 
 class Google:
@@ -54,10 +61,12 @@ class Google:
             Refused: what went wrong; the text says that Google did not `what`.
         """
         compute()
-        from google.api_core.exceptions import ServerError
+        from google.api_core.exceptions import ServerError, TooManyRequests
         from google.api_core.retry import Retry, if_exception_type
+        from requests import ConnectionError as NoConnection
 
-        retry = Retry(predicate=if_exception_type(ServerError), initial=0.2, maximum=3.0, timeout=RETRY_S)
+        passing = if_exception_type(ServerError, TooManyRequests, NoConnection)
+        retry = Retry(predicate=passing, initial=0.2, maximum=3.0, timeout=RETRY_S)
         with asking(what):
             method = getattr(self.client(noun), call)
             return method(request={"project": self.project, **request}, retry=retry, timeout=CALL_TIMEOUT_S)
@@ -71,6 +80,35 @@ class Google:
         answer = self.ask(noun, call, what, **request)
         with asking(what):
             return list(answer.pages)
+
+    def aggregated(self, noun: str, things: str) -> Iterator[tuple[str, Any]]:
+        """Zone and thing, of everything of this farm that Google lists: `things` as it calls them, as in 'disks'.
+
+        Raises:
+            Refused: Google does not say, or not of all zones. A zone that does not answer is not an empty one.
+        """
+        what = f"list the {'machines' if things == 'instances' else things}"
+        for page in self.pages(noun, "aggregated_list", what, filter=self.account.filter):
+            silent = [scope for scope, found in page.items.items() if word(found.warning.code) == "UNREACHABLE"]
+            if missing := [*page.unreachables, *silent]:
+                raise Refused(f"Google Cloud did not {what} of {', '.join(missing)}", status=503)
+            for scope, found in page.items.items():
+                for one in getattr(found, things):
+                    yield scope.rpartition("/")[2], one
+
+    def order(self, noun: str, call: str, what: str, **request: Any) -> Any:
+        """As `tell`, and once more when nobody knows whether it arrived: Google takes a request_id for one request.
+
+        Raises:
+            Refused: what went wrong.
+        """
+        request = {"request_id": str(uuid.uuid4()), **request}
+        try:
+            return self.tell(noun, call, what, **request)
+        except Refused as error:
+            if error.answered:
+                raise
+            return self.tell(noun, call, what, **request)
 
     def tell(self, noun: str, call: str, what: str, **request: Any) -> Any:
         """A call that changes something, for this project; made once.

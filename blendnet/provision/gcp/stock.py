@@ -57,6 +57,12 @@ class Stock:
             raise Refused(f"Google Cloud lists no machine types in {', '.join(self.zones)}")
         return found
 
+    def offered(self, zone: str, machine: str) -> bool:
+        """There is that machine type in the zone. Raises Refused."""
+        what = f"say whether there is {machine} in {zone}"
+        pages = self._google.pages("MachineTypes", "list", what, zone=zone, filter=f'name="{machine}"')
+        return any(one.name == machine for page in pages for one in page.items)
+
     def quotas(self) -> Sequence[Quota]:
         """What the project may have in the region, and in all of them. Raises Refused."""
         project = self._google.ask("Projects", "get", "show the project")

@@ -13,8 +13,8 @@ from blendnet.provision.base import Check, CheckState, Place
 from blendnet.provision.gcp.account import account_of
 from blendnet.provision.gcp.provider import GcpProvider, open_gcp
 from blendnet.provision.gcp.stock import quotas_of
-from tests.provision.fake_gce import PROJECT, FakeGce, Fault
-from tests.provision.gcp.conftest import Clock, Make
+from tests.provision.fake_gce import PROJECT, ZONES, FakeGce, Fault
+from tests.provision.gcp.conftest import Clock, Make, wanted
 
 OK, WARNING, PROBLEM = CheckState.OK, CheckState.WARNING, CheckState.PROBLEM
 
@@ -35,7 +35,8 @@ def test_a_project_that_is_well_has_no_problem(provider: GcpProvider, fake: Fake
     checks = by_name(provider)
     assert {name: check.state for name, check in checks.items()} == {
         "credentials": OK, "project": OK, "permissions": OK, "machine types": OK, "image": OK, "network": OK,
-        "prices": OK, "clock": OK, "quota: spot vCPU": OK, "quota: vCPU in all regions": OK, "quota: addresses": OK,
+        "prices": OK, "clock": OK, "quota: spot vCPU": OK, "quota: vCPU": OK, "quota: vCPU in all regions": OK,
+        "quota: addresses": OK, "quota: SSD disks": OK,
     }  # fmt: skip
     assert not [check.help for check in checks.values() if check.state is OK and check.help]
     assert not fake.machines
@@ -61,11 +62,38 @@ def test_missing_permissions_are_named_with_the_command_that_grants_them(provide
     assert check.help.startswith(f"gcloud projects add-iam-policy-binding {PROJECT}")
 
 
-def test_whoever_may_run_agents_but_make_no_manager_is_warned(provider: GcpProvider, fake: FakeGce) -> None:
-    fake.denied = {"iam.serviceAccounts.create"}
+@pytest.mark.parametrize(
+    "denied",
+    ["iam.serviceAccounts.create", "iam.serviceAccounts.actAs", "compute.instances.start", "compute.disks.use"],
+)
+def test_whoever_may_run_agents_but_make_no_manager_is_warned(
+    provider: GcpProvider, fake: FakeGce, denied: str
+) -> None:
+    fake.denied = {denied}
     check = by_name(provider)["permissions"]
     assert check.state is WARNING
-    assert "iam.serviceAccounts.create" in check.message
+    assert denied in check.message
+    assert check.help.endswith("--role=roles/owner"), "an editor may not make roles"
+
+
+def test_a_region_without_the_managers_machine_type_is_told(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.lacking = {(zone, "e2-standard-2") for zone in ZONES}
+    check = by_name(provider)["machine types"]
+    assert (check.state, check.help) == (WARNING, "blendnet cloud up --provider gcp --machine TYPE")
+
+
+def test_the_quota_of_machines_on_demand_is_looked_at_apart(provider: GcpProvider, fake: FakeGce) -> None:
+    """The Manager's is one of them."""
+    fake.quota |= {"PREEMPTIBLE_CPUS": 96.0, "CPUS": 4.0}
+    checks = by_name(provider)
+    assert (checks["quota: spot vCPU"].state, checks["quota: vCPU"].state) == (OK, WARNING)
+    fake.quota["CPUS"] = 0.0
+    assert by_name(provider)["quota: vCPU"].state is PROBLEM
+
+
+def test_a_full_quota_of_disks_is_a_problem(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.quota["SSD_TOTAL_GB"] = 0.0
+    assert by_name(provider)["quota: SSD disks"].state is PROBLEM
 
 
 def test_a_quota_that_is_used_up_is_a_problem(provider: GcpProvider, fake: FakeGce) -> None:
@@ -87,6 +115,46 @@ def test_an_image_that_there_is_not_is_named(make: Make) -> None:
     assert check.state is PROBLEM
     assert "debian-99" in check.message
     assert check.help == "gcloud compute images list"
+
+
+@pytest.mark.parametrize("image", ["worker-7", "global/images/worker-7", f"projects/{PROJECT}/global/images/worker-7"])
+def test_an_image_of_ones_own_may_be_named_in_short(make: Make, fake: FakeGce, image: str) -> None:
+    fake.images.add((PROJECT, "worker-7"))
+    provider = make(image=image)
+    assert by_name(provider)["image"].message == "worker-7 and debian-12-bookworm-v20261110"
+    provider.create(wanted("agent-1"))
+    source = fake.machines[0].body["disks"][0]["initializeParams"]["sourceImage"]
+    assert source.endswith("global/images/worker-7"), "Google takes no bare name"
+
+
+def test_the_managers_image_is_looked_at_too(make: Make) -> None:
+    check = by_name(make(manager_image="nowhere"))["image"]
+    assert check.state is PROBLEM
+    assert "nowhere" in check.message
+
+
+@pytest.mark.parametrize("option", ["image", "network"])
+def test_a_path_that_leads_nowhere_is_named(make: Make, option: str) -> None:
+    check = by_name(make(**{option: "projects/elsewhere"}))[option]
+    assert check.state is PROBLEM
+    assert "'projects/elsewhere' names none of" in check.message
+
+
+def test_a_network_of_another_project_is_looked_for_there(make: Make, fake: FakeGce) -> None:
+    fake.networks["host-project", "shared"] = False
+    shared = {"network": "projects/host-project/global/networks/shared"}
+    check = by_name(make(**shared))["network"]
+    assert check.state is PROBLEM, "it makes no subnetworks by itself"
+    assert check.help == "gcloud compute networks subnets list --network shared --regions us-central1"
+    assert by_name(make(**shared, subnet="inner"))["network"].state is OK
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_question_that_google_has_no_time_for_is_asked_again(
+    provider: GcpProvider, fake: FakeGce, status: int
+) -> None:
+    fake.faults.append(Fault("GET", "/regions/", status))
+    assert provider.quotas()
 
 
 def test_unknown_prices_warn_with_the_command_that_enables_the_catalog(provider: GcpProvider, fake: FakeGce) -> None:
@@ -145,6 +213,11 @@ def test_machine_types_come_with_gpus_and_architecture_and_without_old_ones(prov
         (Place("farm", "us-central1", {"zones": "us-east1-b"}), "us-east1-b is not in region"),
         (Place("farm", "us-central1", {"disk-gb": "big"}), "disk-gb='big'"),
         (Place("farm", "us-central1", {"external-ip": "maybe"}), "external-ip='maybe'"),
+        (Place("farm", "us-central1", {"allow": "203.0.113.7/24"}), "allow='203.0.113.7/24'.* has host bits set"),
+        (Place("farm", "us-central1", {"allow": "home"}), "allow='home'"),
+        (Place("farm", "us-central1", {"allow": " , "}), "nobody could reach the Manager"),
+        (Place("farm", "us-central1", {"broker-port": "443"}), "broker-port='443'"),
+        (Place("farm", "us-central1", {"broker-port": "70000"}), "broker-port='70000'"),
     ],
 )
 def test_bad_options_are_named(place: Place, words: str) -> None:

@@ -8,7 +8,7 @@ from blendnet.errors import FarmError, UserError
 from blendnet.provision.base import InstanceState, Offer, Shortage, Wanted
 from blendnet.provision.gcp.provider import GcpProvider
 from tests.provision.fake_gce import FakeGce, Fault
-from tests.provision.gcp.conftest import SPOT_A, SPOT_B, Clock, Make, wanted
+from tests.provision.gcp.conftest import SPOT_A, SPOT_B, Clock, Make, cloud_init, wanted
 
 BULK = r"/instances/bulkInsert$"
 
@@ -20,7 +20,7 @@ def test_each_agent_gets_a_spot_machine_with_its_own_cloud_init(provider: GcpPro
         ("agent-2", "n2d-highcpu-32", "us-central1-a", True),
     ]
     assert not created.refusals
-    assert sorted(machine.user_data for machine in fake.machines) == ["#cloud-config agent-1", "#cloud-config agent-2"]
+    assert sorted(machine.user_data for machine in fake.machines) == [cloud_init("agent-1"), cloud_init("agent-2")]
 
 
 def test_agents_with_the_same_cloud_init_come_with_one_request(provider: GcpProvider, fake: FakeGce) -> None:
@@ -218,7 +218,7 @@ def test_what_was_stopped_instead_of_deleted_is_cleared_away(provider: GcpProvid
     fake.shut_down("bn-farm--agent-1")
     provider.create(wanted("agent-2"))
     assert [one.labels["blendnet-role"] for one in fake.living()] == ["agent"]
-    assert fake.living()[0].user_data == "#cloud-config agent-2"
+    assert fake.living()[0].user_data == cloud_init("agent-2")
 
 
 def test_what_cannot_be_cleared_away_holds_nothing_up(provider: GcpProvider, fake: FakeGce) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage  # type: ignore[attr-defined]
 
 from blendnet.errors import FarmError
 from blendnet.provision.gcp import identity
+from blendnet.provision.gcp.bucket import STORE
 from blendnet.provision.gcp.permissions import MANAGER_PERMISSIONS
 from blendnet.provision.gcp.provider import GcpProvider
-from tests.provision.fake_gce import FakeGce, Fault
+from blendnet.provision.manager_machine import PUBLISHED
+from blendnet.storage.bucket_store import EXPIRE_DAYS, INCOMING
+from blendnet.storage.gcs import GcsBucket
+from tests.provision.fake_gce import PROJECT, FakeGce, Fault
 from tests.provision.gcp.conftest import Make, wanted
 
 
@@ -18,11 +24,15 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_firewall_opens_https_from_where_it_is_told_and_the_broker_to_agents_alone(
-    provider: GcpProvider, fake: FakeGce
+    make: Make, fake: FakeGce
 ) -> None:
-    provider.account.ensure(sources=["203.0.113.7/32"], broker_port=6380)
+    provider = make(allow="203.0.113.7, 198.51.100.0/24", broker_port="6380")
+    provider.account.ensure()
+    assert provider.manager_host.site().broker_port == 6380
     https, agents, closed = (fake.firewalls[f"bn-farm-{name}"] for name in ("https", "agents", "closed"))
-    assert (https["sourceRanges"], https["targetTags"]) == (["203.0.113.7/32"], ["bn-farm-manager"])
+    assert (https["sourceRanges"], https["targetTags"]) == (
+        ["203.0.113.7/32", "198.51.100.0/24"], ["bn-farm-manager"],
+    )  # fmt: skip
     assert https["allowed"] == [{"IPProtocol": "tcp", "ports": ["443"]}]
     assert agents["sourceTags"] == ["bn-farm-agent"]
     assert "sourceRanges" not in agents
@@ -33,9 +43,9 @@ def test_the_firewall_opens_https_from_where_it_is_told_and_the_broker_to_agents
 
 
 def test_making_again_sets_right_what_was_changed(make: Make, fake: FakeGce) -> None:
-    make().account.ensure(sources=["203.0.113.7/32"])
+    make(allow="203.0.113.7/32").account.ensure()
     fake.firewalls["bn-farm-https"]["sourceRanges"] = ["0.0.0.0/0"]
-    make().account.ensure(sources=["203.0.113.7/32"])
+    make(allow="203.0.113.7/32").account.ensure()
     assert fake.firewalls["bn-farm-https"]["sourceRanges"] == ["203.0.113.7/32"]
     assert (len(fake.firewalls), len(fake.service_accounts), len(fake.roles), len(fake.buckets)) == (3, 1, 1, 1)
     assert len(fake.policy["bindings"]) == 1
@@ -68,10 +78,45 @@ def test_the_bucket_is_closed_and_the_managers_alone(provider: GcpProvider, fake
     made = provider.account.ensure()
     bucket = fake.buckets[made.bucket]
     assert bucket["labels"] == {"blendnet-farm": "farm"}
+    assert bucket["softDeletePolicy"]["retentionDurationSeconds"] == 0, "what is deleted costs nothing more"
     assert bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced"
     assert bucket["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"] is True
-    (binding,) = bucket["iam"]["bindings"]
-    assert binding == {"role": "roles/storage.objectAdmin", "members": [f"serviceAccount:{made.service_account}"]}
+    members = [f"serviceAccount:{made.service_account}"]
+    assert {one["role"]: one["members"] for one in bucket["iam"]["bindings"]} == {
+        "roles/storage.objectUser": members, "roles/storage.legacyBucketReader": members,
+    }  # fmt: skip
+
+
+def test_the_manager_may_have_addresses_signed_as_itself_and_as_nobody_else(
+    provider: GcpProvider, fake: FakeGce
+) -> None:
+    made = provider.account.ensure()
+    own = fake.service_accounts[made.service_account]["policy"]["bindings"]
+    member = f"serviceAccount:{made.service_account}"
+    assert own == [{"role": "roles/iam.serviceAccountTokenCreator", "members": [member]}]
+    assert not [one for one in MANAGER_PERMISSIONS if one.startswith("iam.")]
+
+
+def test_the_store_finds_the_lifecycle_rules_that_it_would_set(
+    provider: GcpProvider, fake: FakeGce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Manager may not set them: it warns at each start where they are missing."""
+    made = provider.account.ensure()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
+    fake.faults.append(Fault("PATCH", "/storage/", 403, reason="forbidden"))
+    bucket = GcsBucket(made.bucket, STORE, client=storage.Client(project=PROJECT, credentials=AnonymousCredentials()))
+    bucket.ensure_lifecycle(INCOMING, EXPIRE_DAYS)
+    assert fake.faults[0].times == 1, "nothing had to be set"
+    assert len(fake.buckets[made.bucket]["lifecycle"]["rule"]) == 2
+
+
+def test_lifecycle_rules_of_others_are_kept(make: Make, fake: FakeGce) -> None:
+    made = make().account.ensure()
+    own = {"action": {"type": "Delete"}, "condition": {"age": 90}}
+    fake.buckets[made.bucket]["lifecycle"] = {"rule": [own]}
+    make().account.ensure()
+    assert own in fake.buckets[made.bucket]["lifecycle"]["rule"]
+    assert len(fake.buckets[made.bucket]["lifecycle"]["rule"]) == 3
 
 
 def test_a_bucket_of_somebody_else_is_neither_used_nor_removed(make: Make, fake: FakeGce) -> None:
@@ -84,13 +129,24 @@ def test_a_bucket_of_somebody_else_is_neither_used_nor_removed(make: Make, fake:
     assert name in fake.buckets
 
 
+def test_a_bucket_that_another_project_has_taken_is_neither_used_nor_read(make: Make, fake: FakeGce) -> None:
+    """Its name can be guessed, and its label as well: what lies there must not be taken for the Manager's word."""
+    name = make().account.bucket.name
+    fake.strangers.add(name)
+    fake.objects[name, PUBLISHED] = b"forged"
+    with pytest.raises(FarmError, match="belongs to another project"):
+        make().account.ensure()
+    assert make().manager_host.published() is None
+    assert not [path for _, path in fake.requests if "/o/" in path]
+
+
 def test_removing_leaves_nothing_and_takes_nothing_of_others(make: Make, fake: FakeGce) -> None:
     ours, others = make("farm").account, make("other").account
     made = ours.ensure()
     others.ensure()
     make("farm").create(wanted("agent-1"))
     make("other").create(wanted("agent-1"))
-    fake.objects[made.bucket, "blob"] = "content"
+    fake.objects[made.bucket, "blob"] = b"content"
     fake.disks["us-central1-b", "left-over"] = {"name": "left-over", "labels": {"blendnet-farm": "farm"}}
     before = others.remains()
     kinds = {one.split()[0] for one in ours.remains()}
@@ -99,6 +155,24 @@ def test_removing_leaves_nothing_and_takes_nothing_of_others(make: Make, fake: F
     assert ours.remains() == []
     assert others.remains() == before
     assert len(before) == 7
+
+
+def test_a_file_that_somebody_else_deletes_at_the_same_time_is_no_failure(provider: GcpProvider, fake: FakeGce) -> None:
+    made = provider.account.ensure()
+    for number in range(40):
+        fake.objects[made.bucket, f"blob-{number}"] = b"content"
+    fake.faults.append(Fault("DELETE", "/o/blob-7$", 404, reason="notFound", done=True))
+    provider.account.remove()
+    assert (fake.buckets, fake.objects) == ({}, {})
+
+
+def test_a_file_that_cannot_be_deleted_is_told_and_the_bucket_stays(provider: GcpProvider, fake: FakeGce) -> None:
+    made = provider.account.ensure()
+    fake.objects[made.bucket, "blob"] = b"content"
+    fake.faults.append(Fault("DELETE", "/o/blob$", 403, reason="forbidden"))
+    with pytest.raises(FarmError, match="did not remove the farm's bucket"):
+        provider.account.remove()
+    assert made.bucket in fake.buckets
 
 
 def test_removing_may_be_repeated(provider: GcpProvider) -> None:
