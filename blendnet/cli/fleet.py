@@ -60,6 +60,10 @@ def print_fleet(view: FleetView) -> None:
         click.echo(f"The machines of {view.provider} have not been looked at yet.")
     else:
         click.echo(f"No machine of {view.provider} runs, and none is paid for.")
+    for quota in view.quotas:
+        if quota.holds:
+            used = "?" if quota.used is None else f"{quota.used:g}"
+            click.echo(f"Quota {quota.name}: {used} of {quota.limit or 0:g} {quota.unit} are in use.")
     for line in view.explain:
         click.echo(line)
     if view.stopped:

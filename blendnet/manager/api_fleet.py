@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from fastapi import APIRouter, Depends
 
 from blendnet.errors import Conflict
@@ -9,7 +11,7 @@ from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import PartsHere
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.ledger import InstanceRow
-from blendnet.messages import FleetMachine, FleetView
+from blendnet.messages import FleetMachine, FleetQuota, FleetView
 from blendnet.models import Role
 
 router = APIRouter(prefix="/v1", tags=["fleet"], dependencies=[Depends(require(Role.OWNER))])
@@ -38,6 +40,7 @@ def _view(loop: FleetLoop) -> FleetView:
         provider=state.provider,
         decided_at=state.at or None,
         machines=[_machine(row) for row in loop.machines()],
+        quotas=[FleetQuota(**dataclasses.asdict(limit)) for limit in state.limits],
         explain=list(state.explain),
         stopped=state.stopped,
         trouble=state.trouble,

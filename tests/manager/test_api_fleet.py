@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.errors import Conflict
-from blendnet.provision.base import Shortage
+from blendnet.provision.base import Quota, Shortage
 from tests.manager.autoscale.loops import Fleet, make_fleet
 from tests.manager.served import Served, serve
 
@@ -62,6 +62,20 @@ def test_machines_are_asked_for_again_when_somebody_has_looked(served: Served, f
         fleet.tick(1.0)
         assert owner.fleet().stopped == ""
     assert fleet.cloud.running() == ["agent-1"]
+
+
+def test_a_quota_that_holds_the_farm_back_is_shown_with_what_mends_it(served: Served, fleet: Fleet) -> None:
+    page = "https://cloud.example/quotas"
+    fleet.cloud.limits = [Quota("machines", 1, used=1, takes=lambda type_, spot: 1.0, help=page), Quota("disks", None)]
+    fleet.kit.submit([1])
+    fleet.tick()
+    with served.owner() as owner:
+        view = owner.fleet()
+    assert fleet.cloud.running() == []
+    held, free = view.quotas
+    assert (held.name, held.limit, held.used, held.holds, held.help) == ("machines", 1.0, 1.0, True, page)
+    assert (free.name, free.limit, free.used, free.holds) == ("disks", None, None, False)
+    assert any("quota machines holds the farm back" in line and page in line for line in view.explain)
 
 
 def test_what_went_wrong_is_shown(served: Served, fleet: Fleet) -> None:

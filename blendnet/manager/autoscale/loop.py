@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ from typing import Protocol
 from blendnet.errors import BlendNetError, FarmError
 from blendnet.manager.autoscale.market import UNTOLD, Market
 from blendnet.manager.autoscale.memory import Memory, asked_offer
+from blendnet.manager.autoscale.quotas import Limit, limits_of
 from blendnet.manager.autoscale.view import Times, situation_of, wants_gpu
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow
@@ -67,6 +68,8 @@ class FleetState:
     """Why nothing is asked for until a person has looked; '' when it goes on."""
     trouble: str = ""
     """What kept the last round from its end; '' when nothing did."""
+    limits: Sequence[Limit] = ()
+    """What the account may have, as far as it is known."""
 
 
 class FleetLoop:
@@ -177,11 +180,12 @@ class FleetLoop:
         rows = self._book.living()
         self._memory.note_living(rows, now)
         choices, trouble = self._choices(now)
-        situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
+        allowance = self._market.allowance(now, [asked_offer(row) for row in rows])
+        situation = situation_of(self._farm, rows, choices, self._memory, self._times, now, allowance)
         decision = decide(situation, self._policy)
         if self._note_losses(decision, rows):
             # What replaces them is to be asked for elsewhere.
-            situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
+            situation = situation_of(self._farm, rows, choices, self._memory, self._times, now, allowance)
             decision = decide(situation, self._policy)
         troubles = [*trouble, *self._carry_out(decision, rows, choices)]
         said = {_gist(line) for line in self.state.explain}
@@ -189,7 +193,12 @@ class FleetLoop:
             if _gist(line) not in said:
                 log.info("fleet: %s", line)
         self.state = FleetState(
-            self._provider.name, now, decision.explain, decision.stopped, "; ".join(dict.fromkeys(troubles))
+            self._provider.name,
+            now,
+            decision.explain,
+            decision.stopped,
+            "; ".join(dict.fromkeys(troubles)),
+            limits_of(situation, decision.held_by),
         )
         return decision.wait_s
 
@@ -319,8 +328,7 @@ class FleetLoop:
             self._memory.troubled(request.offers[0], now, "it gave nothing, and did not say why")
 
     def _note_trouble(self, text: str) -> None:
-        state = self.state
-        self.state = FleetState(state.provider, state.at, state.explain, state.stopped, text)
+        self.state = replace(self.state, trouble=text)
 
     def _tried(self, step: Callable[[], None]) -> str:
         """Do a step; what kept it from its end, '' when nothing did."""

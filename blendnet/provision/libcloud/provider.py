@@ -32,6 +32,7 @@ from blendnet.provision.base import (
 from blendnet.provision.libcloud.clouds import CLOUDS, Cloud, size_vcpus
 from blendnet.provision.libcloud.order import Order
 from blendnet.provision.libcloud.price_list import open_price_list
+from blendnet.provision.libcloud.quotas import quota_text, used_up
 
 MIB = 1 << 20
 STARTING = ("pending", "starting", "rebooting", "updating", "reconfiguring", "migrating", "unknown")
@@ -123,8 +124,11 @@ class LibcloudProvider:
         }
 
     def quotas(self) -> Sequence[Quota]:
-        """Nobody says."""
-        return []
+        """What the account may have, where the cloud says it."""
+        if self._cloud.quotas is None:
+            return []
+        with self._lock, self._asking("say what the account may have"):
+            return self._cloud.quotas(self._driver, self._place.region)
 
     def checks(self) -> Sequence[Check]:
         """Credentials and machine types; what cannot be done is a warning each."""
@@ -137,11 +141,28 @@ class LibcloudProvider:
         found = [
             Check("credentials", CheckState.OK, f"{self.name} answers"),
             Check("machine types", CheckState.OK, f"{len(machines)} on offer"),
-            Check("quota", CheckState.WARNING, self.features.cannot["quotas"], f"see the console of {self.name}"),
+            *self._quota_checks(),
         ]
         if why := self.features.cannot.get("power off"):
             found.append(Check("power off", CheckState.WARNING, why, "blendnet cloud destroy"))
         return found
+
+    def _quota_checks(self) -> Sequence[Check]:
+        """An unknown quota warns and never blocks."""
+        if self._cloud.quotas is None:
+            words, help_ = self.features.cannot["quotas"], f"see the console of {self.name}"
+            return [Check("quota", CheckState.WARNING, words, help_)]
+        try:
+            quotas = self.quotas()
+        except FarmError as error:
+            return [Check("quota", CheckState.WARNING, str(error), f"see the console of {self.name}")]
+        full = used_up(quotas)
+        return [
+            Check(f"quota: {one.name}", CheckState.PROBLEM, quota_text(one), f"ask for more: {one.help}")
+            if one in full
+            else Check(f"quota: {one.name}", CheckState.OK, quota_text(one))
+            for one in quotas
+        ]
 
     def boot_log(self, name: str) -> str:
         """What the machine's console shows, where the cloud shows it."""

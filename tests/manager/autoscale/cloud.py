@@ -50,6 +50,8 @@ class Cloud:
     """Raised when everything has been made."""
     obeys: bool = True
     """False: machines that are told to end run on."""
+    limits: Sequence[Quota] = ()
+    """What the account may have."""
     machines: list[Instance] = field(default_factory=list)
     asked: list[Wanted] = field(default_factory=list)
     user_data: dict[str, str] = field(default_factory=dict)
@@ -145,7 +147,8 @@ class Cloud:
         }
 
     def quotas(self) -> Sequence[Quota]:
-        return []
+        self._begin("quotas")
+        return self.limits
 
     def checks(self) -> Sequence[Check]:
         return []

@@ -9,6 +9,7 @@ from typing import Any
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.autoscale.make import policy_of
 from blendnet.manager.autoscale.market import CloudMarket
+from blendnet.manager.autoscale.quotas import Quotas
 from blendnet.manager.autoscale.view import Times
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow
@@ -59,7 +60,7 @@ class Fleet:
         self.loop = FleetLoop(
             self.kit.farm,
             self.cloud,
-            CloudMarket(self.cloud, settings),
+            CloudMarket(self.cloud, settings, Quotas(self.cloud, settings.fleet_quota_s, run=lambda task: task())),
             self.gate,
             policy_of(settings),
             Times(boot_s=settings.fleet_boot_s, end_delay_s=settings.fleet_end_delay_s),

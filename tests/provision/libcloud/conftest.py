@@ -99,9 +99,18 @@ class Scene:
 Set = Callable[..., Scene]
 
 
+def _test_folder() -> Path:
+    return Path(importlib.util.find_spec("libcloud").submodule_search_locations[0]) / "test"  # type: ignore[union-attr, index]
+
+
+def libcloud_fixture(path: str) -> str:
+    """A recorded answer by its place in libcloud's tests."""
+    return (_test_folder() / path).read_text("utf-8")
+
+
 def _test_module(name: str) -> Any:
     """A test module of libcloud; it wants its file of secrets, of which the package has an example."""
-    folder = Path(importlib.util.find_spec("libcloud").submodule_search_locations[0]) / "test"  # type: ignore[union-attr, index]
+    folder = _test_folder()
     if "libcloud.test.secrets" not in sys.modules:
         loader = SourceFileLoader("libcloud.test.secrets", str(folder / "secrets.py-dist"))
         spec = importlib.util.spec_from_loader(loader.name, loader)
