@@ -24,6 +24,7 @@ from urllib.parse import urlencode
 
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
@@ -72,6 +73,7 @@ class FakeAws:
     """A WSGI application: the door before moto. Thread-safe enough for tests."""
 
     def __init__(self) -> None:
+        self._ordering = threading.Lock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.url = ""
         self.forget()
@@ -202,6 +204,10 @@ class FakeAws:
         return begun[0], begun[1], content
 
     def _fleet(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
+        with self._ordering:  # EC2 takes calls with one token one after the other.
+            return self._ordered(call, environ)
+
+    def _ordered(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
         token = call.parameters.get("ClientToken", "")
         if token in self._tokens:
             before, answer = self._tokens[token]
@@ -243,6 +249,8 @@ class FakeAws:
 
     def _has(self, place: Mapping[str, str], market: str) -> bool:
         machine, zone = place.get("InstanceType", ""), self._zone(place.get("SubnetId", ""))
+        if machine not in INSTANCE_TYPES:
+            return False
         return not any(
             m in ("", machine) and z in ("", zone) and market == k for m, z, k in self.without_capacity
         )  # fmt: skip
@@ -257,6 +265,8 @@ class FakeAws:
     def _lack(self, place: Mapping[str, str]) -> str:
         code = self.fleet_error or "InsufficientInstanceCapacity"
         text = f"There is no {place['market']} capacity for {place.get('InstanceType')}"
+        if place.get("InstanceType") not in INSTANCE_TYPES:
+            code, text = "InvalidParameterValue", f"Invalid value '{place.get('InstanceType')}' for InstanceType"
         return (
             f"<item><errorCode>{code}</errorCode><errorMessage>{text}</errorMessage>"
             f"<lifecycle>{place['market']}</lifecycle><launchTemplateAndOverrides><overrides>"

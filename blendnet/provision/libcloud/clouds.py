@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blendnet.errors import FarmError, UserError
+from blendnet.errors import FarmError
 from blendnet.provision.base import Features, Quota
 from blendnet.provision.libcloud.azure import azure_features, azure_order, azure_remove, open_azure_driver
 from blendnet.provision.libcloud.order import Order
@@ -21,6 +21,7 @@ NO_SPOT = {"spot": "it sells no machines that it may take back: all are on deman
 NO_LIFETIME = {"lifetime": "it ends no machine by itself: the agent's timer powers it off, and the Manager deletes it"}
 BILLED_OFF = {"power off": "a machine that is powered off costs like one that runs: only deleting it ends the bill"}
 NO_QUOTA = {"quotas": "apache-libcloud does not ask for them: what is too much is refused when it is asked for"}
+NO_INTERRUPT = {"interrupt": "none of its calls announces to a machine that it is taken back"}
 NO_LOG = {"boot log": "it shows none by its API"}
 
 
@@ -117,7 +118,7 @@ def _scaleway(driver: Any, order: Order) -> Any:
     """The driver knows no user data and switches the machine on at once: it is stored just before that."""
     size = next((one for one in driver.list_sizes() if one.id == order.size), None)
     if size is None:
-        raise UserError(f"scaleway has no machine type {order.size!r}")
+        raise FarmError(f"scaleway has no machine type {order.size!r}")
     image = _thing("image", order.image, driver)
     switch_on = driver._action
 
@@ -161,7 +162,7 @@ def _open_openstack(kind: type, known: Mapping[str, str], region: str, options: 
 
 
 def _features(*cannot: Mapping[str, str], boot_log: bool = False) -> Features:
-    words = {key: text for part in (NO_SPOT, NO_LIFETIME, *cannot) for key, text in part.items()}
+    words = {key: text for part in (NO_SPOT, NO_LIFETIME, NO_INTERRUPT, *cannot) for key, text in part.items()}
     return Features(boot_log=boot_log, cannot=words)
 
 
@@ -186,7 +187,7 @@ CLOUDS: Mapping[str, Cloud] = {
     for cloud in (
         Cloud(
             name="azure", provider="azure_arm", credentials=AZURE_SECRETS,
-            features=azure_features(NO_LIFETIME, NO_LOG),
+            features=azure_features(NO_LIFETIME, NO_INTERRUPT, NO_LOG),
             image="Debian:debian-12:12-gen2:latest", open=open_azure_driver, order=azure_order, remove=azure_remove,
             sizes=lambda driver, region: driver.list_sizes(location=_thing("location", region, driver)),
             nodes=lambda driver: driver.list_nodes(ex_fetch_nic=False), usd=lambda size: 0.0,

@@ -30,6 +30,7 @@ from blendnet.provision.base import (
     Wanted,
 )
 from blendnet.provision.libcloud.clouds import CLOUDS, Cloud, size_vcpus
+from blendnet.provision.libcloud.nodes import told_of
 from blendnet.provision.libcloud.order import Order
 from blendnet.provision.libcloud.price_list import open_price_list
 from blendnet.provision.libcloud.quotas import quota_text, used_up
@@ -43,6 +44,7 @@ SHORTAGES = (
     (re.compile(r"quota|limit (of|reached|exceeded)|exceed", re.I), Shortage.QUOTA),
     (re.compile(NO_ROOM, re.I), Shortage.CAPACITY),
     (re.compile(r"MaxPrice|price", re.I), Shortage.PRICE),
+    (re.compile(r"no (machine type|such size)|invalid (size|plan|type|flavor)", re.I), Shortage.REFUSED),
 )  # fmt: skip
 LIVING = (InstanceState.STARTING, InstanceState.RUNNING)
 _AGENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
@@ -216,9 +218,11 @@ class LibcloudProvider:
         name = self._agent(node)
         if not name:
             return None
-        known = self._seen.get(str(node.id)) or Instance(name, id=str(node.id))
-        launched = node.created_at.timestamp() if hasattr(node.created_at, "timestamp") else known.launched_at
-        return replace(known, state=state_of(_word(node)), launched_at=known.launched_at or launched)
+        told = told_of(node)
+        known = self._seen.get(str(node.id)) or Instance(
+            name, id=str(node.id), machine=told.machine, zone=told.zone, spot=told.spot
+        )
+        return replace(known, state=state_of(_word(node)), launched_at=known.launched_at or told.launched_at)
 
     def _remove(self, nodes: Sequence[Any]) -> None:
         failures = []

@@ -70,6 +70,15 @@ NEW_DROPLET = {
 }  # fmt: skip
 
 
+AZURE = {"resource-group": "000000", "network": "000000", "subnet": "000000"}
+IMAGES = {"openstack": "13", "scaleway": "01234567-89ab-cdef-fedc-ba9876543210"}
+
+
+def options(cloud: str) -> dict[str, str]:
+    """What a cloud has to be told."""
+    return {**(AZURE if cloud == "azure" else {}), **({"image": IMAGES[cloud]} if cloud in IMAGES else {})}
+
+
 @dataclass
 class Asked:
     """A request that a driver made."""

@@ -14,15 +14,9 @@ from blendnet.provision.base import CheckState, InstanceState, Offer, Place, Sho
 from blendnet.provision.libcloud.clouds import CLOUDS
 from blendnet.provision.libcloud.provider import LibcloudProvider, shortage_of, state_of
 from blendnet.provision.registry import BUILT_IN, open_provider
-from tests.provision.libcloud.conftest import NEW_DROPLET, RECORDED, Scene, Set
+from tests.provision.libcloud.conftest import NEW_DROPLET, RECORDED, Scene, Set, options
 
 ALL = sorted(CLOUDS)
-AZURE = {"resource-group": "000000", "network": "000000", "subnet": "000000"}
-IMAGES = {"openstack": "13", "scaleway": "01234567-89ab-cdef-fedc-ba9876543210"}
-
-
-def options(cloud: str) -> dict[str, str]:
-    return {**(AZURE if cloud == "azure" else {}), **({"image": IMAGES[cloud]} if cloud in IMAGES else {})}
 
 
 def ordered(scene: Scene, cloud: str, *, spot: bool = False) -> Any:

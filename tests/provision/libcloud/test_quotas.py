@@ -15,7 +15,7 @@ from blendnet.provision.libcloud.clouds import CLOUDS
 from tests.provision.libcloud.conftest import Scene, Set, libcloud_fixture
 
 MACHINE = MachineType("Standard_F8s_v2", 8, 1 << 34)
-AZURE = {
+AZURE_USAGES = {
     # https://learn.microsoft.com/rest/api/compute/usage/list
     "value": [
         {"limit": limit, "unit": "Count", "currentValue": used, "name": {"value": name, "localizedValue": words}}
@@ -27,7 +27,7 @@ AZURE = {
         )
     ]
 }
-OPENSTACK = {
+OPENSTACK_LIMITS = {
     # https://docs.openstack.org/api-ref/compute/#show-rate-and-absolute-limits
     "limits": {
         "rate": [],
@@ -58,7 +58,7 @@ def told(scene: Scene, *, spot: bool) -> dict[str, tuple[float | None, float | N
 @pytest.mark.parametrize("spot", [True, False])
 def test_azure_counts_spot_and_on_demand_apart(scene: Set, monkeypatch: pytest.MonkeyPatch, spot: bool) -> None:
     made = scene("azure")
-    answers(monkeypatch, made, "/locations/eastus/usages", AZURE)
+    answers(monkeypatch, made, "/locations/eastus/usages", AZURE_USAGES)
     assert told(made, spot=spot) == {
         "vCPU": (4, 4, 0 if spot else 8),
         "spot vCPU": (100, 8, 8 if spot else 0),
@@ -81,7 +81,7 @@ def test_digitalocean_counts_machines(scene: Set, monkeypatch: pytest.MonkeyPatc
 
 def test_openstack_counts_machines_and_their_processors(scene: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     made = scene("openstack")
-    answers(monkeypatch, made, "/limits", OPENSTACK)
+    answers(monkeypatch, made, "/limits", OPENSTACK_LIMITS)
     assert told(made, spot=False) == {"vCPU": (20, 6, 8), "machines": (None, 3, 1)}
 
 
