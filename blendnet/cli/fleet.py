@@ -38,6 +38,11 @@ def fleet(go_on: bool, folder: DataFolder, as_json: bool) -> None:
 
 def print_fleet(view: FleetView) -> None:
     """A table of the machines, and what was decided, on stdout."""
+    for left in view.leftovers:
+        output.say(f"Warning: {left.text}.")
+        output.say(
+            f"They are ended by this Manager; else: {left.help}" if not left.trouble else f"Mend it: {left.help}"
+        )
     if not view.provider:
         click.echo(
             "Agents are started and ended by hand here (`blendnet agent add`): BLENDNET_FLEET_PROVIDER is not set."

@@ -37,6 +37,22 @@ class FleetQuota(Message):
     """The command or page with which a person asks for more."""
 
 
+class FleetLeftover(Message):
+    """Machines in a place that the settings do not name any more."""
+
+    provider: str
+    place: str = ""
+    """Region, and account where one is named."""
+    machines: list[str] = []
+    """Names of their agents."""
+    text: str = ""
+    """What there is, and what keeps the Manager from ending them, for people."""
+    help: str = ""
+    """The command that lets a Manager look after them."""
+    trouble: str = ""
+    """What keeps the Manager from ending them; '' when it does."""
+
+
 class FleetView(Message):
     """The fleet, and why it is as it is."""
 
@@ -45,6 +61,8 @@ class FleetView(Message):
     decided_at: float | None = None
     """When it was looked at last, on the Manager's clock."""
     machines: list[FleetMachine] = []
+    leftovers: list[FleetLeftover] = []
+    """Machines elsewhere that are paid for, and ended where that is possible."""
     quotas: list[FleetQuota] = []
     """What the account may have, as far as its cloud has said."""
     explain: list[str] = []

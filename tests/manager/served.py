@@ -19,6 +19,7 @@ from blendnet.client import AgentClient, Connection, ManagerClient
 from blendnet.errors import NotFound
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
+from blendnet.manager.autoscale.leftovers import Leftovers
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.jobs import Farm
 from blendnet.messages import ProcessView
@@ -40,6 +41,7 @@ class NotedFleet:
     interrupted: list[tuple[str, float | None]] = field(default_factory=list)
     stopped: bool = False
     loop: FleetLoop | None = None
+    leftovers: Leftovers | None = None
 
     def add(self, count: int) -> list[str]:
         new = [f"agent{len(self.names) + n + 1}" for n in range(count)]

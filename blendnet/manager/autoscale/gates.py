@@ -51,11 +51,16 @@ class JoinGate:
 
     def shut_out(self, name: str, now: float) -> None:
         """Its certificate is worth nothing any more, nor is the token that it may not have used."""
-        self._joining.withdraw_tokens(name)
-        try:
-            self._joining.revoke(name, now)
-        except NotFound:
-            return  # It never joined.
+        shut_out(self._joining, name, now)
+
+
+def shut_out(joining: Joining, name: str, now: float) -> None:
+    """An agent's certificate is worth nothing any more, nor is the token that it may not have used."""
+    joining.withdraw_tokens(name)
+    try:
+        joining.revoke(name, now)
+    except NotFound:
+        return  # It never joined.
 
 
 def check_reachable(joining: Joining | None, provider: str) -> Joining:

@@ -86,9 +86,11 @@ class FleetLoop:
         *,
         poll_s: float,
         logs: Path,
+        place: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`poll_s`: the provider is asked for its machines so often; `logs`: where boot logs are kept."""
+        """`poll_s`: the provider is asked for its machines so often; `logs`: where boot logs are kept; `place`: where
+        of the provider's places, as the book has it."""
         self._farm = farm
         self._provider = provider
         self._market = market
@@ -96,15 +98,21 @@ class FleetLoop:
         self._policy = policy
         self._times = times
         self._poll_s = poll_s
+        self._place = place
         self._logs = logs
         self._clock = clock
-        self._book = farm.instances.of(provider.name)
+        self._book = farm.instances.of(provider.name, place)
         self._memory = Memory(began_at=clock())
         self._listed_at = float("-inf")
         self._stopping = threading.Event()
         self._dismissed = False
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self.state = FleetState(provider.name)
+
+    @property
+    def where(self) -> tuple[str, str]:
+        """Provider and place of its machines."""
+        return self._provider.name, self._place
 
     def start(self) -> None:
         """Begin."""

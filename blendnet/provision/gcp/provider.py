@@ -59,6 +59,11 @@ class GcpProvider:
         self.account = Resources(self._google, self._inventory, self._operations)
         """What a farm has here besides its agents."""
 
+    @property
+    def region(self) -> str:
+        """Where it works."""
+        return self._google.account.region
+
     def create(self, wanted: Wanted) -> Created:
         """Machines for the names that have none, by the offers in their order, each in its zone (none: all zones).
 
