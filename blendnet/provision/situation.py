@@ -90,6 +90,8 @@ class Choice:
     """None: nobody knows it. That is not free."""
     device: str = ANY_DEVICE
     """The device its agents render on: 'CPU', 'CUDA', 'OPTIX', ..."""
+    driver: bool = False
+    """Its GPUs want NVIDIA's driver, which a stock image lacks."""
     speed: float = 1.0
     """Of reference agents, about: measured on this type, or estimated from its size."""
     boot_s: float | None = None

@@ -47,8 +47,11 @@ class Gate(Protocol):
     new_names: bool
     """No machine gets the name of an agent that is remembered."""
 
-    def user_data(self, name: str, lifetime_s: float) -> str:
-        """What the machine of that name is told at its start. Raises BlendNetError."""
+    def user_data(self, name: str, lifetime_s: float, *, gpu: bool) -> str:
+        """What the machine of that name is told at its start. Raises BlendNetError.
+
+        `gpu`: it may have a GPU that needs NVIDIA's driver.
+        """
         ...
 
     def shut_out(self, name: str, now: float) -> None:
@@ -269,12 +272,12 @@ class FleetLoop:
         steps: list[Callable[[], None]] = []
         if decision.destroy:
             steps.append(partial(self._destroy, decision.destroy, rows))
-        prices = {choice.offer: choice.price for choice in choices if choice.price and _is_told(choice.price)}
+        kinds = {choice.offer: choice for choice in choices}
         taken = self._taken() if decision.create else set()
         for request in decision.create:
             names = free_names([*taken], request.count)
             taken |= {*names}
-            steps.append(partial(self._create, request, names, prices))
+            steps.append(partial(self._create, request, names, kinds))
         return [trouble for step in steps if (trouble := self._tried(step))]
 
     def _taken(self) -> set[str]:
@@ -304,8 +307,11 @@ class FleetLoop:
             # Whatever it was, the machine has to end.
             log.exception("the boot log of %s is not kept", name)
 
-    def _create(self, request: Request, names: Sequence[str], prices: Mapping[Offer, Price]) -> None:
+    def _create(self, request: Request, names: Sequence[str], kinds: Mapping[Offer, Choice]) -> None:
         now, token = self._clock(), uuid.uuid4().hex
+        prices = {offer: kind.price for offer, kind in kinds.items() if kind.price and _is_told(kind.price)}
+        # A stock image has no driver; where the cloud may choose, one that is not needed does no harm.
+        gpu = any(kinds[offer].driver for offer in request.offers if offer in kinds)
         if self._stopping.is_set():
             return
         if request.usd_per_hour and (reason := self._farm.may_spend(0.0, now)):
@@ -315,7 +321,7 @@ class FleetLoop:
         wanted = Wanted(
             names=names,
             offers=request.offers,
-            user_data=lambda name: self._gate.user_data(name, request.lifetime_s),
+            user_data=lambda name: self._gate.user_data(name, request.lifetime_s, gpu=gpu),
             lifetime_s=request.lifetime_s,
             token=token,
         )

@@ -22,6 +22,8 @@ PRICES_S = 300.0
 """Prices are asked for again after so long while machines may be wanted."""
 TYPES_OF_A_KIND = 8
 """So many machine types take part, unless the owner names them."""
+OTHER_MAKERS = ("AMD", "RADEON", "INTEL", "HABANA", "XILINX")
+"""Whose accelerators do nothing with NVIDIA's driver; a cloud that does not say has NVIDIA's."""
 LOCAL_BOOT_S = 5.0
 UNTOLD = "not set"
 """Source of the price of agents on this machine while their owner names none: nothing that has to be saved."""
@@ -136,6 +138,7 @@ def _choice(offer: Offer, type_: MachineType, prices: Mapping[Offer, Price], usu
         offer=offer,
         price=prices.get(offer),
         device=GPU if type_.gpus else CPU,
+        driver=bool(type_.gpus) and not any(maker in type_.gpu.upper() for maker in OTHER_MAKERS),
         # Cycles uses all cores: an agent is about as fast as it has of them.
         speed=type_.vcpus / usual_vcpus,
     )

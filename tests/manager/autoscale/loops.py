@@ -29,8 +29,8 @@ class NotedGate:
     new_names: bool = True
     shut: list[str] = field(default_factory=list)
 
-    def user_data(self, name: str, lifetime_s: float) -> str:
-        return f"{name} for {lifetime_s:.0f} s"
+    def user_data(self, name: str, lifetime_s: float, *, gpu: bool) -> str:
+        return f"{name} for {lifetime_s:.0f} s{' with a driver' if gpu else ''}"
 
     def shut_out(self, name: str, now: float) -> None:
         self.shut.append(name)
