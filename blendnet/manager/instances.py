@@ -158,6 +158,14 @@ class InstanceBook:
         self.refresh()
         return len(living)
 
+    def price(self, prices: Mapping[int, Price]) -> None:
+        """Machines (rows) cost something else than was thought when they were asked for, from their launch on."""
+        with self._ledger.write() as tx:
+            for row in self._open(tx):
+                if row.id in prices:
+                    tx.instances.update(row, **_priced(_price_row(prices[row.id])))
+        self.refresh()
+
     def living(self) -> list[InstanceRow]:
         """This provider's machines that cost money, or may do so."""
         with self._ledger.read() as tx:

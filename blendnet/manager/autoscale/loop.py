@@ -22,6 +22,7 @@ from blendnet.manager.autoscale.market import UNTOLD, Market
 from blendnet.manager.autoscale.memory import Memory, asked_offer
 from blendnet.manager.autoscale.quotas import Limit, limits_of
 from blendnet.manager.autoscale.view import Times, situation_of, wants_gpu
+from blendnet.manager.autoscale.zones import dearest_zone_priced, real_offer
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow
 from blendnet.manager.ledger.agents import GONE
@@ -188,6 +189,7 @@ class FleetLoop:
         """
         if now - self._listed_at >= self._poll_s:
             self._look(now)
+        self._price_zones(now)
         rows = self._book.living()
         self._memory.note_living(rows, now)
         choices, trouble = self._choices(now)
@@ -237,6 +239,19 @@ class FleetLoop:
         for row in before.values():
             if row.id not in left:
                 self._gone(row, now)
+
+    def _price_zones(self, now: float) -> None:
+        """Machines that were asked for in any zone cost what they cost where they came to be."""
+        rows = dearest_zone_priced(self._book.living(), self._memory.zoned, now)
+        if not rows:
+            return
+        self._memory.zoned |= {row.id for row in rows}
+        try:
+            prices = self._market.prices([real_offer(row) for row in rows], now)
+        except BlendNetError as error:
+            log.warning("machines go on at the price of the dearest zone: %s", error)
+            return
+        self._book.price({row.id: prices[real_offer(row)] for row in rows if real_offer(row) in prices})
 
     def _prices(self, orphans: Sequence[Instance], now: float) -> Mapping[Offer, Price]:
         """What machines cost that nobody has asked for, as far as somebody knows."""

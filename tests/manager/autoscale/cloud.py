@@ -50,6 +50,8 @@ class Cloud:
     """Raised when everything has been made."""
     obeys: bool = True
     """False: machines that are told to end run on."""
+    zones: dict[str, float] = field(default_factory=dict)
+    """Zone -> part of the dearest zone's price."""
     limits: Sequence[Quota] = ()
     """What the account may have."""
     machines: list[Instance] = field(default_factory=list)
@@ -138,7 +140,7 @@ class Cloud:
                 offer.machine,
                 offer.zone,
                 offer.spot,
-                USD[offer.machine] * (1 if offer.spot else 2),
+                USD[offer.machine] * (1 if offer.spot else 2) * self.zones.get(offer.zone, 1.0),
                 source="live",
                 at=self.now,
             )
