@@ -22,6 +22,10 @@ NO_LIFETIME = {"lifetime": "it ends no machine by itself: the agent's timer powe
 BILLED_OFF = {"power off": "a machine that is powered off costs like one that runs: only deleting it ends the bill"}
 NO_QUOTA = {"quotas": "apache-libcloud does not ask for them: what is too much is refused when it is asked for"}
 NO_INTERRUPT = {"interrupt": "none of its calls announces to a machine that it is taken back"}
+NO_NETWORK = {
+    "network": "firewalls, networks and buckets are yours to make: apache-libcloud has no words for them that all "
+    "these clouds understand"
+}
 NO_LOG = {"boot log": "it shows none by its API"}
 
 
@@ -162,7 +166,9 @@ def _open_openstack(kind: type, known: Mapping[str, str], region: str, options: 
 
 
 def _features(*cannot: Mapping[str, str], boot_log: bool = False) -> Features:
-    words = {key: text for part in (NO_SPOT, NO_LIFETIME, NO_INTERRUPT, *cannot) for key, text in part.items()}
+    words = {
+        key: text for part in (NO_SPOT, NO_LIFETIME, NO_INTERRUPT, NO_NETWORK, *cannot) for key, text in part.items()
+    }
     return Features(boot_log=boot_log, cannot=words)
 
 
@@ -187,7 +193,7 @@ CLOUDS: Mapping[str, Cloud] = {
     for cloud in (
         Cloud(
             name="azure", provider="azure_arm", credentials=AZURE_SECRETS,
-            features=azure_features(NO_LIFETIME, NO_INTERRUPT, NO_LOG),
+            features=azure_features(NO_LIFETIME, NO_INTERRUPT, NO_NETWORK, NO_LOG),
             image="Debian:debian-12:12-gen2:latest", open=open_azure_driver, order=azure_order, remove=azure_remove,
             sizes=lambda driver, region: driver.list_sizes(location=_thing("location", region, driver)),
             nodes=lambda driver: driver.list_nodes(ex_fetch_nic=False), usd=lambda size: 0.0,

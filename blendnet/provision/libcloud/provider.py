@@ -29,6 +29,7 @@ from blendnet.provision.base import (
     Shortage,
     Wanted,
 )
+from blendnet.provision.libcloud.azure_prices import AzurePrices
 from blendnet.provision.libcloud.clouds import CLOUDS, Cloud, size_vcpus
 from blendnet.provision.libcloud.nodes import told_of
 from blendnet.provision.libcloud.order import Order
@@ -59,8 +60,10 @@ class LibcloudProvider:
         place: Place,
         driver: Callable[[], Any] | None = None,
         clock: Callable[[], float] = time.time,
+        retail: AzurePrices | None = None,
     ) -> None:
-        """`driver()` makes libcloud's driver; None: from the cloud's own environment variables."""
+        """`driver()` makes libcloud's driver; None: from the cloud's own environment variables. `retail`: who asks for
+        Azure's prices."""
         self.name = cloud.name
         self.features = cloud.features
         self._cloud = cloud
@@ -68,6 +71,7 @@ class LibcloudProvider:
         self._make = driver or self._from_environment
         self._made: Any = None
         self._clock = clock
+        self._retail = retail or AzurePrices(clock)
         self._seen: dict[str, Instance] = {}
         self._lock = threading.RLock()
 
@@ -114,16 +118,23 @@ class LibcloudProvider:
         return [_machine(size) for size in self._sizes()]
 
     def prices(self, offers: Sequence[Offer]) -> Mapping[Offer, Price]:
-        """What the cloud says, and for Azure the list in libcloud. 0.0 means unknown."""
+        """What the cloud says; for Azure what Microsoft does, else the list in libcloud. 0.0 means unknown."""
         if self.name == "azure":
-            prices = open_price_list()
-            return prices.prices(offers, {one: prices.azure(one.machine, self._zone(one)) for one in offers})
+            live = self._retail.of(offers, self._place.region)
+            return {**self._listed([one for one in offers if one not in live]), **live}
         usd = {size.id: self._cloud.usd(size) for size in self._sizes()}
         return {
             one: Price(one.machine, one.zone, False, usd[one.machine], "live", self._clock())
             for one in offers
             if not one.spot and usd.get(one.machine)
         }
+
+    def _listed(self, offers: Sequence[Offer]) -> Mapping[Offer, Price]:
+        """Azure's prices on demand: an upper bound for Spot."""
+        if not offers:
+            return {}
+        prices = open_price_list()
+        return prices.prices(offers, {one: prices.azure(one.machine, self._zone(one)) for one in offers})
 
     def quotas(self) -> Sequence[Quota]:
         """What the account may have, where the cloud says it."""
@@ -183,8 +194,13 @@ class LibcloudProvider:
                 with self._asking(f"make {name}"):
                     node = self._cloud.order(self._driver, order)
             except FarmError as error:
-                refusals.append(Refusal(offer, shortage_of(str(error)), str(error)))
-                continue
+                node, certain = self._found(order.machine_name)
+                if node is None:
+                    shortage = shortage_of(str(error))
+                    refusals.append(Refusal(offer, shortage, str(error)))
+                    if shortage is Shortage.TROUBLE or not certain:
+                        return None  # It may still come: it must not be asked for elsewhere.
+                    continue
             made = Instance(
                 name, InstanceState.STARTING, id=str(node.id), machine=offer.machine, zone=order.zone, spot=offer.spot,
                 launched_at=self._clock(),
@@ -192,6 +208,13 @@ class LibcloudProvider:
             self._seen[made.id] = made
             return made
         return None
+
+    def _found(self, machine_name: str) -> tuple[Any, bool]:
+        """The machine of an order whose answer was lost, or that was there already; and whether the cloud said so."""
+        try:
+            return next((node for node in self._nodes() if node.name == machine_name), None), True
+        except FarmError:
+            return None, False
 
     def _order(self, name: str, offer: Offer, user_data: str, token: str) -> Order:
         image = self._place.options.get("image") or self._cloud.image

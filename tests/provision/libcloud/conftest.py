@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from blendnet.provision.base import Place
+from blendnet.provision.libcloud.azure_prices import AzurePrices
 from blendnet.provision.libcloud.clouds import CLOUDS
 from blendnet.provision.libcloud.provider import LibcloudProvider
 
@@ -72,6 +74,15 @@ NEW_DROPLET = {
 
 AZURE = {"resource-group": "000000", "network": "000000", "subnet": "000000"}
 IMAGES = {"openstack": "13", "scaleway": "01234567-89ab-cdef-fedc-ba9876543210"}
+
+
+def offline() -> AzurePrices:
+    """Microsoft does not tell its prices."""
+
+    def get(url: str) -> bytes:
+        raise OSError("tests ask nobody")
+
+    return AzurePrices(time.time, get)
 
 
 def options(cloud: str) -> dict[str, str]:
@@ -147,7 +158,9 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Set]:
         case.setUp()
         cases.append(case)
         place = Place("farm", recorded.zone, options)
-        made = Scene(LibcloudProvider(CLOUDS[cloud], place, lambda: case.driver), case.driver, recorded, {})
+        made = Scene(
+            LibcloudProvider(CLOUDS[cloud], place, lambda: case.driver, retail=offline()), case.driver, recorded, {}
+        )
         _listen(monkeypatch, MockHttp, made)
         _rename(monkeypatch, getattr(tests, recorded.mock), made)
         return made

@@ -16,7 +16,7 @@ from libcloud.compute.types import NodeState, Provider
 from blendnet.provision.base import Place
 from blendnet.provision.libcloud.clouds import CLOUDS
 from blendnet.provision.libcloud.provider import LibcloudProvider
-from tests.provision.libcloud.conftest import options
+from tests.provision.libcloud.conftest import offline, options
 
 SIZES = {"two": 2, "eight": 8}
 ZONE = "somewhere"
@@ -45,6 +45,8 @@ class Dummy(DummyDriver):  # type: ignore[misc]
         super().__init__("0")  # With two machines that are nobody's.
         self.connection = Connection()
         self.ended: list[Node] = []
+        self.loses: Exception | None = None
+        """Raised when a machine has been made: its answer is lost."""
         self._ids = itertools.count(100)
 
     def list_sizes(self, location: Any = None, **more: Any) -> list[NodeSize]:
@@ -80,6 +82,8 @@ class Dummy(DummyDriver):  # type: ignore[misc]
             )
         )
         self._action(self.nl[-1].id, "poweron")
+        if self.loses:
+            raise self.loses
         return self.nl[-1]
 
     def destroy_node(self, node: Node, **more: Any) -> bool:
@@ -106,4 +110,4 @@ def dummy_provider(cloud: str, driver: Any, farm: str = "farm") -> LibcloudProvi
                 known.features, cannot={**known.features.cannot, "quotas": "the dummy driver does not ask"}
             ),
         )
-    return LibcloudProvider(known, Place(farm, ZONE, options(cloud)), lambda: driver)
+    return LibcloudProvider(known, Place(farm, ZONE, options(cloud)), lambda: driver, retail=offline())
