@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from bench.market.market import HOUR_S, Pool
+from bench.market.market import HOUR_S, TYPES, Pool
 from blendnet.provision.base import InstanceState
 from blendnet.provision.bill import LEAST_BILLED_S
 from blendnet.provision.situation import Machine
@@ -62,6 +62,7 @@ class Box:
             job=self.account,
             speed=self.speed_guess if self.joined_at is None else self.pool.speed,
             ending_since=self.ending_since,
+            takes={"vCPU": dict(TYPES)[self.pool.offer.machine]},
         )
 
 

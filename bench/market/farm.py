@@ -187,8 +187,7 @@ class Run:
                     offer=offer,
                     price=Price(offer.machine, offer.zone, offer.spot, pool.usd_per_hour(self.now), "live", self.now),
                     speed=pool.speed * self._guesses[offer.machine],
-                    quota="vCPU",
-                    quota_units=vcpus[offer.machine],
+                    takes={"vCPU": vcpus[offer.machine]},
                 )
                 for offer, pool in self.market.pools.items()
                 if offer in self.offers

@@ -38,6 +38,11 @@ def fleet(go_on: bool, folder: DataFolder, as_json: bool) -> None:
 
 def print_fleet(view: FleetView) -> None:
     """A table of the machines, and what was decided, on stdout."""
+    for left in view.leftovers:
+        output.say(f"Warning: {left.text}.")
+        output.say(
+            f"They are ended by this Manager; else: {left.help}" if not left.trouble else f"Mend it: {left.help}"
+        )
     if not view.provider:
         click.echo(
             "Agents are started and ended by hand here (`blendnet agent add`): BLENDNET_FLEET_PROVIDER is not set."
@@ -60,6 +65,10 @@ def print_fleet(view: FleetView) -> None:
         click.echo(f"The machines of {view.provider} have not been looked at yet.")
     else:
         click.echo(f"No machine of {view.provider} runs, and none is paid for.")
+    for quota in view.quotas:
+        if quota.holds:
+            used = "?" if quota.used is None else f"{quota.used:g}"
+            click.echo(f"Quota {quota.name}: {used} of {quota.limit or 0:g} {quota.unit} are in use.")
     for line in view.explain:
         click.echo(line)
     if view.stopped:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from fastapi import APIRouter, Depends
 
 from blendnet.errors import Conflict
@@ -9,7 +11,7 @@ from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import PartsHere
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.ledger import InstanceRow
-from blendnet.messages import FleetMachine, FleetView
+from blendnet.messages import FleetLeftover, FleetMachine, FleetQuota, FleetView
 from blendnet.models import Role
 
 router = APIRouter(prefix="/v1", tags=["fleet"], dependencies=[Depends(require(Role.OWNER))])
@@ -18,8 +20,11 @@ router = APIRouter(prefix="/v1", tags=["fleet"], dependencies=[Depends(require(R
 @router.get("/fleet")
 def fleet(parts: PartsHere) -> FleetView:
     """The machines there are, and what was decided last."""
-    loop = parts.fleet.loop
-    return FleetView(provider="") if loop is None else _view(loop)
+    loop, found = parts.fleet.loop, parts.fleet.leftovers.found if parts.fleet.leftovers else ()
+    left = [FleetLeftover(**dataclasses.asdict(one), text=one.text) for one in found]
+    return (
+        FleetView(provider="", leftovers=left) if loop is None else _view(loop).model_copy(update={"leftovers": left})
+    )
 
 
 @router.post("/fleet/go-on")
@@ -38,6 +43,7 @@ def _view(loop: FleetLoop) -> FleetView:
         provider=state.provider,
         decided_at=state.at or None,
         machines=[_machine(row) for row in loop.machines()],
+        quotas=[FleetQuota(**dataclasses.asdict(limit)) for limit in state.limits],
         explain=list(state.explain),
         stopped=state.stopped,
         trouble=state.trouble,

@@ -9,6 +9,7 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Path, Query, Request
 from pydantic import Field
 
+from blendnet.manager.autoscale.leftovers import Leftovers
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.jobs import Farm
 from blendnet.manager.joining import Joining
@@ -26,6 +27,8 @@ class FleetControl(Protocol):
 
     loop: FleetLoop | None
     """What starts and ends machines by itself; None: people do."""
+    leftovers: Leftovers | None
+    """Who ends machines in places that the settings do not name any more; None: nobody looked."""
 
     def add(self, count: int) -> list[str]:
         """Start agents; their names."""

@@ -16,7 +16,7 @@ from blendnet.celery_app import make_app
 from blendnet.errors import BlendNetError, FarmError, Retryable
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
-from blendnet.manager.autoscale.make import make_loop
+from blendnet.manager.autoscale.make import make_leftovers, make_loop
 from blendnet.manager.broker import SOCKET_NAME, Outside
 from blendnet.manager.dispatch import Dispatcher
 from blendnet.manager.fleet import KeptAgents, LocalFleet
@@ -114,6 +114,7 @@ class Core:
         local = LocalProvider(KeptAgents(supervisor), self._agent_environment())
         self.fleet.use(local)
         self.fleet.loop = make_loop(self.farm, local, self._joining, farm_label=folder.label(), logs=folder.logs)
+        self.fleet.leftovers = make_leftovers(self.farm, self._joining, self.fleet.loop, farm_label=folder.label())
         reconciler = Reconciler(self.farm, app, settings, restart_control=lambda: supervisor.restart(CONTROL))
         self._loop = WorkLoop(self.farm, Dispatcher(self.farm, app, settings), reconciler)
         self._api_thread = threading.Thread(target=self._server.run, name="api", daemon=True)
@@ -137,6 +138,8 @@ class Core:
         if self.fleet.loop:
             self.fleet.loop.start()
         self._headquarters.start()
+        if self.fleet.leftovers:
+            self.fleet.leftovers.start()
 
     def stop(self) -> None:
         """End what `start` started; requests in progress get a moment."""
@@ -154,6 +157,8 @@ class Core:
 
     def stop_fleet(self) -> None:
         """No more machines come or go. Machines of a cloud stay as they are."""
+        if self.fleet.leftovers:
+            self.fleet.leftovers.stop()
         if self.fleet.loop:
             self.fleet.loop.stop()
 

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from blendnet.errors import NotFound, StoreRefused, StoreUnreachable
 from blendnet.manager.agents import LOST, STOPPED
+from blendnet.manager.autoscale.leftovers import current_place, leftovers
 from blendnet.manager.findings import Finding
 from blendnet.manager.healing import EMPTY_STORE
 from blendnet.manager.jobs import Farm
@@ -39,7 +40,7 @@ class Doctor:
             checks += [self._store(now, repair), *([self._hashes(now, repair)] if deep else []), self._unknown()]
         except (StoreUnreachable, StoreRefused) as error:
             checks.append(_check("store", str(error), ""))
-        checks.append(self._disk())
+        checks += [self._disk(), self._machines()]
         if self._queued is not None:
             checks += [self._leases(now, repair), self._messages(now, self._queued), self._agents()]
         return DoctorReport(checks=checks)
@@ -109,6 +110,13 @@ class Doctor:
             return Check(name="disk", state=Health.OK, text=text)
         state = Health.PROBLEM if free < DISK_FULL_BYTES else Health.WARNING
         return Check(name="disk", state=state, text=f"{text}: agents wait when it is full. See `blendnet gc --help`")
+
+    def _machines(self) -> Check:
+        """Those that nobody looks after, because the settings name another cloud, or none."""
+        with self._farm.ledger.read() as tx:
+            found = leftovers(tx, current_place(tx, self._farm.settings.fleet_provider))
+        text = _named([f"{one.text}. `{one.help}` looks after them" for one in found])
+        return _check("machines", text, "every machine that may be paid for is looked after")
 
     def _leases(self, now: float, repair: bool) -> Check:
         found = lease_findings(self._farm.observe(now, PauseWatch()))

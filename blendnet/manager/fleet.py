@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from blendnet.errors import Conflict, NotFound
+from blendnet.manager.autoscale.leftovers import Leftovers
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.instances import NEVER, own_price
 from blendnet.manager.jobs import Farm
@@ -65,6 +66,8 @@ class LocalFleet:
         self._provider: Provider | None = None
         self.loop: FleetLoop | None = None
         """What starts and ends machines by itself; None: people do."""
+        self.leftovers: Leftovers | None = None
+        """Who ends machines in places that the settings do not name any more."""
         self._changing = threading.Lock()
 
     def use(self, provider: Provider) -> None:

@@ -23,21 +23,30 @@ UNLISTED = "the provider does not list it any more"
 
 
 class InstanceBook:
-    """Machines of one provider; `of` gives the books of the others. Thread-safe, survives the Manager.
+    """Machines of one provider in one place; `of` gives the books of the others. Thread-safe, survives the Manager.
 
     Nothing that may cost money is unaccounted: `intend` is called before the provider is asked, and a row stays open,
     and counts, until `note_listing` or `ended` has the provider's word for it.
     """
 
-    def __init__(self, ledger: Ledger, work: WorkBook, provider: str = "local") -> None:
+    def __init__(self, ledger: Ledger, work: WorkBook, provider: str = "local", place: str = "") -> None:
         self._ledger = ledger
         self._work = work
         self._provider = provider
+        self._place = place
         self._reading = threading.Lock()
 
-    def of(self, provider: str) -> InstanceBook:
-        """The book of another provider."""
-        return InstanceBook(self._ledger, self._work, provider)
+    def of(self, provider: str, place: str = "") -> InstanceBook:
+        """The book of another provider, in one of its places."""
+        return InstanceBook(self._ledger, self._work, provider, place)
+
+    def use(self, region: str, options: Mapping[str, str], now: float) -> None:
+        """Remember how this book's place is opened. Machines of the provider whose place nobody knows are here."""
+        with self._ledger.write() as tx:
+            tx.places.use(self._provider, self._place, region=region, options=options, now=now)
+            for row in tx.instances.living():
+                if row.provider == self._provider and not row.place:
+                    tx.instances.update(row, place=self._place)
 
     def intend(
         self,
@@ -55,7 +64,14 @@ class InstanceBook:
         rows = _offer_rows(offers, price)
         known = [row for row in rows if row[3] is not None]
         dearest = max(known, key=lambda row: row[3], default=None)
-        about = {"provider": self._provider, "state": ASKED, "asked_at": now, "token": token, "offers": rows}
+        about = {
+            "provider": self._provider,
+            "place": self._place,
+            "state": ASKED,
+            "asked_at": now,
+            "token": token,
+            "offers": rows,
+        }
         about |= _priced(dearest[3:] if dearest else (None, "", None))
         with self._ledger.write() as tx:
             for name in names:
@@ -76,7 +92,7 @@ class InstanceBook:
         One that a list had left out, and that is listed again, was never gone.
         """
         with self._ledger.write() as tx:
-            left = [row for row in tx.instances.living() if row.provider == self._provider]
+            left = self._open(tx)
             orphans = []
             for instance in instances:
                 row = self._row(tx, left, instance)
@@ -95,7 +111,7 @@ class InstanceBook:
     def note_created(self, instances: Iterable[Instance], now: float) -> None:
         """These machines were given, whatever became of others. They may be missing in the provider's next lists."""
         with self._ledger.write() as tx:
-            left = [row for row in tx.instances.living() if row.provider == self._provider]
+            left = self._open(tx)
             for instance in instances:
                 row = self._row(tx, left, instance)
                 if row is not None and row.ended_at is None:
@@ -127,7 +143,7 @@ class InstanceBook:
     def ended(self, name: str, now: float, reason: str = "") -> None:
         """The end of the machine of that name is sure."""
         with self._ledger.write() as tx:
-            row = _last([row for row in tx.instances.living() if row.provider == self._provider], name)
+            row = _last(self._open(tx), name)
             if row is not None:
                 tx.instances.update(row, ended_at=now, state=InstanceState.GONE.value, reason=reason or row.reason)
         self.refresh()
@@ -135,22 +151,30 @@ class InstanceBook:
     def all_ended(self, now: float, reason: str) -> int:
         """Nothing of this provider's runs any more; how many machines that ends, none of them before its launch."""
         with self._ledger.write() as tx:
-            living = [row for row in tx.instances.living() if row.provider == self._provider]
+            living = self._open(tx)
             for row in living:
                 ended_at = max(now, row.launched_at or row.asked_at)
                 tx.instances.update(row, ended_at=ended_at, state=InstanceState.GONE.value, reason=reason)
         self.refresh()
         return len(living)
 
+    def price(self, prices: Mapping[int, Price]) -> None:
+        """Machines (rows) cost something else than was thought when they were asked for, from their launch on."""
+        with self._ledger.write() as tx:
+            for row in self._open(tx):
+                if row.id in prices:
+                    tx.instances.update(row, **_priced(_price_row(prices[row.id])))
+        self.refresh()
+
     def living(self) -> list[InstanceRow]:
         """This provider's machines that cost money, or may do so."""
         with self._ledger.read() as tx:
-            return [row for row in tx.instances.living() if row.provider == self._provider]
+            return self._open(tx)
 
     def lacks(self, instances: Iterable[Instance]) -> list[Instance]:
         """Those among a provider's machines that cost money, and that nobody has asked for."""
         with self._ledger.read() as tx:
-            left = [row for row in tx.instances.living() if row.provider == self._provider]
+            left = self._open(tx)
             living = [instance for instance in instances if instance.state is not InstanceState.GONE]
             return [instance for instance in living if self._row(tx, left, instance) is None]
 
@@ -164,6 +188,11 @@ class InstanceBook:
         with self._reading, self._ledger.read() as tx:
             living = tx.instances.living()
             self._work.know({row.name: Machine(row.id, row.usd_per_hour, row.joined_at is not None) for row in living})
+
+    def _open(self, tx: Transaction) -> list[InstanceRow]:
+        """This provider's lives, in this place, whose end is not confirmed."""
+        living = tx.instances.living()
+        return [row for row in living if (row.provider, row.place) == (self._provider, self._place)]
 
     def _row(self, tx: Transaction, left: Sequence[InstanceRow], instance: Instance) -> InstanceRow | None:
         """The row of a machine: by the provider's own id, ended or not; else the open one of its name without an id.
@@ -180,7 +209,13 @@ class InstanceBook:
     def _adopt(self, tx: Transaction, instance: Instance, now: float, prices: Mapping[Offer, Price]) -> None:
         launched_at = instance.launched_at or now
         price = prices.get(Offer(instance.machine, instance.zone, instance.spot))
-        about = {"provider": self._provider, "name": instance.name, "asked_at": launched_at, "launched_at": launched_at}
+        about = {
+            "provider": self._provider,
+            "place": self._place,
+            "name": instance.name,
+            "asked_at": launched_at,
+            "launched_at": launched_at,
+        }
         about |= {"state": instance.state.value, "provider_id": instance.id, "reason": "found: nobody had asked for it"}
         place = {"machine": instance.machine, "zone": instance.zone, "spot": instance.spot}
         tx.instances.add(**about, **place, **_priced(_price_row(price)))

@@ -138,15 +138,26 @@ class Created:
     refusals: Sequence[Refusal] = ()
 
 
+def takes_nothing(type_: MachineType, spot: bool) -> float:
+    """Of a quota that is no machine's."""
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Quota:
     """How much of something the account may have."""
 
     name: str
+    """Unique among a provider's quotas."""
     limit: float | None
     """None: nobody knows."""
     used: float | None = None
+    """By the whole account; None: nobody knows."""
     unit: str = "vCPU"
+    takes: Callable[[MachineType, bool], float] = field(default=takes_nothing, compare=False)
+    """Units that a machine of that type takes, as a spot machine or not. PURE."""
+    help: str = ""
+    """The command or page with which a person asks for more; '' when there is none."""
 
 
 @dataclass(frozen=True)

@@ -92,5 +92,7 @@ class Decision:
     """Lines for people: why it is so, and what stands in the way."""
     wait_s: float
     """The next decision is due after so long, or at once when something happens."""
+    held_by: tuple[str, ...] = ()
+    """Names of the quotas because of which machines are not asked for that the work is worth."""
     stopped: str = ""
     """Not '': nothing is asked for until a person has looked; the cloud's own words."""

@@ -97,7 +97,15 @@ class LocalProvider:
         self._environment = environment
 
     name = "local"
-    features = Features(cannot={"machine types": "agents are processes on the Manager's machine"})
+    features = Features(
+        cannot={
+            "machine types": "agents are processes on the Manager's machine",
+            "spot": "nobody else wants the Manager's machine",
+            "lifetime": "agents end with the farm's service, which keeps them running until then",
+            "boot log": "`blendnet agent log` shows what an agent says, from its start on",
+            "quotas": "fleet_max is the only limit of agents here",
+        }
+    )
 
     def create(self, wanted: Wanted) -> Created:
         """Start one worker process under each name."""

@@ -104,25 +104,30 @@ def near(found: Sequence[Pool], policy: Policy) -> list[Pool]:
 
 def quota_room(situation: Situation) -> dict[str, float]:
     """Units that each known quota leaves; names that are missing have no known limit."""
-    if not situation.quotas:
-        return {}
-    units = {choice.offer: (choice.quota, choice.quota_units) for choice in situation.choices}
-    own: dict[str, float] = {}
-    for machine in situation.machines:
-        name, taken = units.get(machine.offer, ("", 0.0))
-        own[name] = own.get(name, 0.0) + (taken if machine.is_living else 0.0)
+    living = [machine.takes for machine in situation.machines if machine.is_living]
     return {
-        quota.name: quota.limit - max(quota.used or 0.0, own.get(quota.name, 0.0))
+        quota.name: quota.limit - (quota.used or 0.0) - sum(takes.get(quota.name, 0.0) for takes in living)
         for quota in situation.quotas
         if quota.limit is not None and math.isfinite(quota.limit)
     }
 
 
 def quota_count(choice: Choice, quotas: Mapping[str, float]) -> float:
-    """Machines that a choice's quota has room for; infinite when it has no known limit."""
-    if choice.quota not in quotas:
-        return math.inf
-    return math.floor(quotas[choice.quota] / max(choice.quota_units, 1e-9) + 1e-9)
+    """Machines that a choice's quotas have room for; infinite when none has a known limit."""
+    return min((_fits(quotas[name], units) for name, units in _limited(choice, quotas)), default=math.inf)
+
+
+def held_by(choice: Choice, quotas: Mapping[str, float]) -> list[str]:
+    """Names of the quotas that have no room for one more machine of a choice."""
+    return [name for name, units in _limited(choice, quotas) if _fits(quotas[name], units) < 1]
+
+
+def _limited(choice: Choice, quotas: Mapping[str, float]) -> Iterable[tuple[str, float]]:
+    return ((name, units) for name, units in choice.takes.items() if name in quotas and units > 0)
+
+
+def _fits(room: float, units: float) -> float:
+    return math.floor(room / units + 1e-9)
 
 
 def refusal(situation: Situation) -> str:
@@ -182,17 +187,21 @@ def _ruled_out(setback: Setback, situation: Situation, policy: Policy) -> Iterab
 
 
 def _beyond_quota(setback: Setback, situation: Situation, policy: Policy) -> Iterable[tuple[Offer, Avoidance]]:
-    """Everything of the same quota that is as large or larger: smaller machines and other families may still fit."""
+    """Everything that takes as much of the same quotas, or more: smaller machines and other families may still fit."""
     asked = next((choice for choice in situation.choices if choice.offer == setback.offer), None)
-    avoidance = Avoidance(setback.at + policy.avoid_max_s, f"quota {asked.quota if asked else ''}".strip())
-    if asked is None or not asked.quota:
+    avoidance = Avoidance(setback.at + policy.avoid_max_s, f"a quota is used up{_said(setback)}")
+    if asked is None or not asked.takes:
         same = (setback.offer.machine, setback.offer.spot)
         return [(c.offer, avoidance) for c in situation.choices if (c.offer.machine, c.offer.spot) == same]
     return [
         (choice.offer, avoidance)
         for choice in situation.choices
-        if choice.quota == asked.quota and choice.quota_units >= asked.quota_units
+        if all(choice.takes.get(name, 0.0) >= units for name, units in asked.takes.items())
     ]
+
+
+def _said(setback: Setback) -> str:
+    return f" ({setback.message})" if setback.message else ""
 
 
 def _is_refusal(setback: Setback, looked_at: float) -> bool:

@@ -13,7 +13,7 @@ from blendnet.provision.decision import Request
 from blendnet.provision.demand import Want
 from blendnet.provision.places import Pool
 from blendnet.provision.policy import Policy
-from blendnet.provision.situation import Cap, Machine, Situation
+from blendnet.provision.situation import Cap, Choice, Machine, Situation
 
 OFFERS_MAX = 20
 """Most offers of one request."""
@@ -39,6 +39,8 @@ class Purchases:
     """Machines by pool, those asked for included."""
     create: list[Request] = field(default_factory=list)
     explain: list[str] = field(default_factory=list)
+    held_by: dict[str, Choice] = field(default_factory=dict)
+    """Quotas that hold the farm back -> the smallest machine that they have no room for."""
 
     @classmethod
     def start(cls, situation: Situation, policy: Policy, staying: Sequence[Machine]) -> Purchases:
@@ -58,6 +60,13 @@ class Purchases:
     def count(self) -> int:
         """Machines asked for."""
         return sum(request.count for request in self.create)
+
+    def note_held(self, best: Sequence[Pool]) -> None:
+        """Remember the quotas that have no room for more of these, which would be asked for otherwise."""
+        for pool in best:
+            for name in places.held_by(pool.choice, self.quotas):
+                smallest = min(self.held_by.get(name, pool.choice), pool.choice, key=lambda of: of.takes[name])
+                self.held_by[name] = smallest
 
     def ask(self, want: Want, found: Sequence[Pool]) -> int:
         """Ask for what is wanted, in pools near the best one that can be paid; returns how many that are."""
@@ -98,8 +107,9 @@ class Purchases:
             choice = chosen[best].choice
             parts[best] += 1
             self.held[choice.offer] += 1
-            if choice.quota in self.quotas:
-                self.quotas[choice.quota] -= choice.quota_units
+            self.quotas |= {
+                name: left - choice.takes.get(name, 0.0) for name, left in self.quotas.items() if name in choice.takes
+            }
         return [(chosen[i], parts[i]) for i in sorted(parts)]
 
     def _take(self, want: Want, dearest: Pool, parts: Sequence[tuple[Pool, int]]) -> int:

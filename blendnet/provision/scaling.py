@@ -36,7 +36,8 @@ def decide(situation: Situation, policy: Policy) -> Decision:
         drain=tuple(ends.drain),
         destroy=tuple(ends.destroy),
         create=tuple(asked.create),
-        explain=tuple(_done(ends, asked, situation.now) + asked.explain + _avoided(avoided, situation)),
+        explain=tuple(_done(ends, asked, situation.now) + asked.explain + _held(asked) + _avoided(avoided, situation)),
+        held_by=tuple(asked.held_by),
         wait_s=commitments.longest_wait_s(situation, policy, ends.staying, asked.reserved, asking=bool(asked.create)),
         stopped=stopped,
     )
@@ -51,8 +52,11 @@ def _fill(asked: Purchases, ends: Endings, avoided: Mapping[Offer, Avoidance]) -
         if asked.slots <= 0:
             asked.explain.append(f"no more machines: {policy.max} are all that fleet_max allows")
             break
+        best = places.near(places.pools(situation, policy, group.device, avoided, {}), policy)
+        asked.note_held(best)
         if found := places.pools(situation, policy, group.device, avoided, asked.quotas):
-            _share(asked, group, found)
+            if _share(asked, group, found) > 0 and asked.slots > 0:
+                asked.note_held(best)
         else:
             asked.explain.append(_nothing(group, situation, policy))
     missing = policy.min - len(ends.staying) - asked.count
@@ -61,12 +65,16 @@ def _fill(asked: Purchases, ends: Endings, avoided: Mapping[Offer, Avoidance]) -
         asked.ask(Want(missing, "", ANY_DEVICE, f"fleet_min is {policy.min}"), found)
 
 
-def _share(asked: Purchases, group: Group, found: Sequence[Pool]) -> None:
-    """Machines for a group: on the account of its most urgent job, and of the next ones when that cannot pay."""
+def _share(asked: Purchases, group: Group, found: Sequence[Pool]) -> int:
+    """Machines for a group: on the account of its most urgent job, and of the next ones when that cannot pay.
+
+    How many were not asked for that would be worth it.
+    """
     found = _fewer(asked, group, found)
     count = demand.more(group, found[0].choice, asked.situation, asked.policy)
     for need in group.needs:
         count -= asked.ask(demand.want(group, need, count), found)
+    return count
 
 
 def _fewer(asked: Purchases, group: Group, found: Sequence[Pool]) -> Sequence[Pool]:
@@ -88,6 +96,18 @@ def _nothing(group: Group, situation: Situation, policy: Policy) -> str:
     if policy.on_demand == "never" and not any(c.offer.spot for c in fitting):
         return f"no {which} is on offer as spot, and fleet_on_demand is never"
     return f"every {which} on offer is avoided, beyond a quota, or too dear now"
+
+
+def _held(asked: Purchases) -> list[str]:
+    """Which quotas hold the farm back, and what mends that."""
+    known = {quota.name: quota for quota in asked.situation.quotas}
+    lines = []
+    for name, choice in asked.held_by.items():
+        quota, left = known[name], max(0.0, asked.quotas[name])
+        text = f"quota {name} holds the farm back: {left:g} of {quota.limit:g} {quota.unit} are left,"
+        text += f" a {choice.offer.machine} takes {choice.takes[name]:g}"
+        lines.append(text + (f". Ask for more: {quota.help}" if quota.help else ""))
+    return lines
 
 
 def _done(ends: Endings, asked: Purchases, now: float) -> list[str]:

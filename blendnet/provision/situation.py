@@ -67,6 +67,8 @@ class Machine:
     """Least time that is billed."""
     step_s: float = 0.0
     """Time is billed in whole steps of so many seconds: 3600 where clouds bill by the hour; 0: by the second."""
+    takes: Mapping[str, float] = field(default_factory=dict)
+    """As in Choice."""
 
     @property
     def is_living(self) -> bool:
@@ -88,14 +90,14 @@ class Choice:
     """None: nobody knows it. That is not free."""
     device: str = ANY_DEVICE
     """The device its agents render on: 'CPU', 'CUDA', 'OPTIX', ..."""
+    driver: bool = False
+    """Its GPUs want NVIDIA's driver, which a stock image lacks."""
     speed: float = 1.0
     """Of reference agents, about: measured on this type, or estimated from its size."""
     boot_s: float | None = None
     """Seconds from request to join, measured on this type; None: Situation.boot_s."""
-    quota: str = ""
-    """Name of the Quota that it is counted under; '': none is known."""
-    quota_units: float = 1.0
-    """How much of that quota one machine takes: vCPUs, or 1."""
+    takes: Mapping[str, float] = field(default_factory=dict)
+    """How much of which quotas one machine takes, by the name of the Quota: vCPUs, GPUs, or 1."""
     least_s: float = LEAST_BILLED_S
     step_s: float = 0.0
     """As in Machine."""
@@ -148,6 +150,7 @@ class Situation:
     joined: Mapping[Offer, float] = field(default_factory=dict)
     """When each offer last gave a machine that joined: it ends the avoidance of what failed before."""
     quotas: Sequence[Quota] = ()
+    """`used` is what others than these machines use of them."""
     caps: Sequence[Cap] = ()
     boot_s: float = 120.0
     """Seconds from request to join: measured, or this."""

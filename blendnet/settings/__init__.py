@@ -151,6 +151,8 @@ class Settings(Clouds):
     """Machines that nobody named have at least so much."""
     fleet_poll_s: float = Field(default=10.0, gt=0)
     """The provider is asked for its machines so often."""
+    fleet_quota_s: float = Field(default=600.0, gt=0)
+    """The provider is asked so often how much the account may have."""
     fleet_end_delay_s: float = Field(default=180.0, ge=0)
     """An ended machine is confirmed gone after so long at the latest."""
     fleet_min: int = Field(default=0, ge=0)

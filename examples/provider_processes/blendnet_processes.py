@@ -133,7 +133,7 @@ class Processes:
         return {o: Price(o.machine, "", False, each * TYPES[o.machine].vcpus, "user", time.time()) for o in known}
 
     def quotas(self):
-        return [base.Quota("processes", limit=None, unit="process")]
+        return [base.Quota("processes", limit=None, unit="process", takes=lambda type_, spot: 1)]
 
     def checks(self):
         if shutil.which("timeout") is None:

@@ -20,6 +20,7 @@ from blendnet.errors import NotFound
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
 from blendnet.manager.attendance import Attendance
+from blendnet.manager.autoscale.leftovers import Leftovers
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.jobs import Farm
 from blendnet.messages import ProcessView
@@ -41,6 +42,7 @@ class NotedFleet:
     interrupted: list[tuple[str, float | None]] = field(default_factory=list)
     stopped: bool = False
     loop: FleetLoop | None = None
+    leftovers: Leftovers | None = None
 
     def add(self, count: int) -> list[str]:
         new = [f"agent{len(self.names) + n + 1}" for n in range(count)]

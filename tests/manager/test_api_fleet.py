@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from blendnet.errors import Conflict
-from blendnet.provision.base import Shortage
+from blendnet.manager.autoscale.leftovers import Leftovers
+from blendnet.provision.base import Quota, Shortage
 from tests.manager.autoscale.loops import Fleet, make_fleet
 from tests.manager.served import Served, serve
 
@@ -62,6 +63,36 @@ def test_machines_are_asked_for_again_when_somebody_has_looked(served: Served, f
         fleet.tick(1.0)
         assert owner.fleet().stopped == ""
     assert fleet.cloud.running() == ["agent-1"]
+
+
+def test_a_quota_that_holds_the_farm_back_is_shown_with_what_mends_it(served: Served, fleet: Fleet) -> None:
+    page = "https://cloud.example/quotas"
+    fleet.cloud.limits = [Quota("machines", 1, used=1, takes=lambda type_, spot: 1.0, help=page), Quota("disks", None)]
+    fleet.kit.submit([1])
+    fleet.tick()
+    with served.owner() as owner:
+        view = owner.fleet()
+    assert fleet.cloud.running() == []
+    held, free = view.quotas
+    assert (held.name, held.limit, held.used, held.holds, held.help) == ("machines", 1.0, 1.0, True, page)
+    assert (free.name, free.limit, free.used, free.holds) == ("disks", None, None, False)
+    assert any("quota machines holds the farm back" in line and page in line for line in view.explain)
+
+
+def test_machines_of_a_place_that_the_settings_do_not_name_are_shown(served: Served) -> None:
+    book = served.farm.instances.of("cloud", "east")
+    book.use("east", {}, 1.0)
+    book.intend(["agent-7"], [], None, now=2.0)
+    served.fleet.leftovers = Leftovers(served.farm, "farm", None, lambda name, now: None, poll_s=1.0)
+    served.fleet.leftovers.look()
+    with served.owner() as owner:
+        (left,) = owner.fleet().leftovers
+    book.ended("agent-7", 3.0)
+    served.fleet.leftovers = None
+    assert (left.provider, left.place, left.machines) == ("cloud", "east", ["agent-7"])
+    assert left.help == "BLENDNET_FLEET_PROVIDER=cloud BLENDNET_CLOUD_REGION=east blendnet up"
+    assert "there is no provider 'cloud'" in left.trouble
+    assert "they cannot be ended" in left.text
 
 
 def test_what_went_wrong_is_shown(served: Served, fleet: Fleet) -> None:

@@ -18,7 +18,8 @@ DAY = "2026-11-27"
 
 def machine(number: int = 1, **changes: object) -> InstanceRow:
     values = {
-        "id": number, "provider": "local", "name": f"agent-{number}", "provider_id": "", "machine": "", "zone": "",
+        "id": number, "provider": "local", "place": "", "name": f"agent-{number}", "provider_id": "",
+        "machine": "", "zone": "",
         "spot": False, "usd_per_hour": 3.6, "price_source": "user", "price_at": 0.0, "token": "", "offers": [],
         "asked_at": 1000.0, "launched_at": 1000.0, "joined_at": 1010.0, "ended_at": None, "state": "running",
         "reason": "",

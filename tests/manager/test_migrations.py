@@ -51,6 +51,7 @@ def source(tmp_path: Path) -> Iterator[tuple[Kit, JobView]]:
         tx.join_tokens.insert([{"hash": "a" * 64, "name": "agent2", **times, "used_by": ""}])
         about = {"key_hash": "b" * 64, "broker_hash": "c" * 64, "joined_at": kit.now, "expires_at": kit.now + 60}
         tx.members.put("agent2", **about)
+        tx.places.use("cloud", "east", region="east", options={"project": "mine"}, now=kit.now)
     kit.farm.look(kit.now)
     kit.claim(second)
     kit.farm.close_books(kit.later(3))

@@ -49,6 +49,8 @@ class Subject:
     """Within so long a machine that is told to end has ended."""
     steady_ids: bool = True
     """A machine keeps its id."""
+    again: Callable[[], Provider] | None = None
+    """Opens the provider anew, as a Manager does that starts; None: its machines end with the Manager."""
 
     def wanted(self, *names: str, token: str = "") -> Wanted:
         """A request for machines of these names."""
@@ -59,8 +61,8 @@ class Subject:
         return {i.name: i for i in self.provider.list() if i.state is not InstanceState.GONE}
 
 
-class ProviderContract:
-    """What every provider has to do. The subject's farm has no machines at first."""
+class MakingContract:
+    """Machines: how they come, are listed and go. The subject's farm has none at first."""
 
     def test_lists_nothing_before_anything_is_created(self, subject: Subject) -> None:
         assert subject.living() == {}
@@ -82,6 +84,22 @@ class ProviderContract:
         assert found.launched_at is not None
         assert before - 60 < found.launched_at < time.time() + 60
         assert found.ended_at is None
+
+    def test_a_manager_that_starts_anew_finds_the_same_machines(self, subject: Subject) -> None:
+        if subject.again is None:
+            pytest.skip("its machines end with the Manager")
+        subject.provider.create(subject.wanted("agent-1"))
+        first = wait_until(lambda: subject.living().get("agent-1"), "it is listed", subject)
+        after = replace(subject, provider=subject.again())
+        second = after.living()["agent-1"]
+        assert (second.id, second.machine, second.spot) == (first.id, first.machine, first.spot)
+        assert second.zone in ("", first.zone)
+        assert first.launched_at is not None
+        assert second.launched_at is None or abs(second.launched_at - first.launched_at) < 60
+        again = after.provider.create(after.wanted("agent-1"))
+        assert [i.id for i in again.instances] == [first.id]
+        after.provider.destroy(["agent-1"])
+        wait_until(lambda: not after.living(), "it is gone", after)
 
     @pytest.mark.parametrize("token", ["agent-1", "another"], ids=["repeated", "asked-anew"])
     def test_creating_again_leaves_a_running_machine_alone(self, subject: Subject, token: str) -> None:
@@ -151,7 +169,26 @@ class ProviderContract:
         with suppress(FarmError):
             created = subject.provider.create(Wanted(names=["agent-1"], offers=[NOWHERE], token="nowhere"))
         assert list(created.instances) == []
-        assert [bool(refusal.message) for refusal in created.refusals] == [True]
+        assert created.refusals
+        assert all(refusal.message for refusal in created.refusals)
+        assert subject.living() == {}
+
+    def test_what_cannot_be_interrupted_says_so(self, subject: Subject) -> None:
+        subject.provider.create(subject.wanted("agent-1"))
+        found = wait_until(lambda: subject.living().get("agent-1"), "it is listed", subject)
+        features = subject.provider.features
+        if "interrupt" not in features.cannot and found.spot is features.spot:
+            subject.provider.interrupt("agent-1", None)
+            return
+        with pytest.raises(FarmError, match="agent-1"):
+            subject.provider.interrupt("agent-1", None)
+        assert set(subject.living()) == {"agent-1"}
+
+
+class AskingContract:
+    """What a provider says: types, prices, quotas, checks, and what it cannot do. Nothing is made for it."""
+
+    def test_lists_no_machines_of_others(self, subject: Subject) -> None:
         assert subject.living() == {}
 
     def test_unknown_prices_are_missing(self, subject: Subject) -> None:
@@ -171,9 +208,21 @@ class ProviderContract:
         assert all(type_.vcpus > 0 and type_.memory_bytes > 0 for type_ in types)
 
     def test_quotas_are_numbers_or_unknown(self, subject: Subject) -> None:
-        for quota in subject.provider.quotas():
+        quotas = subject.provider.quotas()
+        assert len({quota.name for quota in quotas}) == len(quotas)
+        for quota in quotas:
             assert quota.name
             assert quota.limit is None or quota.limit >= 0
+            assert quota.used is None or quota.used >= 0
+
+    def test_quotas_say_what_machines_take_of_them(self, subject: Subject) -> None:
+        types = {type_.name: type_ for type_ in subject.provider.machine_types()}
+        for quota in subject.provider.quotas():
+            for offer in subject.offers:
+                units = quota.takes(types[offer.machine], offer.spot)
+                assert units >= 0
+                assert quota.unit != "GPU" or units <= types[offer.machine].gpus
+                assert quota.unit != "vCPU" or units in (0, types[offer.machine].vcpus)
 
     def test_checks_name_what_mends_them(self, subject: Subject) -> None:
         checks = subject.provider.checks()
@@ -188,12 +237,24 @@ class ProviderContract:
         assert (features.notice_s > 0) == bool(features.notice)
         assert all(len(reason.split()) > 2 for reason in features.cannot.values())
         assert features.spot or not any(offer.spot for offer in subject.offers)
+        lacking = {
+            "spot": not features.spot,
+            "lifetime": not features.lifetime,
+            "boot log": not features.boot_log,
+            "quotas": not subject.provider.quotas(),
+        }
+        named = {word: word in features.cannot for word in lacking}
+        assert named == lacking, "what it lacks is in `cannot`, with the reason, and nothing else is"
 
     def test_there_is_no_boot_log_of_nobody(self, subject: Subject) -> None:
         said = ""
         with suppress(FarmError):
             said = subject.provider.boot_log("nobody")
         assert said == ""
+
+
+class ProviderContract(MakingContract, AskingContract):
+    """All of it."""
 
 
 def wait_until(condition: Callable[[], Found], what: str, subject: Subject) -> Found:

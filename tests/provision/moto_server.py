@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
@@ -73,6 +74,7 @@ class FakeAws(OnDemandMachines):
     """A WSGI application: the door before moto. Thread-safe enough for tests."""
 
     def __init__(self) -> None:
+        self._ordering = threading.Lock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.url = ""
         self.ca = ""
@@ -201,6 +203,10 @@ class FakeAws(OnDemandMachines):
         return begun[0], begun[1], content
 
     def _fleet(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
+        with self._ordering:  # EC2 takes calls with one token one after the other.
+            return self._ordered(call, environ)
+
+    def _ordered(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
         token = call.parameters.get("ClientToken", "")
         if token in self._tokens:
             before, answer = self._tokens[token]
@@ -241,11 +247,14 @@ class FakeAws(OnDemandMachines):
         return (rest if kept or not places else {}), lacking
 
     def _has(self, place: Mapping[str, str], market: str) -> bool:
-        return not self.lacks(place.get("InstanceType", ""), self.zone_of(place.get("SubnetId", "")), market)
+        machine, zone = place.get("InstanceType", ""), self.zone_of(place.get("SubnetId", ""))
+        return machine in INSTANCE_TYPES and not self.lacks(machine, zone, market)
 
     def _lack(self, place: Mapping[str, str]) -> str:
         code = self.fleet_error or "InsufficientInstanceCapacity"
         text = f"There is no {place['market']} capacity for {place.get('InstanceType')}"
+        if place.get("InstanceType") not in INSTANCE_TYPES:
+            code, text = "InvalidParameterValue", f"Invalid value '{place.get('InstanceType')}' for InstanceType"
         return (
             f"<item><errorCode>{code}</errorCode><errorMessage>{text}</errorMessage>"
             f"<lifecycle>{place['market']}</lifecycle><launchTemplateAndOverrides><overrides>"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from blendnet.provision import places
-from blendnet.provision.base import Offer, Quota, Shortage
+from blendnet.provision.base import InstanceState, Offer, Quota, Shortage
 from blendnet.provision.policy import Policy
 from blendnet.provision.situation import Choice, Loss, Situation
 from tests.provision.fleet_values import NOW, booting, cap, choice, machine, offer, price, setback, situation
@@ -148,9 +148,12 @@ def test_a_price_of_nothing_is_known_and_free() -> None:
 
 def test_a_quota_that_is_used_up_leaves_smaller_machines_and_other_families() -> None:
     big, small, other = offer("big"), offer("small"), offer("gpu")
-    choices = [choice(big, 0.1, quota="spot", quota_units=16), choice(offer("big", "b"), 0.1, quota="spot",
-               quota_units=16), choice(small, 0.2, quota="spot", quota_units=2), choice(other, 9.0, quota="G",
-               quota_units=16)]  # fmt: skip
+    choices = [
+        choice(big, 0.1, takes={"spot": 16, "machines": 1}),
+        choice(offer("big", "b"), 0.1, takes={"spot": 16, "machines": 1}),
+        choice(small, 0.2, takes={"spot": 2, "machines": 1}),
+        choice(other, 9.0, takes={"G": 16, "machines": 1}),
+    ]
     now = situation(choices=choices, setbacks=[setback(Shortage.QUOTA, big, ago_s=3000)])
     assert found(now) == [small, other]
 
@@ -163,15 +166,35 @@ def test_a_quota_without_a_name_rules_the_type_out_in_all_zones() -> None:
 
 
 def test_a_known_quota_is_not_passed() -> None:
-    choices = [choice(A, 0.1, quota="spot", quota_units=4)]
+    choices = [choice(A, 0.1, takes={"spot": 4})]
     assert found(situation(choices=choices, quotas=[Quota("spot", 8, used=5)])) == []
     assert found(situation(choices=choices, quotas=[Quota("spot", 8, used=4)])) == [A]
 
 
 def test_own_machines_count_when_the_cloud_does_not_say_what_is_used() -> None:
-    choices = [choice(A, 0.1, quota="spot", quota_units=4)]
-    now = situation(choices=choices, quotas=[Quota("spot", 8)], machines=[machine("agent-1"), booting("agent-2")])
+    choices = [choice(A, 0.1, takes={"spot": 4})]
+    now = situation(
+        choices=choices,
+        quotas=[Quota("spot", 8)],
+        machines=[machine("agent-1", takes={"spot": 4}), booting("agent-2", takes={"spot": 4})],
+    )
     assert found(now) == []
+
+
+def test_what_others_use_and_own_machines_take_add_up() -> None:
+    choices = [choice(A, 0.1, takes={"spot": 4})]
+    own = machine("agent-1", takes={"spot": 4})
+    gone = machine("agent-2", takes={"spot": 4}, state=InstanceState.GONE)
+    assert places.quota_room(situation(choices=choices, quotas=[Quota("spot", 16, used=5)], machines=[own, gone])) == {
+        "spot": 7.0
+    }
+
+
+def test_the_tightest_of_a_machines_quotas_counts() -> None:
+    one = choice(A, 0.1, takes={"vCPU": 4, "machines": 1, "GPU": 0})
+    assert places.quota_count(one, {"vCPU": 40.0, "machines": 3.0, "GPU": 0.0}) == 3
+    assert places.held_by(one, {"vCPU": 3.0, "machines": 3.0, "GPU": 0.0}) == ["vCPU"]
+    assert places.held_by(one, {}) == []
 
 
 def test_a_refused_pool_stays_away_until_a_person_has_looked() -> None:

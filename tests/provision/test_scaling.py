@@ -106,12 +106,31 @@ def test_on_demand_comes_when_every_spot_pool_has_failed() -> None:
 
 def test_a_quota_limits_the_count_and_smaller_machines_fill_it() -> None:
     big, small = offer("big"), offer("small")
-    choices = [choice(big, 0.36, speed=2.0, quota="spot", quota_units=8), choice(small, 0.2, quota="spot",
-               quota_units=4)]  # fmt: skip
+    choices = [choice(big, 0.36, speed=2.0, takes={"spot": 8}), choice(small, 0.2, takes={"spot": 4})]
     now = situation(choices=choices, needs=[need()], quotas=[Quota("spot", 20)])
     assert first_offers(now) == {big: 2, small: 1}
     full = situation(choices=choices, needs=[need()], quotas=[Quota("spot", 4)])
     assert first_offers(full) == {small: 1}
+
+
+def test_the_quota_that_holds_the_farm_back_is_named_with_what_mends_it() -> None:
+    spot, full = choice(A, 0.36, takes={"spot": 8}), choice(FULL, 0.9, takes={"full": 8})
+    quotas = [Quota("spot", 16, used=4, help="https://cloud.example/quota"), Quota("full", 800)]
+    short = decided(situation(choices=[spot, full], needs=[need()], quotas=quotas))
+    assert short.held_by == ("spot",)
+    assert [line for line in short.explain if "quota" in line] == [
+        "quota spot holds the farm back: 4 of 16 vCPU are left, a large takes 8."
+        " Ask for more: https://cloud.example/quota"
+    ]
+    used_up = situation(choices=[spot, full], needs=[need(chunks=1)], quotas=[Quota("spot", 16, used=12)])
+    assert (first_offers(used_up), decided(used_up).held_by) == ({FULL: 1}, ("spot",)), "on demand is dearer"
+
+
+def test_a_quota_that_has_room_for_all_that_is_wanted_holds_nobody_back() -> None:
+    now = situation(choices=[choice(A, 0.36, takes={"spot": 8})], needs=[need(chunks=2)], quotas=[Quota("spot", 16)])
+    assert (first_offers(now), decided(now).held_by) == ({A: 2}, ())
+    few = situation(choices=now.choices, needs=[need()], quotas=[Quota("spot", 16)])
+    assert decided(few, max=2).held_by == (), "fleet_max is what holds it back"
 
 
 def test_a_refusal_stops_the_fleet_and_says_so() -> None:

@@ -50,7 +50,7 @@ setbacks = st.builds(
     st.sampled_from([*(kind for kind in Shortage if kind is not Shortage.REFUSED), *Loss]),
 )
 choices = st.builds(
-    lambda of, usd, device, speed: choice(of, usd, device=device, speed=speed, quota="q", quota_units=2.0),
+    lambda of, usd, device, speed: choice(of, usd, device=device, speed=speed, takes={"q": 2.0}),
     st.sampled_from(OFFERS),
     PRICES,
     st.sampled_from(("CPU", "OPTIX")),

@@ -19,7 +19,7 @@ class OpenGate:
 
     new_names = False
 
-    def user_data(self, name: str, lifetime_s: float) -> str:
+    def user_data(self, name: str, lifetime_s: float, *, gpu: bool) -> str:
         """They are started with all they need."""
         return ""
 
@@ -38,24 +38,29 @@ class JoinGate:
         self._settings = settings
         self._features = features
 
-    def user_data(self, name: str, lifetime_s: float) -> str:
+    def user_data(self, name: str, lifetime_s: float, *, gpu: bool) -> str:
         """cloud-init of one agent."""
         wanted = TokenRequest(name=name, valid_s=min(self._settings.fleet_boot_limit_s, LONGEST_TOKEN_S))
         made = self._joining.make_token(wanted, time.time())
         identity = Identity(name=name, manager_url=made.url, ca_pem=self._joining.ca.decode(), token=made.token)
         bundle = None
         if self._settings.worker_bundle is not None:
-            bundle = own_bundle(self._settings.worker_bundle, made.url)
+            bundle = own_bundle(self._settings.worker_bundle, made.url, gpu=gpu)
         notice = self._features.notice
         return user_data(identity, lifetime_s=max(1, int(lifetime_s)), notice=notice, bundle=bundle)
 
     def shut_out(self, name: str, now: float) -> None:
         """Its certificate is worth nothing any more, nor is the token that it may not have used."""
-        self._joining.withdraw_tokens(name)
-        try:
-            self._joining.revoke(name, now)
-        except NotFound:
-            return  # It never joined.
+        shut_out(self._joining, name, now)
+
+
+def shut_out(joining: Joining, name: str, now: float) -> None:
+    """An agent's certificate is worth nothing any more, nor is the token that it may not have used."""
+    joining.withdraw_tokens(name)
+    try:
+        joining.revoke(name, now)
+    except NotFound:
+        return  # It never joined.
 
 
 def check_reachable(joining: Joining | None, provider: str) -> Joining:

@@ -20,7 +20,9 @@ from typing import Protocol
 from blendnet.errors import BlendNetError, FarmError
 from blendnet.manager.autoscale.market import UNTOLD, Market
 from blendnet.manager.autoscale.memory import Memory, asked_offer
+from blendnet.manager.autoscale.quotas import Limit, limits_of
 from blendnet.manager.autoscale.view import Times, situation_of, wants_gpu
+from blendnet.manager.autoscale.zones import dearest_zone_priced, real_offer
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow
 from blendnet.manager.ledger.agents import GONE
@@ -46,8 +48,11 @@ class Gate(Protocol):
     new_names: bool
     """No machine gets the name of an agent that is remembered."""
 
-    def user_data(self, name: str, lifetime_s: float) -> str:
-        """What the machine of that name is told at its start. Raises BlendNetError."""
+    def user_data(self, name: str, lifetime_s: float, *, gpu: bool) -> str:
+        """What the machine of that name is told at its start. Raises BlendNetError.
+
+        `gpu`: it may have a GPU that needs NVIDIA's driver.
+        """
         ...
 
     def shut_out(self, name: str, now: float) -> None:
@@ -67,6 +72,8 @@ class FleetState:
     """Why nothing is asked for until a person has looked; '' when it goes on."""
     trouble: str = ""
     """What kept the last round from its end; '' when nothing did."""
+    limits: Sequence[Limit] = ()
+    """What the account may have, as far as it is known."""
 
 
 class FleetLoop:
@@ -83,9 +90,11 @@ class FleetLoop:
         *,
         poll_s: float,
         logs: Path,
+        place: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`poll_s`: the provider is asked for its machines so often; `logs`: where boot logs are kept."""
+        """`poll_s`: the provider is asked for its machines so often; `logs`: where boot logs are kept; `place`: where
+        of the provider's places, as the book has it."""
         self._farm = farm
         self._provider = provider
         self._market = market
@@ -93,9 +102,10 @@ class FleetLoop:
         self._policy = policy
         self._times = times
         self._poll_s = poll_s
+        self._place = place
         self._logs = logs
         self._clock = clock
-        self._book = farm.instances.of(provider.name)
+        self._book = farm.instances.of(provider.name, place)
         self._memory = Memory(began_at=clock())
         self._listed_at = float("-inf")
         self._stopping = threading.Event()
@@ -104,6 +114,11 @@ class FleetLoop:
         self.state = FleetState(provider.name)
         self.retired = False
         """No machine is asked for, and those that there are end."""
+
+    @property
+    def where(self) -> tuple[str, str]:
+        """Provider and place of its machines."""
+        return self._provider.name, self._place
 
     def start(self) -> None:
         """Begin."""
@@ -181,15 +196,17 @@ class FleetLoop:
         """
         if now - self._listed_at >= self._poll_s:
             self._look(now)
+        self._price_zones(now)
         rows = self._book.living()
         self._memory.note_living(rows, now)
         choices, trouble = self._choices(now)
-        situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
+        allowance = self._market.allowance(now, [asked_offer(row) for row in rows])
+        situation = situation_of(self._farm, rows, choices, self._memory, self._times, now, allowance)
         policy = replace(self._policy, min=0, max=0) if self.retired else self._policy
         decision = decide(situation, policy)
         if self._note_losses(decision, rows):
             # What replaces them is to be asked for elsewhere.
-            situation = situation_of(self._farm, rows, choices, self._memory, self._times, now)
+            situation = situation_of(self._farm, rows, choices, self._memory, self._times, now, allowance)
             decision = decide(situation, policy)
         troubles = [*trouble, *self._carry_out(decision, rows, choices)]
         said = {_gist(line) for line in self.state.explain}
@@ -197,7 +214,12 @@ class FleetLoop:
             if _gist(line) not in said:
                 log.info("fleet: %s", line)
         self.state = FleetState(
-            self._provider.name, now, decision.explain, decision.stopped, "; ".join(dict.fromkeys(troubles))
+            self._provider.name,
+            now,
+            decision.explain,
+            decision.stopped,
+            "; ".join(dict.fromkeys(troubles)),
+            limits_of(situation, decision.held_by),
         )
         return decision.wait_s
 
@@ -225,6 +247,19 @@ class FleetLoop:
         for row in before.values():
             if row.id not in left:
                 self._gone(row, now)
+
+    def _price_zones(self, now: float) -> None:
+        """Machines that were asked for in any zone cost what they cost where they came to be."""
+        rows = dearest_zone_priced(self._book.living(), self._memory.zoned, now)
+        if not rows:
+            return
+        self._memory.zoned |= {row.id for row in rows}
+        try:
+            prices = self._market.prices([real_offer(row) for row in rows], now)
+        except BlendNetError as error:
+            log.warning("machines go on at the price of the dearest zone: %s", error)
+            return
+        self._book.price({row.id: prices[real_offer(row)] for row in rows if real_offer(row) in prices})
 
     def _prices(self, orphans: Sequence[Instance], now: float) -> Mapping[Offer, Price]:
         """What machines cost that nobody has asked for, as far as somebody knows."""
@@ -260,12 +295,12 @@ class FleetLoop:
         steps: list[Callable[[], None]] = []
         if decision.destroy:
             steps.append(partial(self._destroy, decision.destroy, rows))
-        prices = {choice.offer: choice.price for choice in choices if choice.price and _is_told(choice.price)}
+        kinds = {choice.offer: choice for choice in choices}
         taken = self._taken() if decision.create else set()
         for request in decision.create:
             names = free_names([*taken], request.count)
             taken |= {*names}
-            steps.append(partial(self._create, request, names, prices))
+            steps.append(partial(self._create, request, names, kinds))
         return [trouble for step in steps if (trouble := self._tried(step))]
 
     def _taken(self) -> set[str]:
@@ -295,8 +330,11 @@ class FleetLoop:
             # Whatever it was, the machine has to end.
             log.exception("the boot log of %s is not kept", name)
 
-    def _create(self, request: Request, names: Sequence[str], prices: Mapping[Offer, Price]) -> None:
+    def _create(self, request: Request, names: Sequence[str], kinds: Mapping[Offer, Choice]) -> None:
         now, token = self._clock(), uuid.uuid4().hex
+        prices = {offer: kind.price for offer, kind in kinds.items() if kind.price and _is_told(kind.price)}
+        # A stock image has no driver; where the cloud may choose, one that is not needed does no harm.
+        gpu = any(kinds[offer].driver for offer in request.offers if offer in kinds)
         if self._stopping.is_set():
             return
         if request.usd_per_hour and (reason := self._farm.may_spend(0.0, now)):
@@ -306,7 +344,7 @@ class FleetLoop:
         wanted = Wanted(
             names=names,
             offers=request.offers,
-            user_data=lambda name: self._gate.user_data(name, request.lifetime_s),
+            user_data=lambda name: self._gate.user_data(name, request.lifetime_s, gpu=gpu),
             lifetime_s=request.lifetime_s,
             token=token,
         )
@@ -327,8 +365,7 @@ class FleetLoop:
             self._memory.troubled(request.offers[0], now, "it gave nothing, and did not say why")
 
     def _note_trouble(self, text: str) -> None:
-        state = self.state
-        self.state = FleetState(state.provider, state.at, state.explain, state.stopped, text)
+        self.state = replace(self.state, trouble=text)
 
     def _tried(self, step: Callable[[], None]) -> str:
         """Do a step; what kept it from its end, '' when nothing did."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
-from blendnet.manager.autoscale.gates import JoinGate, OpenGate, check_reachable
+from blendnet.manager.autoscale.gates import JoinGate, OpenGate, check_reachable, shut_out
+from blendnet.manager.autoscale.leftovers import Leftovers, region_of, whereabouts
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.autoscale.market import CloudMarket, OwnMachine
 from blendnet.manager.autoscale.view import LOCAL, Times
@@ -39,8 +41,10 @@ def make_loop(farm: Farm, local: Provider, joining: Joining | None, *, farm_labe
         return FleetLoop(farm, local, market, OpenGate(), policy, times, poll_s=settings.fleet_poll_s, logs=logs)
     place = Place(farm_label, settings.cloud_region, read_options(settings.cloud_options))
     provider = open_provider(settings.fleet_provider, place)
+    where = whereabouts(provider, place)
     gate = JoinGate(check_reachable(joining, provider.name), settings, provider.features)
     times = Times(boot_s=settings.fleet_boot_s, end_delay_s=settings.fleet_end_delay_s)
+    farm.instances.of(provider.name, where).use(region_of(provider, place), place.options, time.time())
     return FleetLoop(
         farm,
         provider,
@@ -50,7 +54,14 @@ def make_loop(farm: Farm, local: Provider, joining: Joining | None, *, farm_labe
         times,
         poll_s=settings.fleet_poll_s,
         logs=logs,
+        place=where,
     )
+
+
+def make_leftovers(farm: Farm, joining: Joining | None, loop: FleetLoop | None, *, farm_label: str) -> Leftovers:
+    """Who looks after machines in places that the settings do not name any more."""
+    gone = (lambda name, now: shut_out(joining, name, now)) if joining is not None else (lambda name, now: None)
+    return Leftovers(farm, farm_label, None if loop is None else loop.where, gone, poll_s=farm.settings.fleet_poll_s)
 
 
 def policy_of(settings: Settings) -> Policy:

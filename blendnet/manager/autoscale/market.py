@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from blendnet.errors import FarmError
+from blendnet.manager.autoscale.quotas import Allowance, Quotas
 from blendnet.manager.instances import own_price
 from blendnet.provision.base import MachineType, Offer, Price, Provider
 from blendnet.provision.menu import BLENDER_ARCH, best_few, menu, narrowed, offers_of
@@ -21,6 +22,8 @@ PRICES_S = 300.0
 """Prices are asked for again after so long while machines may be wanted."""
 TYPES_OF_A_KIND = 8
 """So many machine types take part, unless the owner names them."""
+OTHER_MAKERS = ("AMD", "RADEON", "INTEL", "HABANA", "XILINX")
+"""Whose accelerators do nothing with NVIDIA's driver; a cloud that does not say has NVIDIA's."""
 LOCAL_BOOT_S = 5.0
 UNTOLD = "not set"
 """Source of the price of agents on this machine while their owner names none: nothing that has to be saved."""
@@ -35,6 +38,10 @@ class Market(Protocol):
 
     def prices(self, offers: Sequence[Offer], now: float) -> Mapping[Offer, Price]:
         """What these cost now, for the book; those whose price nobody knows are missing. Raises FarmError."""
+        ...
+
+    def allowance(self, now: float, own: Sequence[Offer]) -> Allowance:
+        """What the account may have, as far as it is known; `own`: offers of the farm's living machines."""
         ...
 
 
@@ -55,15 +62,21 @@ class OwnMachine:
         price = own_price(self._settings, now)
         return {} if price is None else dict.fromkeys(offers, price)
 
+    def allowance(self, now: float, own: Sequence[Offer]) -> Allowance:
+        """Nobody counts processes."""
+        return Allowance()
+
 
 class CloudMarket:
-    """Machine types and prices of a cloud, remembered for PRICES_S."""
+    """Machine types and prices of a cloud, remembered for PRICES_S, and its quotas."""
 
-    def __init__(self, provider: Provider, settings: Settings) -> None:
+    def __init__(self, provider: Provider, settings: Settings, quotas: Quotas | None = None) -> None:
+        """`quotas`: who asks for them, in a thread of its own if left out."""
         self._provider = provider
         self._settings = settings
         self._found: dict[bool, list[Choice]] = {}
         self._asked_at: dict[bool, float] = {}
+        self._quotas = quotas or Quotas(provider, settings.fleet_quota_s)
 
     def choices(self, now: float, *, gpu: bool) -> Sequence[Choice]:
         """Of a new answer when the last is old; when that fails the last one holds, and its prices grow old."""
@@ -82,6 +95,10 @@ class CloudMarket:
     def prices(self, offers: Sequence[Offer], now: float) -> Mapping[Offer, Price]:
         """Asked of the cloud."""
         return self._provider.prices(offers)
+
+    def allowance(self, now: float, own: Sequence[Offer]) -> Allowance:
+        """Asked of the cloud every `fleet_quota_s`."""
+        return self._quotas.look(now, own)
 
     def _ask(self, gpu: bool) -> list[Choice]:
         types = {type_.name: type_ for type_ in self._wanted_types(gpu)}
@@ -121,6 +138,7 @@ def _choice(offer: Offer, type_: MachineType, prices: Mapping[Offer, Price], usu
         offer=offer,
         price=prices.get(offer),
         device=GPU if type_.gpus else CPU,
+        driver=bool(type_.gpus) and not any(maker in type_.gpu.upper() for maker in OTHER_MAKERS),
         # Cycles uses all cores: an agent is about as fast as it has of them.
         speed=type_.vcpus / usual_vcpus,
     )

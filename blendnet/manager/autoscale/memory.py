@@ -29,6 +29,8 @@ class Memory:
     """Agents with nothing to do -> since when."""
     unwanted: set[int] = field(default_factory=set)
     """Machines that a person wants to end."""
+    zoned: set[int] = field(default_factory=set)
+    """Machines whose price was asked for in the zone that they came to be in."""
     looked_at: float = 0.0
     """When a person last said: go on."""
     began_at: float = 0.0
@@ -52,6 +54,7 @@ class Memory:
         living, names = {row.id for row in rows}, {row.name for row in rows}
         self.ending = {row: at for row, at in self.ending.items() if row in living}
         self.doomed &= living
+        self.zoned &= living
         self.unwanted = self.unwanted & living
         self.jobs = {name: job for name, job in self.jobs.items() if name in names}
         for row in rows:

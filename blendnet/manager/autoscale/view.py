@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blendnet.manager.agents import DRAINING, ENDED
 from blendnet.manager.autoscale.market import CPU, GPU
 from blendnet.manager.autoscale.memory import Memory, asked_offer
+from blendnet.manager.autoscale.quotas import Allowance
 from blendnet.manager.crew import usual_sample_s
 from blendnet.manager.instances import ASKED, SETTLED_S
 from blendnet.manager.jobs import Farm
@@ -22,6 +23,7 @@ LOCAL = "local"
 SILENT_REPORTS_S = 15.0
 """An agent that has reported within so long is in touch: on large farms they report seldom."""
 
+NO_LIMITS = Allowance()
 FINISH_S = 1.0
 """About what is left of a job that is rendered."""
 
@@ -48,7 +50,13 @@ class _Work:
 
 
 def situation_of(
-    farm: Farm, rows: Sequence[InstanceRow], choices: Sequence[Choice], memory: Memory, times: Times, now: float
+    farm: Farm,
+    rows: Sequence[InstanceRow],
+    choices: Sequence[Choice],
+    memory: Memory,
+    times: Times,
+    now: float,
+    allowance: Allowance = NO_LIMITS,
 ) -> Situation:
     """All that the decision is made from. `rows`: the provider's machines that are not gone."""
     with farm.ledger.read() as tx:
@@ -57,14 +65,21 @@ def situation_of(
         memory.note_idle(_idle(rows, agents, work), now)
         memory.note_leaving([row for row in rows if _is_leaving(row, agents.get(row.name))], now)
         kinds = {choice.offer: choice for choice in choices}
-        machines = [_machine(farm, row, agents.get(row.name), work, memory, kinds, times, now) for row in rows]
+        machines = [
+            replace(
+                _machine(farm, row, agents.get(row.name), work, memory, kinds, times, now),
+                takes=allowance.takes(asked_offer(row)),
+            )
+            for row in rows
+        ]
         needs = [need for job in tx.jobs.running() if (need := _need(tx, farm, job)) is not None]
         caps = [Cap(name=m.cap, limit_usd=m.cap_usd, spent_usd=m.spent_usd) for m in farm.farm_money(tx, now)]
     return Situation(
         now=now,
         needs=needs,
         machines=machines,
-        choices=choices,
+        choices=[replace(choice, takes=allowance.takes(choice.offer)) for choice in choices],
+        quotas=allowance.quotas,
         setbacks=tuple(memory.setbacks),
         joined=dict(memory.joined),
         caps=caps,

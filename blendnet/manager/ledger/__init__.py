@@ -1,7 +1,16 @@
 """The ledger: the Manager's database. Only this package knows SQL."""
 
 from blendnet.manager.ledger.ledger import Ledger, Transaction
-from blendnet.manager.ledger.rows import AgentRow, ChunkRow, FrameRow, InstanceRow, JobRow, MemberRow, SegmentRow
+from blendnet.manager.ledger.rows import (
+    AgentRow,
+    ChunkRow,
+    FrameRow,
+    InstanceRow,
+    JobRow,
+    MemberRow,
+    PlaceRow,
+    SegmentRow,
+)
 
 __all__ = [
     "AgentRow",
@@ -11,6 +20,7 @@ __all__ = [
     "JobRow",
     "Ledger",
     "MemberRow",
+    "PlaceRow",
     "SegmentRow",
     "Transaction",
 ]

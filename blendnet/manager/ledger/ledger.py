@@ -22,6 +22,7 @@ from blendnet.manager.ledger.instances import Instances
 from blendnet.manager.ledger.jobs import Jobs
 from blendnet.manager.ledger.members import JoinTokens, Members, Reading
 from blendnet.manager.ledger.meters import Meters
+from blendnet.manager.ledger.places import Places
 from blendnet.manager.ledger.references import References
 from blendnet.manager.ledger.results import Results
 from blendnet.manager.ledger.segments import Segments
@@ -37,6 +38,10 @@ class Transaction:
     @cached_property
     def jobs(self) -> Jobs:
         return Jobs(self._connection)
+
+    @cached_property
+    def places(self) -> Places:
+        return Places(self._connection)
 
     @cached_property
     def frames(self) -> Frames:

@@ -213,6 +213,8 @@ class InstanceRow:
 
     id: int
     provider: str
+    place: str
+    """Where of the provider's places, as PlaceRow.place; '' for agents on the Manager's machine."""
     name: str
     """Of the agent on it."""
     provider_id: str
@@ -240,6 +242,21 @@ class InstanceRow:
     """'asked', or one of provision.base.InstanceState."""
     reason: str
     """Why it ended, or how it was found."""
+
+
+@dataclass(frozen=True)
+class PlaceRow:
+    """Where the fleet asks for machines, or has asked."""
+
+    key: str
+    provider: str
+    place: str
+    """Region, and account where one is named: machines of one place are listed together."""
+    region: str
+    options: dict[str, str]
+    """What opens the provider there again, besides its credentials."""
+    used_at: float
+    """When a Manager began to work there last."""
 
 
 @dataclass(frozen=True)

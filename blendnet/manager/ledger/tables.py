@@ -290,6 +290,7 @@ instances = Table(
     metadata,
     Column("id", RowNumber, primary_key=True),
     Column("provider", String(64), nullable=False),
+    Column("place", String(200), nullable=False, default="", server_default=""),
     Column("name", String(200), nullable=False),
     Column("provider_id", String(200), nullable=False, default=""),
     Column("machine", String(200), nullable=False, default=""),
@@ -308,6 +309,17 @@ instances = Table(
     Column("reason", Text, nullable=False, default=""),
     Index(None, "ended_at"),
     Index(None, "name"),
+)
+
+places = Table(
+    "places",
+    metadata,
+    Column("key", String(300), primary_key=True),
+    Column("provider", String(64), nullable=False),
+    Column("place", String(200), nullable=False),
+    Column("region", String(200), nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("used_at", Double, nullable=False),
 )
 
 usage = Table(

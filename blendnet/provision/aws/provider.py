@@ -92,6 +92,11 @@ class AwsProvider:
         self._seen_gone: dict[str, float] = {}
         self._lock = threading.Lock()
 
+    @property
+    def region(self) -> str:
+        """Where it works."""
+        return self._clients.region
+
     def create(self, wanted: Wanted) -> Created:
         """Start a machine for each name in the best place that has one; see fleet.py."""
         known = self._known(wanted)

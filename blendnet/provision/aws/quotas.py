@@ -10,7 +10,7 @@ from typing import Any
 from blendnet.provision.aws import described, machines
 from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.trouble import code_of
-from blendnet.provision.base import Quota
+from blendnet.provision.base import MachineType, Quota
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Kind:
         """True when a machine of that type counts. PURE."""
         family = _family(machine)
         return spot is self.spot and (family if family in SPECIAL else family[:1]) in self.families.split()
+
+    def takes(self, type_: MachineType, spot: bool) -> float:
+        """vCPUs of a machine of that type that count. PURE."""
+        return float(type_.vcpus) if self.counts(type_.name, spot=spot) else 0.0
 
     def console(self, region: str) -> str:
         """Page on which a person asks for more."""
@@ -57,7 +61,16 @@ def read(clients: Clients) -> list[Quota]:
     """
     living = described.in_states(("pending", "running"))
     found = described.machines(clients, [living], "count the machines of the account")
-    return [Quota(kind.name, _limit(clients, kind), used(kind, found)) for kind in KINDS]
+    return [
+        Quota(
+            kind.name,
+            _limit(clients, kind),
+            used(kind, found),
+            takes=kind.takes,
+            help=kind.console(clients.region),
+        )
+        for kind in KINDS
+    ]
 
 
 def used(kind: Kind, found: Sequence[Mapping[str, Any]]) -> float | None:

@@ -12,6 +12,7 @@ from blendnet.provision.base import Check, CheckState, Quota
 from blendnet.provision.gcp.manager_making import MACHINE
 from blendnet.provision.gcp.permissions import MANAGER_PERMISSIONS, OWNER_PERMISSIONS
 from blendnet.provision.gcp.prices import Prices
+from blendnet.provision.gcp.quotas import quota_page
 from blendnet.provision.gcp.request import image_path, network_path
 from blendnet.provision.gcp.sdk import LOGIN, Google, Refused
 from blendnet.provision.gcp.stock import Stock
@@ -154,7 +155,7 @@ class Checks:
         )
 
     def _quotas(self) -> Sequence[Check]:
-        page = f"https://console.cloud.google.com/iam-admin/quotas?project={self._google.project}"
+        page = quota_page(self._google.project)
         try:
             quotas = self._stock.quotas()
         except BlendNetError as error:

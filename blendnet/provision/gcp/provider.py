@@ -67,6 +67,11 @@ class GcpProvider:
         )
         """The Manager's own machine."""
 
+    @property
+    def region(self) -> str:
+        """Where it works."""
+        return self._google.account.region
+
     def create(self, wanted: Wanted) -> Created:
         """Machines for the names that have none, by the offers in their order, each in its zone (none: all zones).
 

@@ -26,7 +26,6 @@ def azure_features(*cannot: Mapping[str, str]) -> Features:
     """What Azure can do this way."""
     words = {key: text for part in cannot for key, text in part.items()}
     words["power off"] = "a machine that shuts itself down is billed on until it is deallocated or deleted"
-    words["live prices"] = "apache-libcloud asks for none: its list of prices on demand is an upper bound for Spot"
     return Features(spot=True, notice="azure", notice_s=NOTICE_S, cannot=words)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blendnet.errors import FarmError, UserError
-from blendnet.provision.base import Features
+from blendnet.errors import FarmError
+from blendnet.provision.base import Features, Quota
 from blendnet.provision.libcloud.azure import azure_features, azure_order, azure_remove, open_azure_driver
 from blendnet.provision.libcloud.order import Order
+from blendnet.provision.libcloud.quotas import azure_quotas, digitalocean_quotas, openstack_quotas
 from blendnet.settings import cloud_variable
 
 HOURS_OF_A_MONTH = 672.0
@@ -20,6 +21,11 @@ NO_SPOT = {"spot": "it sells no machines that it may take back: all are on deman
 NO_LIFETIME = {"lifetime": "it ends no machine by itself: the agent's timer powers it off, and the Manager deletes it"}
 BILLED_OFF = {"power off": "a machine that is powered off costs like one that runs: only deleting it ends the bill"}
 NO_QUOTA = {"quotas": "apache-libcloud does not ask for them: what is too much is refused when it is asked for"}
+NO_INTERRUPT = {"interrupt": "none of its calls announces to a machine that it is taken back"}
+NO_NETWORK = {
+    "network": "firewalls, networks and buckets are yours to make: apache-libcloud has no words for them that all "
+    "these clouds understand"
+}
 NO_LOG = {"boot log": "it shows none by its API"}
 
 
@@ -44,6 +50,8 @@ class Cloud:
     usd: Callable[[Any], float] = lambda size: float(size.price or 0.0)
     """Price of an hour; 0.0 stands for unknown."""
     nodes: Callable[[Any], Any] = lambda driver: driver.list_nodes()
+    quotas: Callable[[Any, str], list[Quota]] | None = None
+    """(driver, region) -> what the account may have; None: the cloud does not say."""
     boot_log: Callable[[Any, Any], str] | None = None
 
     def secrets(self) -> dict[str, str]:
@@ -114,7 +122,7 @@ def _scaleway(driver: Any, order: Order) -> Any:
     """The driver knows no user data and switches the machine on at once: it is stored just before that."""
     size = next((one for one in driver.list_sizes() if one.id == order.size), None)
     if size is None:
-        raise UserError(f"scaleway has no machine type {order.size!r}")
+        raise FarmError(f"scaleway has no machine type {order.size!r}")
     image = _thing("image", order.image, driver)
     switch_on = driver._action
 
@@ -158,7 +166,9 @@ def _open_openstack(kind: type, known: Mapping[str, str], region: str, options: 
 
 
 def _features(*cannot: Mapping[str, str], boot_log: bool = False) -> Features:
-    words = {key: text for part in (NO_SPOT, NO_LIFETIME, NO_QUOTA, *cannot) for key, text in part.items()}
+    words = {
+        key: text for part in (NO_SPOT, NO_LIFETIME, NO_INTERRUPT, NO_NETWORK, *cannot) for key, text in part.items()
+    }
     return Features(boot_log=boot_log, cannot=words)
 
 
@@ -183,34 +193,38 @@ CLOUDS: Mapping[str, Cloud] = {
     for cloud in (
         Cloud(
             name="azure", provider="azure_arm", credentials=AZURE_SECRETS,
-            features=azure_features(NO_LIFETIME, NO_QUOTA, NO_LOG),
+            features=azure_features(NO_LIFETIME, NO_INTERRUPT, NO_NETWORK, NO_LOG),
             image="Debian:debian-12:12-gen2:latest", open=open_azure_driver, order=azure_order, remove=azure_remove,
             sizes=lambda driver, region: driver.list_sizes(location=_thing("location", region, driver)),
             nodes=lambda driver: driver.list_nodes(ex_fetch_nic=False), usd=lambda size: 0.0,
+            quotas=azure_quotas,
         ),
         Cloud(
             name="digitalocean", provider="digitalocean", image="debian-12-x64", open=_token, order=_digitalocean,
             credentials={"token": ("DIGITALOCEAN_ACCESS_TOKEN", "DIGITALOCEAN_TOKEN")},
-            features=_features(BILLED_OFF, NO_LOG),
+            features=_features(BILLED_OFF, NO_LOG), quotas=digitalocean_quotas,
         ),
         Cloud(
             name="linode", provider="linode", image="linode/debian12", open=_token, order=_linode,
-            credentials={"token": ("LINODE_TOKEN", "LINODE_CLI_TOKEN")}, features=_features(BILLED_OFF, NO_LOG),
+            credentials={"token": ("LINODE_TOKEN", "LINODE_CLI_TOKEN")},
+            features=_features(NO_QUOTA, BILLED_OFF, NO_LOG),
         ),
         Cloud(
             name="openstack", provider="openstack", credentials=OPENSTACK_SECRETS,
             open=_open_openstack, order=_openstack,
             features=_features(BILLED_OFF, UNPRICED, boot_log=True), usd=lambda size: 0.0, boot_log=_console,
+            quotas=openstack_quotas,
         ),
         Cloud(
-            name="scaleway", provider="scaleway", order=_scaleway, features=_features(EUROS, OLD_HOST, NO_LOG),
+            name="scaleway", provider="scaleway", order=_scaleway,
+            features=_features(NO_QUOTA, EUROS, OLD_HOST, NO_LOG),
             credentials={"key": ("SCW_DEFAULT_ORGANIZATION_ID",), "token": ("SCW_SECRET_KEY",)},
             usd=lambda size: 0.0,
             open=lambda kind, known, region, options: kind(known["key"], known["token"]),
         ),
         Cloud(
             name="vultr", provider="vultr", image="2136", open=_token, order=_vultr, usd=vultr_usd,
-            credentials={"token": ("VULTR_API_KEY",)}, features=_features(BILLED_OFF, NO_LOG),
+            credentials={"token": ("VULTR_API_KEY",)}, features=_features(NO_QUOTA, BILLED_OFF, NO_LOG),
             sizes=lambda driver, region: driver.list_sizes(ex_list_bare_metals=False),
             nodes=lambda driver: driver.list_nodes(ex_list_bare_metals=False),
         ),

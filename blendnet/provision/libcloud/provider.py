@@ -29,9 +29,12 @@ from blendnet.provision.base import (
     Shortage,
     Wanted,
 )
+from blendnet.provision.libcloud.azure_prices import AzurePrices
 from blendnet.provision.libcloud.clouds import CLOUDS, Cloud, size_vcpus
+from blendnet.provision.libcloud.nodes import told_of
 from blendnet.provision.libcloud.order import Order
 from blendnet.provision.libcloud.price_list import open_price_list
+from blendnet.provision.libcloud.quotas import quota_text, used_up
 
 MIB = 1 << 20
 STARTING = ("pending", "starting", "rebooting", "updating", "reconfiguring", "migrating", "unknown")
@@ -42,6 +45,7 @@ SHORTAGES = (
     (re.compile(r"quota|limit (of|reached|exceeded)|exceed", re.I), Shortage.QUOTA),
     (re.compile(NO_ROOM, re.I), Shortage.CAPACITY),
     (re.compile(r"MaxPrice|price", re.I), Shortage.PRICE),
+    (re.compile(r"no (machine type|such size)|invalid (size|plan|type|flavor)", re.I), Shortage.REFUSED),
 )  # fmt: skip
 LIVING = (InstanceState.STARTING, InstanceState.RUNNING)
 _AGENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
@@ -56,8 +60,10 @@ class LibcloudProvider:
         place: Place,
         driver: Callable[[], Any] | None = None,
         clock: Callable[[], float] = time.time,
+        retail: AzurePrices | None = None,
     ) -> None:
-        """`driver()` makes libcloud's driver; None: from the cloud's own environment variables."""
+        """`driver()` makes libcloud's driver; None: from the cloud's own environment variables. `retail`: who asks for
+        Azure's prices."""
         self.name = cloud.name
         self.features = cloud.features
         self._cloud = cloud
@@ -65,6 +71,7 @@ class LibcloudProvider:
         self._make = driver or self._from_environment
         self._made: Any = None
         self._clock = clock
+        self._retail = retail or AzurePrices(clock)
         self._seen: dict[str, Instance] = {}
         self._lock = threading.RLock()
 
@@ -111,10 +118,10 @@ class LibcloudProvider:
         return [_machine(size) for size in self._sizes()]
 
     def prices(self, offers: Sequence[Offer]) -> Mapping[Offer, Price]:
-        """What the cloud says, and for Azure the list in libcloud. 0.0 means unknown."""
+        """What the cloud says; for Azure what Microsoft does, else the list in libcloud. 0.0 means unknown."""
         if self.name == "azure":
-            prices = open_price_list()
-            return prices.prices(offers, {one: prices.azure(one.machine, self._zone(one)) for one in offers})
+            live = self._retail.of(offers, self._place.region)
+            return {**self._listed([one for one in offers if one not in live]), **live}
         usd = {size.id: self._cloud.usd(size) for size in self._sizes()}
         return {
             one: Price(one.machine, one.zone, False, usd[one.machine], "live", self._clock())
@@ -122,9 +129,19 @@ class LibcloudProvider:
             if not one.spot and usd.get(one.machine)
         }
 
+    def _listed(self, offers: Sequence[Offer]) -> Mapping[Offer, Price]:
+        """Azure's prices on demand: an upper bound for Spot."""
+        if not offers:
+            return {}
+        prices = open_price_list()
+        return prices.prices(offers, {one: prices.azure(one.machine, self._zone(one)) for one in offers})
+
     def quotas(self) -> Sequence[Quota]:
-        """Nobody says."""
-        return []
+        """What the account may have, where the cloud says it."""
+        if self._cloud.quotas is None:
+            return []
+        with self._lock, self._asking("say what the account may have"):
+            return self._cloud.quotas(self._driver, self._place.region)
 
     def checks(self) -> Sequence[Check]:
         """Credentials and machine types; what cannot be done is a warning each."""
@@ -137,11 +154,28 @@ class LibcloudProvider:
         found = [
             Check("credentials", CheckState.OK, f"{self.name} answers"),
             Check("machine types", CheckState.OK, f"{len(machines)} on offer"),
-            Check("quota", CheckState.WARNING, self.features.cannot["quotas"], f"see the console of {self.name}"),
+            *self._quota_checks(),
         ]
         if why := self.features.cannot.get("power off"):
             found.append(Check("power off", CheckState.WARNING, why, "blendnet cloud destroy"))
         return found
+
+    def _quota_checks(self) -> Sequence[Check]:
+        """An unknown quota warns and never blocks."""
+        if self._cloud.quotas is None:
+            words, help_ = self.features.cannot["quotas"], f"see the console of {self.name}"
+            return [Check("quota", CheckState.WARNING, words, help_)]
+        try:
+            quotas = self.quotas()
+        except FarmError as error:
+            return [Check("quota", CheckState.WARNING, str(error), f"see the console of {self.name}")]
+        full = used_up(quotas)
+        return [
+            Check(f"quota: {one.name}", CheckState.PROBLEM, quota_text(one), f"ask for more: {one.help}")
+            if one in full
+            else Check(f"quota: {one.name}", CheckState.OK, quota_text(one))
+            for one in quotas
+        ]
 
     def boot_log(self, name: str) -> str:
         """What the machine's console shows, where the cloud shows it."""
@@ -160,8 +194,13 @@ class LibcloudProvider:
                 with self._asking(f"make {name}"):
                     node = self._cloud.order(self._driver, order)
             except FarmError as error:
-                refusals.append(Refusal(offer, shortage_of(str(error)), str(error)))
-                continue
+                node, certain = self._found(order.machine_name)
+                if node is None:
+                    shortage = shortage_of(str(error))
+                    refusals.append(Refusal(offer, shortage, str(error)))
+                    if shortage is Shortage.TROUBLE or not certain:
+                        return None  # It may still come: it must not be asked for elsewhere.
+                    continue
             made = Instance(
                 name, InstanceState.STARTING, id=str(node.id), machine=offer.machine, zone=order.zone, spot=offer.spot,
                 launched_at=self._clock(),
@@ -169,6 +208,13 @@ class LibcloudProvider:
             self._seen[made.id] = made
             return made
         return None
+
+    def _found(self, machine_name: str) -> tuple[Any, bool]:
+        """The machine of an order whose answer was lost, or that was there already; and whether the cloud said so."""
+        try:
+            return next((node for node in self._nodes() if node.name == machine_name), None), True
+        except FarmError:
+            return None, False
 
     def _order(self, name: str, offer: Offer, user_data: str, token: str) -> Order:
         image = self._place.options.get("image") or self._cloud.image
@@ -195,9 +241,11 @@ class LibcloudProvider:
         name = self._agent(node)
         if not name:
             return None
-        known = self._seen.get(str(node.id)) or Instance(name, id=str(node.id))
-        launched = node.created_at.timestamp() if hasattr(node.created_at, "timestamp") else known.launched_at
-        return replace(known, state=state_of(_word(node)), launched_at=known.launched_at or launched)
+        told = told_of(node)
+        known = self._seen.get(str(node.id)) or Instance(
+            name, id=str(node.id), machine=told.machine, zone=told.zone, spot=told.spot
+        )
+        return replace(known, state=state_of(_word(node)), launched_at=known.launched_at or told.launched_at)
 
     def _remove(self, nodes: Sequence[Any]) -> None:
         failures = []

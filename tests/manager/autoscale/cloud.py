@@ -50,6 +50,10 @@ class Cloud:
     """Raised when everything has been made."""
     obeys: bool = True
     """False: machines that are told to end run on."""
+    zones: dict[str, float] = field(default_factory=dict)
+    """Zone -> part of the dearest zone's price."""
+    limits: Sequence[Quota] = ()
+    """What the account may have."""
     machines: list[Instance] = field(default_factory=list)
     asked: list[Wanted] = field(default_factory=list)
     user_data: dict[str, str] = field(default_factory=dict)
@@ -136,7 +140,7 @@ class Cloud:
                 offer.machine,
                 offer.zone,
                 offer.spot,
-                USD[offer.machine] * (1 if offer.spot else 2),
+                USD[offer.machine] * (1 if offer.spot else 2) * self.zones.get(offer.zone, 1.0),
                 source="live",
                 at=self.now,
             )
@@ -145,7 +149,8 @@ class Cloud:
         }
 
     def quotas(self) -> Sequence[Quota]:
-        return []
+        self._begin("quotas")
+        return self.limits
 
     def checks(self) -> Sequence[Check]:
         return []

@@ -9,6 +9,7 @@ from typing import Any
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.autoscale.make import policy_of
 from blendnet.manager.autoscale.market import CloudMarket
+from blendnet.manager.autoscale.quotas import Quotas
 from blendnet.manager.autoscale.view import Times
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow
@@ -28,8 +29,8 @@ class NotedGate:
     new_names: bool = True
     shut: list[str] = field(default_factory=list)
 
-    def user_data(self, name: str, lifetime_s: float) -> str:
-        return f"{name} for {lifetime_s:.0f} s"
+    def user_data(self, name: str, lifetime_s: float, *, gpu: bool) -> str:
+        return f"{name} for {lifetime_s:.0f} s{' with a driver' if gpu else ''}"
 
     def shut_out(self, name: str, now: float) -> None:
         self.shut.append(name)
@@ -59,7 +60,7 @@ class Fleet:
         self.loop = FleetLoop(
             self.kit.farm,
             self.cloud,
-            CloudMarket(self.cloud, settings),
+            CloudMarket(self.cloud, settings, Quotas(self.cloud, settings.fleet_quota_s, run=lambda task: task())),
             self.gate,
             policy_of(settings),
             Times(boot_s=settings.fleet_boot_s, end_delay_s=settings.fleet_end_delay_s),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from blendnet.errors import FarmError
@@ -41,6 +43,22 @@ def test_usual_machines_are_on_offer_spot_and_on_demand(cloud: Cloud) -> None:
 def test_gpus_are_on_offer_when_a_job_wants_one_and_blender_runs_there(cloud: Cloud) -> None:
     found = market(cloud).choices(NOW, gpu=True)
     assert {choice.offer.machine: choice.device for choice in found} == {"small": CPU, "large": CPU, "card": GPU}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "driver"),
+    [
+        ("NVIDIA L4", True),
+        ("nvidia-tesla-a100", True),
+        ("", True),
+        ("AMD Radeon Pro V520", False),
+        ("Habana HL", False),
+    ],
+)
+def test_gpus_want_nvidias_driver_unless_they_are_of_others(cloud: Cloud, gpu: str, driver: bool) -> None:
+    cloud.types = (SMALL, replace(CARD, gpu=gpu))
+    found = {choice.offer.machine: choice.driver for choice in market(cloud).choices(NOW, gpu=True)}
+    assert found == {"small": False, "card": driver}
 
 
 def test_zones_and_machines_are_what_the_owner_names(cloud: Cloud) -> None:

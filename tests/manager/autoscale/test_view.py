@@ -76,6 +76,7 @@ def test_a_job_for_gpus_wants_machines_with_gpus(
     assert {choice.offer.machine for choice in found.choices if choice.device == GPU} == ({"card"} if gpu else set())
     fleet.tick()
     assert fleet.cloud.machines[0].machine == ("card" if gpu else "small")
+    assert fleet.cloud.user_data["agent-1"].endswith("with a driver") is gpu
 
 
 def test_a_machine_counts_from_the_moment_it_is_asked_for(fleet: Fleet) -> None:

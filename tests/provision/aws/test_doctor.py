@@ -7,7 +7,7 @@ import pytest
 from blendnet.provision.aws.doctor import offered
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.aws.quotas import KINDS, used
-from blendnet.provision.base import Check, CheckState, Place
+from blendnet.provision.base import Check, CheckState, MachineType, Place
 from blendnet.provision.manager_machine import ManagerWanted
 from blendnet.provision.registry import open_provider
 from tests.provision.aws.conftest import MakeProvider
@@ -58,6 +58,7 @@ def test_quotas_that_are_known_are_told_and_full_ones_are_a_problem_where_they_a
     assert (full.state, full.message) == (WARNING, "0 of 1 vCPU are in use: a Manager's machine needs 2")
     assert full.help.endswith(LISTED.code)
     aws.quotas[LISTED.code] = 64.0
+    assert all(quota.help.endswith(kind.code) for quota, kind in zip(farm.quotas(), KINDS, strict=True))
     assert {q.name: q.limit for q in farm.quotas()} == {
         SPOT.name: 0.0, SPOT_GPU.name: 0.0, LISTED.name: 64.0, LISTED_GPU.name: None
     }  # fmt: skip
@@ -166,6 +167,7 @@ def test_types_that_are_nowhere_on_offer_are_named() -> None:
 )
 def test_a_machine_counts_in_the_quota_of_its_family(machine: str, spot: bool, kind: object) -> None:
     assert [k for k in KINDS if k.counts(machine, spot=spot)] == ([kind] if kind else [])
+    assert [k for k in KINDS if k.takes(MachineType(machine, 16, 1 << 35), spot) == 16.0] == ([kind] if kind else [])
 
 
 def test_vcpus_in_use_are_counted_or_unknown() -> None:

@@ -7,12 +7,13 @@ import time
 from unittest.mock import patch
 
 import pytest
+from google.cloud import compute_v1
 
 from blendnet.errors import FarmError, UserError
-from blendnet.provision.base import Check, CheckState, Place
+from blendnet.provision.base import Check, CheckState, MachineType, Place
 from blendnet.provision.gcp.account import account_of
 from blendnet.provision.gcp.provider import GcpProvider, open_gcp
-from blendnet.provision.gcp.stock import quotas_of
+from blendnet.provision.gcp.quotas import quotas_of
 from tests.provision.fake_gce import PROJECT, ZONES, FakeGce, Fault
 from tests.provision.gcp.conftest import Clock, Make, wanted
 
@@ -230,3 +231,43 @@ def test_the_clouds_own_environment_is_honoured(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CLOUDSDK_COMPUTE_REGION", "europe-west4")
     account = account_of(Place("farm"))
     assert (account.project, account.region) == ("of-the-environment", "europe-west4")
+
+
+def taken(machine: MachineType, *, spot: bool, external_ip: str = "yes", **quota: float) -> dict[str, float]:
+    """What a machine takes of quotas with these limits."""
+    given = [compute_v1.Quota(metric=name, limit=limit, usage=0.0) for name, limit in quota.items()]
+    quotas = quotas_of(given, addresses=external_ip == "yes")
+    return {q.name: units for q in quotas if q.limit is not None and (units := q.takes(machine, spot))}
+
+
+N2D, E2 = MachineType("n2d-highcpu-32", 32, 1 << 35), MachineType("e2-standard-4", 4, 1 << 34)
+L4 = MachineType("g2-standard-8", 8, 1 << 35, gpus=1, gpu="nvidia-l4")
+
+
+@pytest.mark.parametrize(
+    ("machine", "spot", "quota", "takes"),
+    [
+        (N2D, True, {"PREEMPTIBLE_CPUS": 96, "CPUS": 72, "N2D_CPUS": 24}, {"spot vCPU": 32}),
+        (N2D, False, {"PREEMPTIBLE_CPUS": 96, "CPUS": 72, "N2D_CPUS": 24}, {"vCPU n2d": 32}),
+        (N2D, True, {"PREEMPTIBLE_CPUS": 0, "CPUS": 72, "N2D_CPUS": 24}, {"vCPU n2d": 32}),
+        (E2, True, {"PREEMPTIBLE_CPUS": 0, "CPUS": 72, "N2D_CPUS": 24}, {"spot vCPU": 4, "vCPU": 4}),
+        (E2, False, {"PREEMPTIBLE_CPUS": 96, "CPUS": 72}, {"vCPU": 4}),
+        (E2, False, {"CPUS_ALL_REGIONS": 12, "INSTANCES": 8, "IN_USE_ADDRESSES": 8, "SSD_TOTAL_GB": 9},
+         {"vCPU in all regions": 4, "machines": 1, "addresses": 1}),
+        (L4, True, {"NVIDIA_L4_GPUS": 1, "PREEMPTIBLE_NVIDIA_L4_GPUS": 4, "GPUS_ALL_REGIONS": 1},
+         {"spot GPU nvidia-l4": 1, "GPU in all regions": 1}),
+        (L4, True, {"NVIDIA_L4_GPUS": 1, "PREEMPTIBLE_NVIDIA_L4_GPUS": 0}, {"GPU nvidia-l4": 1}),
+        (L4, False, {"NVIDIA_L4_GPUS": 1, "PREEMPTIBLE_NVIDIA_L4_GPUS": 4, "NVIDIA_A100_GPUS": 8},
+         {"GPU nvidia-l4": 1}),
+    ],
+    ids=["spot", "on-demand-of-a-family", "spot-without-its-own", "spot-of-all", "on-demand-of-all", "everywhere",
+         "spot-gpu", "spot-gpu-without-its-own", "on-demand-gpu"],
+)  # fmt: skip
+def test_a_machine_takes_of_its_quotas(
+    machine: MachineType, spot: bool, quota: dict[str, float], takes: dict[str, float]
+) -> None:
+    assert taken(machine, spot=spot, **quota) == takes
+
+
+def test_machines_without_an_address_take_none() -> None:
+    assert taken(E2, spot=True, external_ip="no", IN_USE_ADDRESSES=8) == {}

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from blendnet.provision.base import Place
+from blendnet.provision.libcloud.azure_prices import AzurePrices
 from blendnet.provision.libcloud.clouds import CLOUDS
 from blendnet.provision.libcloud.provider import LibcloudProvider
 
@@ -70,6 +72,24 @@ NEW_DROPLET = {
 }  # fmt: skip
 
 
+AZURE = {"resource-group": "000000", "network": "000000", "subnet": "000000"}
+IMAGES = {"openstack": "13", "scaleway": "01234567-89ab-cdef-fedc-ba9876543210"}
+
+
+def offline() -> AzurePrices:
+    """Microsoft does not tell its prices."""
+
+    def get(url: str) -> bytes:
+        raise OSError("tests ask nobody")
+
+    return AzurePrices(time.time, get)
+
+
+def options(cloud: str) -> dict[str, str]:
+    """What a cloud has to be told."""
+    return {**(AZURE if cloud == "azure" else {}), **({"image": IMAGES[cloud]} if cloud in IMAGES else {})}
+
+
 @dataclass
 class Asked:
     """A request that a driver made."""
@@ -99,9 +119,18 @@ class Scene:
 Set = Callable[..., Scene]
 
 
+def _test_folder() -> Path:
+    return Path(importlib.util.find_spec("libcloud").submodule_search_locations[0]) / "test"  # type: ignore[union-attr, index]
+
+
+def libcloud_fixture(path: str) -> str:
+    """A recorded answer by its place in libcloud's tests."""
+    return (_test_folder() / path).read_text("utf-8")
+
+
 def _test_module(name: str) -> Any:
     """A test module of libcloud; it wants its file of secrets, of which the package has an example."""
-    folder = Path(importlib.util.find_spec("libcloud").submodule_search_locations[0]) / "test"  # type: ignore[union-attr, index]
+    folder = _test_folder()
     if "libcloud.test.secrets" not in sys.modules:
         loader = SourceFileLoader("libcloud.test.secrets", str(folder / "secrets.py-dist"))
         spec = importlib.util.spec_from_loader(loader.name, loader)
@@ -129,7 +158,9 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Set]:
         case.setUp()
         cases.append(case)
         place = Place("farm", recorded.zone, options)
-        made = Scene(LibcloudProvider(CLOUDS[cloud], place, lambda: case.driver), case.driver, recorded, {})
+        made = Scene(
+            LibcloudProvider(CLOUDS[cloud], place, lambda: case.driver, retail=offline()), case.driver, recorded, {}
+        )
         _listen(monkeypatch, MockHttp, made)
         _rename(monkeypatch, getattr(tests, recorded.mock), made)
         return made

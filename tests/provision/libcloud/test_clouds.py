@@ -14,15 +14,10 @@ from blendnet.provision.base import CheckState, InstanceState, Offer, Place, Sho
 from blendnet.provision.libcloud.clouds import CLOUDS
 from blendnet.provision.libcloud.provider import LibcloudProvider, shortage_of, state_of
 from blendnet.provision.registry import BUILT_IN, open_provider
-from tests.provision.libcloud.conftest import NEW_DROPLET, RECORDED, Scene, Set
+from tests.provision.libcloud.conftest import NEW_DROPLET, RECORDED, Scene, Set, options
+from tests.provision.libcloud.dummy import ZONE, Dummy, dummy_provider
 
 ALL = sorted(CLOUDS)
-AZURE = {"resource-group": "000000", "network": "000000", "subnet": "000000"}
-IMAGES = {"openstack": "13", "scaleway": "01234567-89ab-cdef-fedc-ba9876543210"}
-
-
-def options(cloud: str) -> dict[str, str]:
-    return {**(AZURE if cloud == "azure" else {}), **({"image": IMAGES[cloud]} if cloud in IMAGES else {})}
 
 
 def ordered(scene: Scene, cloud: str, *, spot: bool = False) -> Any:
@@ -249,9 +244,43 @@ def test_missing_credentials_are_named_by_their_variables(cloud: str, monkeypatc
 
 
 @pytest.mark.parametrize("cloud", ALL)
+@pytest.mark.parametrize(
+    "words", ["connection reset by peer", "Label must be unique among your linodes", "would exceed your limit"]
+)
+def test_a_machine_whose_answer_was_lost_is_adopted(cloud: str, words: str) -> None:
+    driver = Dummy()
+    provider, driver.loses = dummy_provider(cloud, driver), Exception(words)
+    offers = [Offer("two", ZONE, False), Offer("eight", ZONE, False)]
+    created = provider.create(Wanted(names=["agent-1"], offers=offers, token="t"))
+    assert [(one.name, one.machine) for one in created.instances] == [("agent-1", "two")]
+    assert created.refusals == []
+    driver.loses = None
+    assert [one.id for one in provider.create(Wanted(names=["agent-1"], offers=offers, token="t")).instances] == [
+        created.instances[0].id
+    ]
+    assert [one.name for one in provider.list()] == ["agent-1"]
+
+
+@pytest.mark.parametrize("cloud", ALL)
+def test_what_may_still_come_is_not_asked_for_elsewhere(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, asked = Dummy(), list[str]()
+
+    def create(name: str, *args: Any, **more: Any) -> Any:
+        asked.append(name)
+        raise Exception("read timed out")
+
+    monkeypatch.setattr(driver, "create_node", create)
+    offers = [Offer("two", ZONE, False), Offer("eight", ZONE, False)]
+    created = dummy_provider(cloud, driver).create(Wanted(names=["agent-1"], offers=offers, token="t"))
+    assert len(asked) == 1
+    assert [one.shortage for one in created.refusals] == [Shortage.TROUBLE]
+
+
+@pytest.mark.parametrize("cloud", ALL)
 def test_each_cloud_names_what_it_cannot_do(cloud: str) -> None:
     cannot = CLOUDS[cloud].features.cannot
-    assert {"lifetime", "quotas"} <= set(cannot)
+    assert {"lifetime", "network", "interrupt"} <= set(cannot)
+    assert ("quotas" in cannot) is (CLOUDS[cloud].quotas is None)
     assert CLOUDS[cloud].features.spot or "spot" in cannot
     assert CLOUDS[cloud].features.boot_log or "boot log" in cannot
     assert cloud in BUILT_IN
