@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from blendnet.agent import blenders
 from blendnet.errors import BlenderMissing
+from blendnet.manager.ledger import ledger
 from blendnet.settings import get_settings
+from tests.manager.statements import sharing
 
 ROOT = Path(__file__).resolve().parent.parent
 BLENDER_FIXTURES = {"bpy_build", "blender34", "any_build"}
@@ -29,6 +32,24 @@ def temporary_files_stay_together(tmp_path_factory: pytest.TempPathFactory) -> I
     """Give programs that tests start and kill a folder for what they then leave behind."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("t")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ledgers_share_their_statements() -> Iterator[None]:
+    """Put every SQL statement together once, not once for each ledger."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "make_engine", sharing(ledger.make_engine))
+        yield
+
+
+@pytest.fixture(scope="session")
+def descriptions_of_aws() -> Iterator[None]:
+    """Let boto3 read the descriptions of AWS' services once: it takes longer than all calls of most tests."""
+    import botocore.session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
         yield
 
 
