@@ -22,16 +22,22 @@ __all__ = ["clouds"]
 Run = Callable[..., Done]
 
 
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
-    """An account with nothing of any farm in it, which the commands reach."""
+@pytest.fixture(scope="module")
+def served(descriptions_of_aws: None) -> Iterator[FakeAws]:
     with running_aws() as fake:
-        chosen = {"BLENDNET_CLOUD_PROVIDER": "aws", "BLENDNET_CLOUD_OPTIONS": f"image={IMAGE}"}
-        for name, value in {**environment(fake), **chosen}.items():
-            monkeypatch.setenv(name, value)
-        get_settings.cache_clear()
         yield fake
-        get_settings.cache_clear()
+
+
+@pytest.fixture
+def aws(served: FakeAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
+    """An account with nothing in it of the farm that the test has, which the commands reach."""
+    served.forget()
+    chosen = {"BLENDNET_CLOUD_PROVIDER": "aws", "BLENDNET_CLOUD_OPTIONS": f"image={IMAGE}"}
+    for name, value in {**environment(served), **chosen}.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    yield served
+    get_settings.cache_clear()
 
 
 def there(run: Run, command: str, data: Path, *more: str) -> list[str]:

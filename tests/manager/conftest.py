@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import unavailable
 from tests.manager import databases
 from tests.manager.brokers import Broker, running_broker
-from tests.manager.farms import Kit, make_kit
+from tests.manager.farms import Kit, empty_sqlite, make_kit
 from tests.storage.moto_bucket import aws, moto
 
 __all__ = ["aws", "moto"]  # Fixtures.
@@ -29,11 +29,19 @@ def postgres() -> Iterator[databases.Server]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh database of either kind."""
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh database of either kind, without any table."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     return request.getfixturevalue("postgres").database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty ledger of either kind."""
+    if request.param == "sqlite":
+        return empty_sqlite(tmp_path / "ledger.sqlite")
+    return request.getfixturevalue("postgres").empty_ledger()
 
 
 @pytest.fixture

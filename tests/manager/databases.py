@@ -13,6 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
+
+from blendnet.manager.ledger import Ledger
+
 START_TIMEOUT_S = 30.0
 USER = "postgres"
 
@@ -31,13 +35,23 @@ class Server:
     binaries: Path
     folder: Path
     count: int = field(default=0)
+    ledger: str = field(default="")
+    """Name of a database that holds an empty ledger: made when it is first asked for."""
 
-    def database(self) -> str:
+    def database(self, template: str = "template1") -> str:
         """SQLAlchemy URL of a fresh database."""
         self.count += 1
         name = f"ledger{self.count}"
-        self.run("createdb", "-h", str(self.folder), "-U", USER, name)
+        with psycopg.connect(host=str(self.folder), user=USER, dbname=USER, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return f"postgresql+psycopg://{USER}@/{name}?host={self.folder}"
+
+    def empty_ledger(self) -> str:
+        """SQLAlchemy URL of an empty ledger: a copy of one made once, for the migrations have tests of their own."""
+        if not self.ledger:
+            Ledger(self.database()).close()
+            self.ledger = f"ledger{self.count}"
+        return self.database(self.ledger)
 
     def run(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs. Raises CalledProcessError."""

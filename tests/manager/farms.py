@@ -153,9 +153,14 @@ def make_kit(folder: Path, *, url: str = "", store: BlobStore | None = None, **s
 
 
 def new_ledger(path: Path) -> Ledger:
-    """An empty ledger on SQLite. A copy of one that is made once: what the migrations do has tests of its own."""
+    """An empty ledger on SQLite."""
+    return Ledger(empty_sqlite(path))
+
+
+def empty_sqlite(path: Path) -> str:
+    """SQLAlchemy URL of an empty ledger: a copy of one made once, for the migrations have tests of their own."""
     shutil.copyfile(_empty_ledger(), path)
-    return Ledger(f"sqlite:///{path}")
+    return f"sqlite:///{path}"
 
 
 @cache

@@ -35,8 +35,9 @@ def blob(digit: str) -> Blob:
     return Blob(sha256=digit * 64, size_bytes=1)
 
 
-def test_migrations_make_the_tables_that_the_code_expects(ledger: Ledger, ledger_url: str) -> None:
-    engine = make_engine(ledger_url)
+def test_migrations_make_the_tables_that_the_code_expects(database_url: str) -> None:
+    Ledger(database_url).close()
+    engine = make_engine(database_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, tables.metadata) == []
@@ -75,9 +76,9 @@ def test_ledger_keeps_what_it_holds_when_opened_again(ledger: Ledger, ledger_url
     again.close()
 
 
-def test_ledger_can_be_opened_by_several_at_once_when_it_is_new(ledger_url: str) -> None:
+def test_ledger_can_be_opened_by_several_at_once_when_it_is_new(database_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        for opened in pool.map(lambda _: Ledger(ledger_url), range(4)):
+        for opened in pool.map(lambda _: Ledger(database_url), range(4)):
             with opened.read() as tx:
                 assert tx.jobs.all() == []
             opened.close()

@@ -100,10 +100,10 @@ def test_every_table_has_rows_to_be_kept(source: tuple[Kit, JobView]) -> None:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_farm_goes_on_after_an_upgrade_with_all_it_had(
-    revision: str, source: tuple[Kit, JobView], ledger_url: str, tmp_path: Path
+    revision: str, source: tuple[Kit, JobView], database_url: str, tmp_path: Path
 ) -> None:
     old, job = source
-    url = ledger_url if ledger_url.startswith("postgresql") else f"sqlite:///{tmp_path / 'upgraded.sqlite'}"
+    url = database_url if database_url.startswith("postgresql") else f"sqlite:///{tmp_path / 'upgraded.sqlite'}"
     before = build(url, revision, data_of(old))
     ledger = Ledger(url)
     engine = make_engine(url)

@@ -104,7 +104,7 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+def moto(descriptions_of_aws: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
     """A server that speaks like S3."""
     with running_moto(tmp_path_factory.mktemp("moto")) as running:
         yield running

@@ -20,14 +20,14 @@ MakeProvider = Callable[..., AwsProvider]
 
 
 @pytest.fixture(scope="session")
-def _server() -> Iterator[FakeAws]:
+def _server(descriptions_of_aws: None) -> Iterator[FakeAws]:
     with running_aws() as fake:
         yield fake
 
 
 @pytest.fixture(scope="session")
 def _clients(_server: FakeAws) -> Clients:
-    """One SDK session for all tests: reading the descriptions of AWS' services takes most of a test's time."""
+    """One SDK session for all tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(_server).items():
             patch.setenv(name, value)

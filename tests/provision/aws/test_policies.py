@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
@@ -116,15 +115,11 @@ class Person:
         return b"AccessDenied" in answer.content or (answer.status_code == 403 and not answer.content)
 
 
-def _keys(clients: Clients, user: str, document_: str) -> boto3.Session:
-    iam = clients["iam"]
+def _keys(iam: Any, user: str, document_: str) -> boto3.Session:
     iam.create_user(UserName=user)
     key = iam.create_access_key(UserName=user)["AccessKey"]
     iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=document_)
-    core = botocore.session.Session()
-    # It has read the descriptions of AWS' services already, which takes seconds.
-    core.register_component("data_loader", clients._session._session.get_component("data_loader"))
-    return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION, botocore_session=core)
+    return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION)
 
 
 @pytest.fixture
@@ -135,8 +130,8 @@ def person(aws: FakeAws, _clients: Clients, tmp_path: Path) -> Iterator[Callable
     )
 
     def make(name: str, farm: str) -> Person:
-        session = _keys(_clients, f"{name}-{farm}", for_moto(document(name, farm)))
-        owner = _keys(_clients, f"owner-{farm}", everything).client("iam")
+        session = _keys(_clients["iam"], f"{name}-{farm}", for_moto(document(name, farm)))
+        owner = _keys(_clients["iam"], f"owner-{farm}", everything).client("iam")
         sent: dict[str, Any] = {}
 
         def record(request: Any, event_name: str, **_: Any) -> None:
