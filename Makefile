@@ -45,7 +45,7 @@ check: $(VENV)/.ready-test lint types unit ## Lint, types, architecture and unit
 lint: $(VENV)/.ready-test lint-image
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/vermin --quiet --no-tips --violations --target=3.7- blendnet/agent/inside.py blendnet/agent/in_blender
+	@$(BIN)/vermin --quiet --no-tips --violations --target=3.7- blendnet/agent/inside.py blendnet/agent/in_blender addon/blendnet_addon
 
 types: $(VENV)/.ready-test
 	@$(BIN)/mypy
@@ -140,6 +140,10 @@ $(TOOLS)/.ready:
 	  { apt-get download -qq packer cloud-init 2>/dev/null || { apt-get update -qq && apt-get download -qq packer cloud-init; }; } && \
 	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb" || exit 1; done && touch .ready || \
 	  echo "No packer and cloud-init from Debian here: Packer's files and user data are checked where they are installed." >&2
+
+.PHONY: addon
+addon: $(VENV)/.ready ## Build the Blender add-on, the same bytes every time: build/blendnet_addon.zip
+	@$(BIN)/python addon/build.py build/blendnet_addon.zip
 
 .PHONY: matrix
 matrix: system-test $(VENV)/.ready-test blender ## Prove the farm on Blender 4.2 and 5.0 too; installs both, 2 GB of disk
