@@ -145,7 +145,11 @@ class BLENDNET_OT_connect(bpy.types.Operator):
 
 def _try(session, login):
     """On a worker: log in, and keep what works."""
-    Manager(Http(login, session.online)).farm()
+    http = Http(login, session.online)
+    try:
+        Manager(http).farm()
+    finally:
+        http.close()
     session.kept.keep_known(login)
 
 

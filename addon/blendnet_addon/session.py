@@ -64,6 +64,8 @@ class Session:
         """Stop everything and wait for the threads."""
         for worker in (self.calls, self.transfers, self.set_up):
             worker.end()
+        if self._manager is not None:
+            self._manager.http.close()
 
     def set_up_changed(self):
         """The login that is kept is another one now. On the main thread."""
@@ -76,7 +78,9 @@ class Session:
         login = self.kept.login()
         of = (login.url, login.ca_pem, login.user, login.password, self.online)
         if of != self._manager_of:
-            self._manager, self._manager_of = Manager(Http(login, self.online)), of
+            before, self._manager, self._manager_of = self._manager, Manager(Http(login, self.online)), of
+            if before is not None:
+                before.http.close()
         return self._manager
 
     def job(self, job_id):

@@ -35,7 +35,7 @@ class Login:
 
 
 class Http:
-    """Requests to one Manager. Safe to use from threads: each keeps a connection of its own."""
+    """Requests to one Manager on kept connections. Safe to use from threads."""
 
     def __init__(self, login, online=True):
         """`online`: whether Blender may use the internet; this computer is always allowed. Raises AddonError."""
@@ -49,7 +49,10 @@ class Http:
             self._tls = ssl.create_default_context(cadata=login.ca_pem)
         except (ssl.SSLError, ValueError) as error:
             raise AddonError(f"the certificate kept for {login.url} cannot be read ({error}): connect again") from error
-        self._mine = threading.local()
+        self._lock = threading.Lock()
+        self._idle = []
+        """(when it was used last, connection)"""
+        self._closed = False
 
     def get(self, path, **params):
         """JSON of a GET."""
@@ -75,9 +78,8 @@ class Http:
         headers = {} if body is None else {"Content-Type": "application/json"}
         if length is not None:
             headers = {"Content-Length": str(length)}
-        answer = self._ask(method, path, params, body, headers, timeout_s)
-        with self._reach():
-            return answer.read()
+        line, answer = self._ask(method, path, params, body, headers, timeout_s)
+        return self._rest(line, answer)
 
     def pieces(self, path, first_byte, size):
         """The body of a GET from `first_byte` on, in pieces of up to `size` bytes.
@@ -85,11 +87,11 @@ class Http:
         Raises as `send`, and Unreachable when it was cut off.
         """
         headers = {"Range": f"bytes={first_byte}-"} if first_byte else {}
-        answer = self._ask("GET", path, None, None, headers, READ_TIMEOUT_S)
+        line, answer = self._ask("GET", path, None, None, headers, READ_TIMEOUT_S)
         whole = False
         try:
             while True:
-                with self._reach():
+                with self._reach(line):
                     data = answer.read(size)
                 if not data:
                     break
@@ -97,63 +99,81 @@ class Http:
             if answer.length:
                 raise Unreachable(f"{self.login.url} cut the line: it is tried again")
             whole = True
+            self._give_back(line)
         finally:
             if not whole:
-                self.close()
+                line.close()
 
     def close(self):
-        """Drop this thread's connection."""
-        connection, self._mine.connection = getattr(self._mine, "connection", None), None
-        if connection is not None:
-            connection.close()
+        """Drop idle connections, and those in use when they are done."""
+        with self._lock:
+            self._closed, idle, self._idle = True, self._idle, []
+        for _, line in idle:
+            line.close()
 
     def _ask(self, method, path, params, body, headers, timeout_s):
+        """(connection, its answer, still to be read) of a request that was not refused."""
         target = path + ("?" + urlencode({k: v for k, v in params.items() if v is not None}) if params else "")
         login = f"{self.login.user}:{self.login.password}".encode()
         headers = dict(headers, Authorization="Basic " + base64.b64encode(login).decode("ascii"))
         headers["User-Agent"] = USER_AGENT
-        with self._reach():
-            answer = self._exchange(method, target, body, headers, timeout_s)
+        with self._reach(None):
+            line, answer = self._exchange(method, target, body, headers, timeout_s)
         if answer.status >= 300:
-            with self._reach():
-                data = answer.read()
-            raise _refusal(self.login, method, path, answer.status, data)
-        return answer
+            raise _refusal(self.login, method, path, answer.status, self._rest(line, answer))
+        return line, answer
+
+    def _rest(self, line, answer):
+        with self._reach(line):
+            data = answer.read()
+        self._give_back(line)
+        return data
 
     def _exchange(self, method, target, body, headers, timeout_s):
-        connection, fresh = self._connection()
-        try:
-            return _request(connection, method, target, body, headers, timeout_s)
-        except (http.client.RemoteDisconnected, ConnectionError):
-            # A kept connection may have been closed meanwhile: that says nothing yet.
-            if fresh or method != "GET":
+        line = self._take_idle()
+        if line is not None:
+            try:
+                return line, _request(line, method, target, body, headers, timeout_s)
+            except (http.client.RemoteDisconnected, ConnectionError):
+                line.close()
+                # It may have been closed meanwhile: that says nothing yet.
+                if method != "GET":
+                    raise
+            except BaseException:
+                line.close()
                 raise
-        self.close()
-        connection, _ = self._connection()
-        return _request(connection, method, target, body, headers, timeout_s)
-
-    def _connection(self):
-        """(this thread's connection, whether it is a new one)."""
-        now, kept = time.monotonic(), getattr(self._mine, "connection", None)
-        if kept is not None and now - self._mine.used_at > KEEP_ALIVE_S:
-            self.close()
-            kept = None
-        self._mine.used_at = now
-        if kept is not None:
-            return kept, False
         host, port = host_and_port(self.login.url)
-        connection = http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT_S, context=self._tls)
-        connection.connect()
-        self._mine.connection = connection
-        return connection, True
+        line = http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT_S, context=self._tls)
+        try:
+            line.connect()
+            return line, _request(line, method, target, body, headers, timeout_s)
+        except BaseException:
+            line.close()
+            raise
 
-    def _reach(self):
-        return _Reach(self)
+    def _take_idle(self):
+        """A kept connection that the Manager has not dropped yet; None when there is none."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                used_at, line = self._idle.pop()
+            if time.monotonic() - used_at < KEEP_ALIVE_S and line.sock is not None:
+                return line
+            line.close()
+
+    def _give_back(self, line):
+        with self._lock:
+            if not self._closed:
+                self._idle.append((time.monotonic(), line))
+                return
+        line.close()
+
+    def _reach(self, line):
+        return _Reach(self.login.url, line)
 
 
 def _request(connection, method, target, body, headers, timeout_s):
-    if connection.sock is None:
-        connection.connect()
     connection.sock.settimeout(timeout_s)
     connection.request(method, target, body=body, headers=headers)
     return connection.getresponse()
@@ -162,8 +182,9 @@ def _request(connection, method, target, body, headers, timeout_s):
 class _Reach:
     """Turns what goes wrong on the line into the add-on's errors, and drops the line."""
 
-    def __init__(self, http_):
-        self._http = http_
+    def __init__(self, url, line):
+        self._url = url
+        self._line = line
 
     def __enter__(self):
         return self
@@ -171,10 +192,11 @@ class _Reach:
     def __exit__(self, kind, error, trace):
         if error is None:
             return False
-        self._http.close()
+        if self._line is not None:
+            self._line.close()
         if isinstance(error, AddonError) or not isinstance(error, (OSError, http.client.HTTPException)):
             return False
-        raise _trouble(self._http.login.url, error) from error
+        raise _trouble(self._url, error) from error
 
 
 def _trouble(url, error):
