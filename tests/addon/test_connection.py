@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from addon.blendnet_addon.lib.errors import AddonError, Offline, Refused, Unreac
 from addon.blendnet_addon.lib.manager import Manager
 from blendnet.security.agents import fingerprint
 from blendnet.security.ca import ensure_server_certificate
-from tests.cutting_proxy import cutting
+from tests.cutting_proxy import CuttingProxy, cutting
 from tests.manager.farms import Kit
 from tests.manager.joined import open_farm
 from tests.manager.served import Served
@@ -27,6 +28,17 @@ Reach = Callable[..., Manager]
 def target(served: Served) -> tuple[str, int]:
     parts = urlsplit(served.url)
     return str(parts.hostname), int(parts.port or 0)
+
+
+@contextmanager
+def through(served: Served, reach: Reach, *cuts: int) -> Iterator[tuple[CuttingProxy, Manager]]:
+    """A bad line to the farm and the Manager behind it."""
+    with cutting(target(served), *cuts) as proxy:
+        manager = reach(url=f"https://127.0.0.1:{proxy.port}")
+        try:
+            yield proxy, manager
+        finally:
+            manager.http.close()
 
 
 def test_right_login_gets_answers(manager: Manager) -> None:
@@ -42,7 +54,7 @@ def test_another_certificate_is_not_trusted(reach: Reach, tmp_path: Path) -> Non
 
 def test_certificate_for_another_address_is_told_apart(reach: Reach, served: Served) -> None:
     with pytest.raises(Untrusted, match="is for another address"):
-        reach(url=served.url.replace("127.0.0.1", "127.0.0.2")).farm()
+        reach(url=served.url.replace("127.0.0.1", "127.1")).farm()
 
 
 def test_wrong_password_is_said_without_it(reach: Reach) -> None:
@@ -70,8 +82,7 @@ def test_silent_manager_is_unreachable_in_time(reach: Reach, served: Served, mon
 
 
 def test_kept_line_that_was_cut_is_made_anew(reach: Reach, served: Served) -> None:
-    with cutting(target(served)) as proxy:
-        manager = reach(url=f"https://127.0.0.1:{proxy.port}")
+    with through(served, reach) as (proxy, manager):
         manager.farm()
         proxy.drop()
         assert manager.farm()["version"]

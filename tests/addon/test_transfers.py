@@ -15,8 +15,7 @@ from addon.blendnet_addon.lib.errors import DiskError, MissingFiles, Refused, St
 from addon.blendnet_addon.lib.files import hash_file
 from addon.blendnet_addon.lib.manager import Manager
 from addon.blendnet_addon.lib.uploads import upload_missing
-from tests.addon.test_connection import Reach, target
-from tests.cutting_proxy import cutting
+from tests.addon.test_connection import Reach, through
 from tests.manager.served import Served
 
 MIB = 1 << 20
@@ -47,9 +46,9 @@ def test_upload_sends_only_what_is_missing_and_tells_progress(
 def test_upload_goes_on_after_cut_lines(reach: Reach, served: Served, tmp_path: Path, go: threading.Event) -> None:
     file = local(tmp_path, "big", os.urandom(8 * MIB))
     told: list[int] = []
-    # The first line only asks what is missing and sends.
-    with cutting(target(served), 3 * MIB, 2 * MIB, 3 * MIB) as proxy:
-        upload_missing(reach(url=f"https://127.0.0.1:{proxy.port}"), [file], told.append, go)
+    with through(served, reach, 3 * MIB, 2 * MIB, 3 * MIB) as (proxy, cut):
+        upload_missing(cut, [file], told.append, go)
+        assert proxy.cuts == []
     assert served.store.path(file[1]).read_bytes() == Path(file[0]).read_bytes()
     assert sum(told) == file[2]
 
@@ -58,8 +57,8 @@ def test_upload_gives_up_when_there_is_no_progress(
     reach: Reach, served: Served, tmp_path: Path, go: threading.Event
 ) -> None:
     file = local(tmp_path, "big", os.urandom(4 * MIB))
-    with cutting(target(served), *[0] * 30) as proxy, pytest.raises(Unreachable):
-        upload_missing(reach(url=f"https://127.0.0.1:{proxy.port}"), [file], nothing, go)
+    with through(served, reach, *[0] * 30) as (_, cut), pytest.raises(Unreachable):
+        upload_missing(cut, [file], nothing, go)
 
 
 def test_upload_of_a_file_that_changes_is_refused(manager: Manager, tmp_path: Path, go: threading.Event) -> None:
@@ -99,8 +98,8 @@ def test_download_comes_whole_and_checked(manager: Manager, tmp_path: Path, go: 
 def test_download_goes_on_after_cut_lines(reach: Reach, served: Served, tmp_path: Path, go: threading.Event) -> None:
     file = local(tmp_path, "a", os.urandom(8 * MIB))
     upload_missing(reach(), [file], nothing, go)
-    with cutting(target(served), 3 * MIB, 2 * MIB) as proxy:
-        download(reach(url=f"https://127.0.0.1:{proxy.port}"), file[1], str(tmp_path / "copy"), go)
+    with through(served, reach, 3 * MIB, 2 * MIB) as (proxy, cut):
+        download(cut, file[1], str(tmp_path / "copy"), go)
         assert proxy.cuts == []
     assert (tmp_path / "copy").read_bytes() == Path(file[0]).read_bytes()
 
