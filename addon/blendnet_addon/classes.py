@@ -4,7 +4,7 @@ import textwrap
 
 import bpy
 
-PIXELS_PER_LETTER = 7.0
+PIXELS_PER_LETTER = 6.7
 
 
 def register_all(classes):

@@ -63,7 +63,7 @@ def _draw_details(box, context, session, job):
             entry.verb, entry.job = verb, job["id"]
     if job["state"] in ("completed", "failed", "canceled"):
         row.operator("blendnet.remove", text="Remove", icon="TRASH").job = job["id"]
-    row.operator("blendnet.priority", text=f"{job['priority']}", icon="SORT_DESC").job = job["id"]
+    row.operator("blendnet.priority", text=f"Priority {job['priority']}").job = job["id"]
     row = box.row(align=True)
     if picture.is_shown(job["id"]):
         row.operator("blendnet.unwatch", text="Stop Watching", icon="HIDE_ON")

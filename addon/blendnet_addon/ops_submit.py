@@ -111,8 +111,7 @@ class _Sending:
         session.select(job["id"])
         session.jobs = [other for other in session.jobs if other["id"] != job["id"]] + [job]
         session.say(f"{job['name']} was sent: {_count(job['frames_total'])}.")
-        if not bpy.app.background and picture.is_open():
-            picture.show(bpy.context, job["id"], None)
+        picture.show(bpy.context, job["id"], None, may_open=False)
         runtime.look_soon()
 
 

@@ -33,11 +33,11 @@ class BLENDNET_PT_main(_InRender, bpy.types.Panel):
 
 
 def _draw_choice(layout, context):
+    say(layout, "Where shall BlendNet render?", context, icon="QUESTION")
     column = layout.column(align=True)
     column.scale_y = 1.4
     column.operator("blendnet.use_this_computer", icon="HOME")
     column.operator("blendnet.connect", icon="WORLD")
-    say(layout, "Where shall BlendNet render?", context, icon="QUESTION")
 
 
 def _draw_fingerprint(layout, context, session):

@@ -21,30 +21,25 @@ class _State:
     number = 0
     task = None
     next_at = 0.0
-    shown_samples = -1
+    shown = None
+    """(frame, samples, state) of the picture; None: there was none yet."""
     path = ""
     hidden_in = None
     """Editors that showed the picture before it was hidden; None: it is not hidden."""
 
 
-def show(context, job_id, frame):
-    """Show a frame (None: the one that is being worked on) in an Image Editor; the one there is, or a new window."""
-    _State.job, _State.frame, _State.shown_samples, _State.next_at = job_id, frame, -1, 0.0
-    area = _editor(context)
-    if area is not None:
-        space = area.spaces.active
-        space.image = _image()
-        if hasattr(space, "mode"):
-            space.mode = "VIEW"
+def show(context, job_id, frame, may_open=True):
+    """Show a frame (None: the one that is being worked on) in an Image Editor.
+
+    One that shows nothing else is taken; without one a window opens, if it may: else nothing is shown.
+    """
+    area = _editor(context, may_open)
+    if area is not None or bpy.app.background:
+        _State.job, _State.frame, _State.shown, _State.next_at = job_id, frame, None, 0.0
 
 
 def is_shown(job_id):
     return bool(_State.job) and _State.job == job_id
-
-
-def is_open():
-    """Whether an Image Editor shows the live picture."""
-    return any(space.image is not None and space.image.name == IMAGE_NAME for space in _spaces())
 
 
 def stop():
@@ -72,7 +67,7 @@ def hide():
 def unhide():
     """Put it back where it was."""
     spaces, _State.hidden_in = _State.hidden_in, None
-    if spaces is not None and _State.job:
+    if spaces and _State.job:
         image = _image()
         for space in spaces:
             space.image = image
@@ -80,6 +75,8 @@ def unhide():
 
 def look(session):
     """After each look at the Manager: fetch the picture when there is a newer one."""
+    if _State.hidden_in is not None:
+        unhide()  # A save that failed.
     job = session.job(_State.job) if _State.job else None
     if job is None or time.monotonic() < _State.next_at or (_State.task is not None and not _State.task.done):
         return
@@ -89,7 +86,7 @@ def look(session):
     if frame is None or frame["preview_samples"] == 0:
         return
     mark = (frame["number"], frame["preview_samples"], frame["state"])
-    if mark == _State.shown_samples:
+    if mark == _State.shown:
         return
     _State.next_at = time.monotonic() + SHORTEST_WAIT_S
     job_id, number = job["id"], frame["number"]
@@ -123,29 +120,40 @@ def _fetch(session, job_id, number):
 def _refresh(path, mark):
     if not path or not _State.job:
         return
-    _State.path, _State.shown_samples = path, mark
-    if bpy.app.background or _State.hidden_in is not None:
+    first, _State.path, _State.shown = _State.shown is None, path, mark
+    if bpy.app.background:
         return
+    lost = bpy.data.images.get(IMAGE_NAME) is None
     image = _image()
     image.filepath = path
     image.reload()
-    for space in _spaces():
-        if space.image == image:
-            _redraw_all()
-            break
+    area = _editor(bpy.context, may_open=False) if first or lost else None
+    if area is not None:
+        area.spaces.active.image = image
+        area.spaces.active.mode = "VIEW"
+    if area is not None and first:
+        _fit(area)
+    runtime.redraw()
+
+
+def _fit(area):
+    """Make the whole picture visible."""
+    window = next(w for w in bpy.context.window_manager.windows if area in w.screen.areas[:])
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    where = {"window": window, "screen": window.screen, "area": area, "region": region}
+    if hasattr(bpy.context, "temp_override"):
+        with bpy.context.temp_override(**where):
+            bpy.ops.image.view_all(fit_view=True)
+    else:
+        bpy.ops.image.view_all(where, fit_view=True)
 
 
 def _image():
     """The datablock of the picture, made when it is not there: an undo may have taken it."""
     image = bpy.data.images.get(IMAGE_NAME)
     if image is None:
-        if _State.path:
-            image = bpy.data.images.load(_State.path)
-            image.name = IMAGE_NAME
-        else:
-            image = bpy.data.images.new(IMAGE_NAME, 16, 16)
-    if _State.path and image.source != "FILE":
-        image.source = "FILE"
+        image = bpy.data.images.load(_State.path)
+        image.name = IMAGE_NAME
     return image
 
 
@@ -162,31 +170,25 @@ def _spaces():
                 yield area.spaces.active
 
 
-def _redraw_all():
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "IMAGE_EDITOR":
-                area.tag_redraw()
-
-
-def _editor(context):
-    """An Image Editor: one that shows our picture or none, else a new window with one; None without windows."""
+def _editor(context, may_open):
+    """An Image Editor that shows our picture or none, else one in a new window; None when there is neither."""
     if bpy.app.background:
         return None
     editors = [area for window in context.window_manager.windows for area in window.screen.areas]
     editors = [area for area in editors if area.type == "IMAGE_EDITOR"]
-    for area in editors:
-        image = area.spaces.active.image
-        if image is None or image.name == IMAGE_NAME:
-            return area
+    for free in (False, True):
+        for area in editors:
+            image = area.spaces.active.image
+            if (free and image is None) or (image is not None and image.name == IMAGE_NAME):
+                return area
+    if not may_open:
+        return None
     before = {window.as_pointer() for window in context.window_manager.windows}
     bpy.ops.wm.window_new()
-    for window in context.window_manager.windows:
-        if window.as_pointer() not in before:
-            area = max(window.screen.areas, key=lambda each: each.width * each.height)
-            area.type = "IMAGE_EDITOR"
-            return area
-    return None
+    window = next(each for each in context.window_manager.windows if each.as_pointer() not in before)
+    area = max(window.screen.areas, key=lambda each: each.width * each.height)
+    area.type = "IMAGE_EDITOR"
+    return area
 
 
 @persistent
