@@ -39,6 +39,7 @@ def unregister():
         module = sys.modules.get(f"{__package__}.{name}")
         if module is not None:
             module.unregister()
-    # The next version of the add-on must not find modules of this one.
+    # The next version of the add-on must not find modules of this one, neither by name nor as our attributes.
     for name in [name for name in sys.modules if name.startswith(f"{__package__}.")]:
         del sys.modules[name]
+        globals().pop(name.rpartition(".")[2], None)

@@ -17,7 +17,7 @@ from tests.end_to_end import farms
 from tests.ui.window import blender, screen
 
 pytestmark = pytest.mark.end_to_end
-SAMPLES = 240
+SAMPLES = 160
 PICTURES = os.environ.get("BLENDNET_PICTURES")
 """Folder for the pictures of the documentation; unset: they are thrown away."""
 

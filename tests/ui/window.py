@@ -119,7 +119,7 @@ class Window:
     def photograph(self, path: Path, crop: str = "") -> None:
         """The screen, or a part of it (WIDTHxHEIGHT+X+Y), as a PNG."""
         part = ["-crop", crop, "+repage"] if crop else []
-        command = ["import", "-window", "root", *part, "+dither", "-colors", "200", f"PNG8:{path}"]
+        command = ["import", "-window", "root", "-strip", *part, "+dither", "-colors", "200", f"PNG8:{path}"]
         seen: list[bytes] = []
 
         def still() -> bool:
