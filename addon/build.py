@@ -6,17 +6,20 @@ import argparse
 import ast
 import hashlib
 import sys
-import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from addon import wheel
+
+ROOT = wheel.ROOT
 ADDON = ROOT / "addon" / "blendnet_addon"
 SHARED = ROOT / "blendnet" / "agent" / "in_blender"
 WANTED = ("dependencies", "describe", "patterns")
 """Modules of `SHARED` that the add-on imports; what they import comes with them."""
 ENDINGS = (".py", ".toml")
-FIXED_TIME = (1980, 1, 1, 0, 0, 0)
-FILE_MODE = 0o100644 << 16
+PROGRAM = "program"
+"""Folder of what installs the `blendnet` command: see lib/install.py."""
 
 
 def shared_modules() -> list[str]:
@@ -41,7 +44,7 @@ def _siblings(path: Path) -> list[str]:
 
 
 def contents() -> dict[str, bytes]:
-    """Name in the zip -> content, sorted."""
+    """Name in the zip -> content."""
     files = {
         f"{ADDON.name}/{path.relative_to(ADDON).as_posix()}": path.read_bytes()
         for path in ADDON.rglob("*")
@@ -49,18 +52,16 @@ def contents() -> dict[str, bytes]:
     }
     for name in shared_modules():
         files[f"{ADDON.name}/{SHARED.name}/{name}.py"] = (SHARED / f"{name}.py").read_bytes()
+    files[f"{ADDON.name}/{PROGRAM}/{wheel.NAME}"] = wheel.make()
+    files[f"{ADDON.name}/{PROGRAM}/requirements.lock"] = (ROOT / "requirements.lock").read_bytes()
     files[f"{ADDON.name}/LICENSE"] = (ROOT / "LICENSE").read_bytes()
-    return dict(sorted(files.items()))
+    return files
 
 
 def build(target: Path) -> str:
     """Write the zip; its SHA-256."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, data in contents().items():
-            info = zipfile.ZipInfo(name, FIXED_TIME)
-            info.external_attr, info.compress_type, info.create_system = FILE_MODE, zipfile.ZIP_DEFLATED, 3
-            archive.writestr(info, data, compresslevel=9)
+    target.write_bytes(wheel.zipped(contents()))
     return hashlib.sha256(target.read_bytes()).hexdigest()
 
 

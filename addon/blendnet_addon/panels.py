@@ -95,6 +95,8 @@ def _draw_help(layout, session, code):
     """The button that helps with an error."""
     if code in ("wrong_login", "untrusted"):
         layout.operator("blendnet.connect", text="Connect Again", icon="FILE_REFRESH")
+    elif code == "no_command":
+        layout.operator("blendnet.install", icon="IMPORT")
     elif code == "offline":
         layout.operator("screen.userpref_show", text="Preferences", icon="PREFERENCES")
     elif code == "unreachable":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import io
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from addon import build
+from addon import build, wheel
 from addon.blendnet_addon import bl_info
 from blendnet import __version__
 
+INFO = f"blendnet-{__version__}.dist-info"
 SOURCES = sorted(build.ADDON.rglob("*.py"))
 
 
@@ -35,7 +37,7 @@ def test_zip_has_one_folder_with_both_descriptions(archive: zipfile.ZipFile) -> 
     assert {"blendnet_addon/__init__.py", "blendnet_addon/blender_manifest.toml", "blendnet_addon/LICENSE"} <= set(
         names
     )
-    assert all(info.date_time == build.FIXED_TIME for info in archive.infolist())
+    assert all(info.date_time == wheel.FIXED_TIME for info in archive.infolist())
 
 
 def test_zip_holds_the_agents_collector_and_all_that_it_imports(archive: zipfile.ZipFile) -> None:
@@ -45,6 +47,20 @@ def test_zip_holds_the_agents_collector_and_all_that_it_imports(archive: zipfile
         source = archive.read(f"blendnet_addon/in_blender/{name}.py")
         assert source == (build.SHARED / f"{name}.py").read_bytes()
         assert set(build._siblings(build.SHARED / f"{name}.py")) <= inside
+
+
+def test_zip_brings_the_command_as_a_wheel_with_all_its_files(archive: zipfile.ZipFile) -> None:
+    data = archive.read(f"blendnet_addon/program/{wheel.NAME}")
+    assert archive.read("blendnet_addon/program/requirements.lock") == (build.ROOT / "requirements.lock").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as inside:
+        names = set(inside.namelist())
+        record, scripts = (inside.read(f"{INFO}/{name}").decode() for name in ("RECORD", "entry_points.txt"))
+        assert (
+            "blendnet = blendnet.cli:main" in inside.read(f"blendnet-{__version__}.dist-info/entry_points.txt").decode()
+        )
+    assert {line.split(",")[0] for line in record.splitlines()} == names
+    tracked = {path for path in (build.ROOT / "blendnet").rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {path.relative_to(build.ROOT).as_posix() for path in tracked} <= names
 
 
 def test_both_descriptions_name_the_same_version() -> None:
