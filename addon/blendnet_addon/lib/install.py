@@ -1,4 +1,4 @@
-"""Installs the `blendnet` command in an environment of its own, from what the add-on brings: a wheel and a lock file."""
+"""Installs the `blendnet` command in an environment of its own, from the add-on's wheel and lock file."""
 
 import os
 import re
