@@ -5,6 +5,8 @@ import textwrap
 import bpy
 
 PIXELS_PER_LETTER = 6.7
+SHORT = 32
+"""Letters of a path that is shown whole."""
 
 
 def register_all(classes):
@@ -24,12 +26,18 @@ def say(layout, text, context, icon="NONE", alert=False):
     column = layout.column(align=True)
     column.alert = alert
     column.scale_y = 0.85
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, width)] or [""]
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, width, break_on_hyphens=False)] or [""]
     for number, line in enumerate(lines):
         if icon == "NONE":
             column.label(text=line)
         else:
             column.label(text=line, icon=icon if number == 0 else "BLANK1")
+
+
+def short_path(path):
+    """A folder in a few words: the last two names of a long path."""
+    parts = path.replace("\\", "/").rstrip("/").split("/")
+    return path if len(path) <= SHORT else ".../" + "/".join(parts[-2:])
 
 
 def seconds(value):

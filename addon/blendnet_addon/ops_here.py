@@ -79,7 +79,7 @@ class NoCommand(SetUpError):
 
 
 class BLENDNET_OT_install(bpy.types.Operator):
-    """Download what BlendNet needs, about 50 MB, into Blender's configuration folder, and start the farm"""
+    """Download what BlendNet needs (300 MB on disk) into Blender's configuration folder, and start the farm"""
 
     bl_idname = "blendnet.install"
     bl_label = "Install BlendNet Here"
@@ -97,7 +97,7 @@ class BLENDNET_OT_install(bpy.types.Operator):
     def draw(self, context):
         column = self.layout.column()
         for line in (
-            "The blendnet command and its parts (about 50 MB) are downloaded",
+            "The blendnet command and its parts (300 MB on disk) are downloaded",
             "from PyPI into an environment of their own:",
             venv_folder(),
         ):

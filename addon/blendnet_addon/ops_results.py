@@ -51,7 +51,7 @@ def fetch(context, job_id, directory="", overwrite=False, quiet=False):
                 f"{_files(len(fetched.newer))} of {job['name']} would replace newer ones: nothing was replaced."
             )
         elif fetched.came or not quiet:
-            where = directory or note["directory"]
+            where = classes.short_path(directory or note["directory"])
             session.say(f"{_files(len(fetched.came))} of {job['name']} came to {where}.")
 
     return runtime.run("transfers", "fetch", run, heard, visible)

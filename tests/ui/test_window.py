@@ -54,7 +54,7 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
     blender34: Build, display: str, path_with_blendnet: str, zip_file: Path, tmp_path: Path
 ) -> None:
     pictures = Path(PICTURES) if PICTURES else tmp_path
-    farm, output, folder = tmp_path / "farm", tmp_path / "out", tmp_path / "blender"
+    farm, output, folder = tmp_path / "farm", tmp_path / "project" / "renders", tmp_path / "blender"
     folder.mkdir()
     scene = farms.prepare(blender34, "", tmp_path / "shot.blend", size=(480, 270), samples=SAMPLES)
     untouched = farms.sha256(scene)

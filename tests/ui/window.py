@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ FIRST_BUTTON = 88
 """Pixels from the top of the panel's region to the middle of the first button (Blender 2.90 and later)."""
 ASIDE = ("1270", "880")
 """Where the mouse rests: on nothing that lights up."""
+STILL, STILL_S = 4, 0.3
+"""A window that looks the same so many times, so many seconds apart, is still."""
 LINE, BUTTON = 22, 29
 """Heights of a line of text above it and of a button."""
 
@@ -123,12 +126,13 @@ class Window:
         seen: list[bytes] = []
 
         def still() -> bool:
-            """Panels slide into their places: two pictures alike."""
+            """Panels slide into their places: several pictures alike in a row."""
             subprocess.run(command, env=self._env, check=True, timeout=30)
             seen.append(path.read_bytes())
-            return len(seen) > 1 and seen[-1] == seen[-2]
+            time.sleep(STILL_S)
+            return len(seen) >= STILL and len(set(seen[-STILL:])) == 1
 
-        wait_until(still, "the window is still", 10.0)
+        wait_until(still, "the window is still", 20.0)
 
     def kill(self) -> None:
         """As a crash does."""
