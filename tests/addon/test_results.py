@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from addon.blendnet_addon.lib import places
-from addon.blendnet_addon.lib.fetching import fetch_results
+from addon.blendnet_addon.lib.fetching import Fetched, fetch_results
 from addon.blendnet_addon.lib.manager import Manager
 from addon.blendnet_addon.lib.notes import Notes, new_note
 from blendnet.agent.in_blender.patterns import frame_name
@@ -35,7 +35,7 @@ def notes(tmp_path: Path, job: JobView) -> Notes:
     return notes
 
 
-def fetch(manager: Manager, notes: Notes, job: JobView, **options: object) -> places.__class__:
+def fetch(manager: Manager, notes: Notes, job: JobView, **options: object) -> Fetched:
     return fetch_results(manager, notes, job.id, None, frame_name, threading.Event(), **options)
 
 
@@ -49,6 +49,19 @@ def test_results_come_to_the_scenes_own_folder(manager: Manager, notes: Notes, j
     assert names(done.came) == expected == sorted(os.listdir(tmp_path / "out"))
     again = fetch(manager, notes, job)
     assert (again.came, len(again.there)) == ([], 4)
+
+
+def test_file_that_nobody_touched_is_not_read_again(
+    manager: Manager, notes: Notes, job: JobView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = fetch(manager, notes, job).came
+    read: list[str] = []
+    monkeypatch.setattr(places, "hash_file", lambda path: read.append(path) or ("", 0))
+    assert len(fetch(manager, notes, job).there) == 4
+    assert read == []
+    os.utime(paths[0], (5, 5))
+    fetch(manager, notes, job)
+    assert read == [paths[0]]
 
 
 def test_merged_frames_may_stay_on_the_farm(manager: Manager, notes: Notes, job: JobView) -> None:

@@ -167,6 +167,16 @@ def test_command_hears_nothing_of_blenders_python(program: Program, monkeypatch:
     assert os.environ["PYTHONPATH"] == "/blender/python"
 
 
+def test_blender_that_is_known_already_is_left_alone(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "blender-3.4")
+    builds = json.dumps([{"path": str(tmp_path / "blender-3.4")}])
+    path = program(f"echo \"$*\" >> {tmp_path}/asked; echo '{builds}'")
+    farm_here.know_blender(path, str(tmp_path / "link"))
+    farm_here.know_blender(path, "/opt/blender-5.0/blender")
+    asked = (tmp_path / "asked").read_text("utf-8").splitlines()
+    assert asked == ["blender list --json"] * 2 + ["blender path /opt/blender-5.0/blender --json"]
+
+
 @pytest.mark.parametrize(
     ("script", "words"),
     [

@@ -20,33 +20,38 @@ SCRIPT = farms.HERE / "scripts" / "addon_flow.py"
 
 
 def test_operators_do_everything_without_a_window(any_build: Build, farm: Path, tmp_path: Path) -> None:
-    zip_file = tmp_path / "blendnet_addon.zip"
+    do_everything(any_build, farm, tmp_path)
+
+
+def do_everything(blender: Build, farm: Path, folder: Path) -> None:
+    """Drive the add-on in a Blender through all that scripts/addon_flow.py does."""
+    zip_file = folder / "blendnet_addon.zip"
     build.build(zip_file)
-    scene = farms.prepare(any_build, "", tmp_path / "shot.blend", size=(96, 64), samples=20)
+    scene = farms.prepare(blender, "", folder / "shot.blend", size=(96, 64), samples=20)
     untouched, about = farms.sha256(scene), json.loads((farm / "farm.json").read_text("utf-8"))
     plan = {
         "zip": str(zip_file),
-        "how": "legacy" if any_build.kind == "binary" else "extension",
+        "how": "legacy" if blender.kind == "binary" else "extension",
         "scene": str(scene),
         "farm": str(farm),
         "url": about["url"],
         "ca": about["ca"],
         "password_file": about["password_file"],
-        "other_ca": str(ensure_server_certificate(tmp_path / "other").ca),
+        "other_ca": str(ensure_server_certificate(folder / "other").ca),
         "command": str(Path(sys.executable).with_name("blendnet")),
-        "folder": str(tmp_path),
+        "folder": str(folder),
     }
-    done = run(any_build, tmp_path, plan)
+    done = run(blender, folder, plan)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert farms.sha256(scene) == untouched
-    assert list((tmp_path / "kept" / "jobs").iterdir()) == []
+    assert list((folder / "kept" / "jobs").iterdir()) == []
 
 
-def run(build: Build, folder: Path, plan: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(blender: Build, folder: Path, plan: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """The script in a Blender whose settings are in `folder`."""
     (folder / "scripts" / "addons").mkdir(parents=True)
-    head = [str(build.path)]
-    if build.kind == "binary":
+    head = [str(blender.path)]
+    if blender.kind == "binary":
         head += ["-b", "--factory-startup", "-noaudio", "--python-exit-code", "1", "--python"]
     return subprocess.run(
         [*head, str(SCRIPT), "--", json.dumps(plan)],

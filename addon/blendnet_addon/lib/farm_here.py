@@ -49,8 +49,10 @@ def stop(command, data):
 
 
 def know_blender(command, program):
-    """Make this Blender known to the agents of this computer. Raises SetUpError."""
-    return run(command, "blender", "path", program, "--json")
+    """Make this Blender known to the agents of this computer, if it is not yet. Raises SetUpError."""
+    known = {os.path.realpath(build["path"]) for build in run(command, "blender", "list", "--json")}
+    if os.path.realpath(program) not in known:
+        run(command, "blender", "path", program, "--json")
 
 
 def run(command, *arguments):
@@ -75,7 +77,7 @@ def run(command, *arguments):
         answer = json.loads(done.stdout)
     except ValueError:
         answer = None
-    if done.returncode == 0 and isinstance(answer, dict):
+    if done.returncode == 0 and answer is not None:
         return answer
     if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
         raise SetUpError(answer["error"].get("message", "it failed"))

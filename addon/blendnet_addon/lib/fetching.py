@@ -1,5 +1,7 @@
 """Bringing a job's results home: what is missing, by hash, never over something newer unasked."""
 
+import os
+
 from .downloads import download
 from .files import check
 from .places import NEWER, THERE, decide, path_of
@@ -21,23 +23,43 @@ def fetch_results(manager, notes, job_id, place, frame_name, stop, overwrite=Fal
     `progress(done, count)` after each file.
     """
     note = notes.read(job_id)
-    where, done = note or place, Fetched()
     wanted = [result for result in manager.results(job_id) if merged or result["kind"] != "merged"]
-    for count, result in enumerate(wanted, 1):
-        check(stop)
-        path = path_of(where, result, frame_name)
-        ours = (note or {}).get("fetched", {}).get(path, [])
-        state = decide(path, result, ours, (note or {}).get("submitted_at"))
-        if state == THERE:
-            done.there.append(path)
-        elif state == NEWER and not overwrite:
-            done.newer.append(path)
-        else:
-            download(manager, result["sha256"], path, stop)
-            done.came.append(path)
-        if note is not None and path not in done.newer and result["sha256"] not in ours:
-            note["fetched"].setdefault(path, []).append(result["sha256"])
+    done = Fetched()
+    try:
+        for count, result in enumerate(wanted, 1):
+            check(stop)
+            _fetch_one(manager, note or place, result, frame_name, stop, overwrite, done)
+            if progress is not None:
+                progress(count, len(wanted))
+    finally:
+        if note is not None:
             notes.write(job_id, note)
-        if progress is not None:
-            progress(count, len(wanted))
     return done
+
+
+def _fetch_one(manager, where, result, frame_name, stop, overwrite, done):
+    path, sha256 = path_of(where, result, frame_name), result["sha256"]
+    ours = where.get("fetched", {}).get(path, [])
+    seen = where.setdefault("seen", {})
+    # A file that nobody touched since it was hashed is not read again.
+    state = THERE if seen.get(path) == [sha256, _mark(path)] else decide(path, result, ours, where.get("submitted_at"))
+    if state == NEWER and not overwrite:
+        done.newer.append(path)
+        return
+    if state == THERE:
+        done.there.append(path)
+    else:
+        download(manager, sha256, path, stop)
+        done.came.append(path)
+    seen[path] = [sha256, _mark(path)]
+    if sha256 not in ours:
+        where.setdefault("fetched", {})[path] = [*ours, sha256]
+
+
+def _mark(path):
+    """What changes when somebody writes to a file: its age and size; None when there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [status.st_mtime_ns, status.st_size]

@@ -28,7 +28,10 @@ class Notes:
 
 
 def new_note(description, scene, submitted_at, frames):
-    """The note of a job that was just sent. `submitted_at`: seconds since the epoch."""
+    """The note of a job that was just sent. `submitted_at`: seconds since the epoch.
+
+    `fetched`: path -> hashes of all that ever came there; `seen`: path -> [hash, its age and size then].
+    """
     directory = description["output_directory"]
     if not os.path.isabs(directory):
         directory = os.path.join(os.path.expanduser("~"), "blendnet-renders")
@@ -39,4 +42,5 @@ def new_note(description, scene, submitted_at, frames):
         "submitted_at": submitted_at,
         "frames": frames,
         "fetched": {},
+        "seen": {},
     }
