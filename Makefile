@@ -29,7 +29,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # What a bpy wheel needs on a bare machine, and what only the tests need.
 RUN_PACKAGES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libxext6 libgl1
-TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq faketime
+TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq faketime \
+  xvfb xdotool openbox imagemagick libgl1-mesa-dri x11-utils
 
 # Of `make lock`: hashes for every file, and nothing that says where they came from.
 PINNED := --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe
@@ -51,7 +52,7 @@ check: $(VENV)/.ready-test lint types unit ## Lint, types, architecture and unit
 lint: $(VENV)/.ready-test lint-image
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/vermin --quiet --no-tips --violations --target=3.7- blendnet/agent/inside.py blendnet/agent/in_blender
+	@$(BIN)/vermin --quiet --no-tips --violations --target=3.7- blendnet/agent/inside.py blendnet/agent/in_blender addon/blendnet_addon
 
 types: $(VENV)/.ready-test
 	@$(BIN)/mypy
@@ -147,6 +148,10 @@ $(TOOLS)/.ready:
 	  { apt-get download -qq packer cloud-init 2>/dev/null || { apt-get update -qq && apt-get download -qq packer cloud-init; }; } && \
 	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb" || exit 1; done && touch .ready || \
 	  echo "No packer and cloud-init from Debian here: Packer's files and user data are checked where they are installed." >&2
+
+.PHONY: addon
+addon: $(VENV)/.ready ## Build the Blender add-on, the same bytes every time: build/blendnet_addon.zip
+	@$(BIN)/python addon/build.py build/blendnet_addon.zip
 
 .PHONY: matrix
 matrix: system-test $(VENV)/.ready-test blender ## Prove the farm on Blender 4.2 and 5.0 too; installs both, 2 GB of disk

@@ -1,0 +1,125 @@
+"""The list of jobs and the chosen one's details, as the Jobs panel draws them."""
+
+from . import picture
+from .classes import dollars, say, seconds
+from .ops_jobs import can
+
+LISTED = 8
+FRAMES_LISTED = 8
+LINES = 5
+ICONS = {
+    "created": "RADIOBUT_OFF",
+    "queued": "RADIOBUT_OFF",
+    "active": "RENDER_STILL",
+    "paused": "PAUSE",
+    "completed": "CHECKMARK",
+    "failed": "ERROR",
+    "canceled": "CANCEL",
+}
+EXACTNESS = {
+    "exact": "Exact: the very frame that one machine renders",
+    "whole-frames": "Whole frames: each is rendered by one agent",
+    "equal-noise": "Equal noise: another grain than on one machine",
+}
+VERB_ICONS = (("pause", "PAUSE"), ("resume", "PLAY"), ("retry", "FILE_REFRESH"), ("cancel", "CANCEL"))
+
+
+def draw(layout, context, session):
+    jobs = session.newest_first()
+    if not jobs:
+        layout.label(text="No jobs yet", icon="INFO")
+        return
+    column = layout.column(align=True)
+    for job in jobs[:LISTED]:
+        _draw_row(column, job, session)
+    if len(jobs) > LISTED:
+        layout.label(text=f"and {len(jobs) - LISTED} older ones", icon="BLANK1")
+    job = session.job(session.selected)
+    if job is not None:
+        _draw_details(layout.box(), context, session, job)
+
+
+def _draw_row(layout, job, session):
+    split = layout.split(factor=0.55, align=True)
+    chosen = session.selected == job["id"]
+    name = split.operator("blendnet.select", text=job["name"], icon=ICONS.get(job["state"], "DOT"), depress=chosen)
+    name.job = job["id"]
+    split.label(text=_summary(job))
+
+
+def _summary(job):
+    """'active 42%', 'completed'."""
+    if job["state"] in ("completed", "canceled"):
+        return job["state"]
+    total = job["samples_total"]
+    return f"{job['state']}  {job['samples_done'] / total:.0%}" if total else job["state"]
+
+
+def _draw_details(box, context, session, job):
+    row = box.row(align=True)
+    for verb, icon in VERB_ICONS:
+        if can(verb, job):
+            entry = row.operator("blendnet.steer", text=verb.capitalize(), icon=icon)
+            entry.verb, entry.job = verb, job["id"]
+    if job["state"] in ("completed", "failed", "canceled"):
+        row.operator("blendnet.remove", text="Remove", icon="TRASH").job = job["id"]
+    row.operator("blendnet.priority", text=f"Priority {job['priority']}").job = job["id"]
+    row = box.row(align=True)
+    if picture.is_shown(job["id"]):
+        row.operator("blendnet.unwatch", text="Stop Watching", icon="HIDE_ON")
+    else:
+        row.operator("blendnet.watch", text="Watch", icon="HIDE_OFF").job = job["id"]
+    if job["frames_completed"]:
+        row.operator("blendnet.fetch", text="Fetch", icon="IMPORT").job = job["id"]
+        row.operator("blendnet.open_folder", text="", icon="FILE_FOLDER").job = job["id"]
+    if session.newer.get(job["id"]):
+        entry = box.operator("blendnet.fetch", text="Replace the Newer Files", icon="ERROR")
+        entry.job, entry.overwrite = job["id"], True
+    _draw_facts(box, context, session, job)
+    _draw_frames(box, context, session)
+    _draw_log(box, context, session)
+
+
+def _draw_facts(box, context, session, job):
+    column = box.column(align=True)
+    facts = [
+        ("Frames", f"{job['frames_completed']} of {job['frames_total']}"),
+        ("Samples", f"{job['samples_done']} of {job['samples_total']}"),
+        ("Time left", seconds(job["remaining_s"])),
+        ("Agents", str(job["agents"]) if job["state"] == "active" else ""),
+        ("Interrupted", str(job["interrupted"] or "")),
+        ("Cost", dollars(job["cost_usd"])),
+        ("Cap", dollars(job["cap_usd"])),
+    ]
+    for name, value in facts:
+        if value:
+            split = column.split(factor=0.35)
+            split.label(text=name)
+            split.label(text=value)
+    say(box, EXACTNESS.get(job["exactness"], job["exactness"]), context, icon="INFO")
+    report = session.report if session.report and session.report["job"] == job["id"] else None
+    for text in job["reasons"] + (report["warnings"] if report else []):
+        say(box, text, context, icon="DOT")
+    if job["message"]:
+        say(box, job["message"], context, icon="ERROR", alert=job["state"] == "failed")
+
+
+def _draw_frames(box, context, session):
+    if len(session.frames) < 2 and not any(frame["message"] for frame in session.frames):
+        return
+    column = box.column(align=True)
+    working = [frame for frame in session.frames if frame["state"] != "completed"] or session.frames
+    for frame in working[:FRAMES_LISTED]:
+        row = column.row()
+        row.label(text=f"Frame {frame['number']}", icon=ICONS.get(frame["state"], "DOT"))
+        row.label(text=f"{frame['done']} of {frame['samples']}")
+        if frame["message"]:
+            say(column, frame["message"], context, icon="DOT", alert=frame["state"] == "failed")
+    if len(working) > FRAMES_LISTED:
+        column.label(text=f"and {len(working) - FRAMES_LISTED} more frames", icon="BLANK1")
+
+
+def _draw_log(box, context, session):
+    for event in session.events[-LINES:]:
+        level = "ERROR" if event["level"] == "error" else "NONE"
+        say(box, event["text"], context, icon=level)

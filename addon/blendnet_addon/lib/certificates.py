@@ -1,0 +1,61 @@
+"""The Manager's certificate authority: fetched, fingerprinted, and shown to the artist before it is trusted."""
+
+import hashlib
+import http.client
+import ssl
+
+from .addresses import host_and_port
+from .errors import AddonError, Unreachable
+
+CA_PATH = "/ca.crt"
+MAX_BYTES = 65536
+
+
+def fingerprint(pem):
+    """SHA-256 of a certificate (PEM) as 64 hexadecimal digits. Raises AddonError when it is none."""
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()
+    except ValueError:
+        raise AddonError("that is not a certificate (PEM): take the Manager's security/ca.crt") from None
+
+
+def spelled(print_):
+    """A fingerprint as people compare it: groups of four digits."""
+    return " ".join(print_[at : at + 4] for at in range(0, len(print_), 4))
+
+
+def normalised(text):
+    """64 hexadecimal digits of a fingerprint as people write it. Raises AddonError."""
+    digits = "".join(text.replace(":", "").split()).lower()
+    if len(digits) != 64 or not all(digit in "0123456789abcdef" for digit in digits):
+        raise AddonError("a fingerprint has 64 hexadecimal digits: `blendnet agent token` prints it as ca_sha256")
+    return digits
+
+
+def fetch(url, timeout_s):
+    """The CA certificate (PEM) that the Manager at `url` gives to strangers.
+
+    Nothing proves who answers and nothing secret is said: the fingerprint that the artist compares is the proof.
+
+    Raises:
+        Unreachable: nobody answers.
+        AddonError: it answers, and gives none.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(*host_and_port(url), timeout=timeout_s, context=context)
+    try:
+        connection.request("GET", CA_PATH)
+        answer = connection.getresponse()
+        pem = answer.read(MAX_BYTES + 1)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"nobody answers at {url} ({error}): check the address and that the farm is up") from error
+    finally:
+        connection.close()
+    if answer.status != 200 or len(pem) > MAX_BYTES:
+        raise AddonError(
+            f"{url} does not tell its certificate: start its farm with --listen, or choose its security/ca.crt"
+        )
+    text = pem.decode("ascii", "replace")
+    fingerprint(text)
+    return text

@@ -1,0 +1,95 @@
+"""The farm of this computer: the `blendnet` command found and run. What it says is passed on in one sentence."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from .errors import SetUpError
+
+UP_TIMEOUT_S = 180.0
+BLENDER_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "LD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV")
+"""What a Blender may have set for its own Python: other programs must not see it."""
+PROGRAM = "blendnet.exe" if os.name == "nt" else "blendnet"
+
+
+def venv_program(folder, name):
+    """Path of a program in a virtual environment."""
+    return os.path.join(folder, *(("Scripts", name + ".exe") if os.name == "nt" else ("bin", name)))
+
+
+def find_command(wanted, own_venv):
+    """Path of the `blendnet` command: the one named, ours, one on PATH, the user's; '' when there is none."""
+    places = [os.path.expanduser(wanted)] if wanted else []
+    if not wanted:
+        places += [venv_program(own_venv, "blendnet"), shutil.which("blendnet") or ""]
+        places.append(os.path.join(os.path.expanduser("~"), ".local", "bin", PROGRAM))
+    return next((place for place in places if place and os.path.isfile(place) and os.access(place, os.X_OK)), "")
+
+
+def default_data():
+    """The folder that `blendnet` uses by itself."""
+    chosen = os.environ.get("BLENDNET_DATA")
+    home = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    return chosen or os.path.join(home, "blendnet", "farm")
+
+
+def start(command, data, agents):
+    """Start the farm on folder `data` and return what `blendnet up --json` says. One that runs is left as it is.
+
+    Raises SetUpError.
+    """
+    return run(command, "up", "--json", "--agents", str(agents), "--data", data)
+
+
+def stop(command, data):
+    """End the farm on folder `data`. Raises SetUpError."""
+    return run(command, "down", "--json", "--data", data)
+
+
+def know_blender(command, program):
+    """Make this Blender known to the agents of this computer, if it is not yet. Raises SetUpError."""
+    known = {os.path.realpath(build["path"]) for build in run(command, "blender", "list", "--json")}
+    if os.path.realpath(program) not in known:
+        run(command, "blender", "path", program, "--json")
+
+
+def run(command, *arguments):
+    """The JSON that `blendnet ARGUMENTS` prints. Raises SetUpError with its own words."""
+    try:
+        done = subprocess.run(
+            [command] + list(arguments),
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=UP_TIMEOUT_S,
+            text=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SetUpError(
+            f"`blendnet {arguments[0]}` takes more than {UP_TIMEOUT_S:.0f} s: try it in a terminal"
+        ) from error
+    except OSError as error:
+        raise SetUpError(f"cannot run {command} ({error.strerror}): install BlendNet again") from error
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        answer = None
+    if done.returncode == 0 and answer is not None:
+        return answer
+    if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
+        raise SetUpError(answer["error"].get("message", "it failed"))
+    last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+    raise SetUpError(f"`blendnet {arguments[0]}` failed with status {done.returncode}: {last[:300]}")
+
+
+def clean_environment():
+    """This process's environment without what Blender set for itself."""
+    return {name: value for name, value in os.environ.items() if name not in BLENDER_VARIABLES}
+
+
+def can_run_here():
+    """Whether a farm can run on this system: it needs file locks and process groups that Windows lacks."""
+    return sys.platform != "win32"

@@ -1,0 +1,76 @@
+"""What the add-on asks a Manager: one method per call of docs/api.md, answers as the API gives them."""
+
+from urllib.parse import quote
+
+
+class Manager:
+    """Calls of an owner of jobs. Raises as connection.Http."""
+
+    def __init__(self, http):
+        self.http = http
+
+    @property
+    def url(self):
+        return self.http.login.url
+
+    def farm(self):
+        """The whole farm at a glance: version, agents, jobs."""
+        return self.http.get("/v1/farm")
+
+    def missing(self, blobs):
+        """{sha256: bytes that are there already} of those of [(sha256, size)] that the Manager lacks."""
+        wanted = [{"sha256": sha256, "size_bytes": size} for sha256, size in blobs]
+        answer = self.http.post("/v1/blobs/missing", {"blobs": wanted})
+        return {entry["sha256"]: entry["received_bytes"] for entry in answer["missing"]}
+
+    def submit(self, submission):
+        return self.http.post("/v1/jobs", submission)
+
+    def jobs(self):
+        return self.http.get("/v1/jobs")
+
+    def job(self, job_id):
+        return self.http.get(_job(job_id))
+
+    def frames(self, job_id, after=-1):
+        """A page of frames behind position `after`."""
+        return self.http.get(_job(job_id) + "/frames", after=after)
+
+    def results(self, job_id):
+        return self.http.get(_job(job_id) + "/results")
+
+    def events(self, job_id, after=0):
+        """A page of the job's log behind the line with id `after`."""
+        return self.http.get(_job(job_id) + "/events", after=after)
+
+    def preview(self, job_id, frame):
+        """Newest picture of a frame, PNG."""
+        return self.http.send("GET", f"{_job(job_id)}/frames/{frame}/preview")
+
+    def steer(self, job_id, verb):
+        """`verb`: 'pause', 'resume', 'cancel' or 'retry'; the job as it is then."""
+        return self.http.post(f"{_job(job_id)}/{verb}")
+
+    def set_priority(self, job_id, priority):
+        return self.http.post(_job(job_id) + "/priority", {"priority": priority})
+
+    def set_cap(self, job_id, usd):
+        """The most the job may cost; 0: anything."""
+        return self.http.post(_job(job_id) + "/cap", {"usd": usd})
+
+    def remove(self, job_id):
+        """Forget a job that has ended, with its files."""
+        self.http.json("DELETE", _job(job_id))
+
+    def agents(self):
+        return self.http.get("/v1/agents")
+
+    def add_agents(self, count):
+        return self.http.post("/v1/agents", {"count": count})["names"]
+
+    def remove_agent(self, name):
+        self.http.json("DELETE", "/v1/agents/" + quote(name, safe=""))
+
+
+def _job(job_id):
+    return "/v1/jobs/" + quote(job_id, safe="")

@@ -1,0 +1,157 @@
+"""The farm of this computer: started, stopped, and its program installed."""
+
+import os
+
+import bpy
+from bpy.props import BoolProperty, IntProperty, StringProperty
+
+from . import classes, preferences, runtime
+from .lib import farm_here, install
+from .lib.errors import AddonError, Offline, SetUpError
+from .lib.kept_login import HERE
+from .session import Visible
+
+PROGRAM = os.path.join(os.path.dirname(__file__), "program")
+"""What the build puts beside us: the `blendnet` command as a wheel."""
+
+
+def venv_folder():
+    """Where the add-on installs the `blendnet` command."""
+    return os.path.join(runtime.folder(), "venv")
+
+
+class BLENDNET_OT_use_this_computer(bpy.types.Operator):
+    """Render on this computer: start BlendNet's farm here, or join the one that runs"""
+
+    bl_idname = "blendnet.use_this_computer"
+    bl_label = "This Computer"
+    bl_options = {"INTERNAL"}
+
+    command: StringProperty(name="Command", description="The blendnet program; empty: as the preferences say")
+    data: StringProperty(name="Folder", description="The farm's folder; empty: as the preferences say")
+    agents: IntProperty(name="Agents", description="0: as the preferences say", default=0, min=0, max=64)
+
+    def execute(self, context):
+        own = preferences.of(context)
+        data = bpy.path.abspath(self.data or own.data) or farm_here.default_data()
+        start = _Start(runtime.get(), self.command or own.command, data, self.agents or own.agents)
+        return runtime.finish(self, "set_up", "start the farm", start.run, start.heard, start.visible)
+
+
+class _Start:
+    """The farm of this computer on its way up."""
+
+    def __init__(self, session, command, data, agents):
+        self._session = session
+        self._command = command
+        self._data = os.path.abspath(os.path.expanduser(data))
+        self._agents = agents
+        self._blender = bpy.app.binary_path
+        self.visible = Visible("Starting the farm of this computer")
+
+    def run(self, stop):
+        if not farm_here.can_run_here():
+            raise SetUpError("a farm cannot run on Windows: use a Manager on another machine")
+        command = farm_here.find_command(self._command, venv_folder())
+        if not command and self._command:
+            raise SetUpError(f"{self._command} is no program: choose the blendnet command in the preferences")
+        if not command:
+            raise NoCommand("the blendnet command is not on this computer: install it, or name it in the preferences")
+        if self._blender and os.path.isfile(self._blender):
+            self.visible.step = "Making this Blender known"
+            farm_here.know_blender(command, self._blender)
+        self.visible.step = "Starting the farm of this computer"
+        answer = farm_here.start(command, self._data, self._agents)
+        self._session.kept.keep_here(self._data, command)
+        return answer
+
+    def heard(self, answer):
+        self._session.set_up_changed()
+        agents = len(answer.get("agents", []))
+        self._session.say(f"The farm of this computer is up with {agents} agent{'s' if agents != 1 else ''}.")
+        runtime.look_soon()
+
+
+class NoCommand(SetUpError):
+    """The `blendnet` command has to be installed first."""
+
+    code = "no_command"
+
+
+class BLENDNET_OT_install(bpy.types.Operator):
+    """Download what BlendNet needs (300 MB on disk) into Blender's configuration folder, and start the farm"""
+
+    bl_idname = "blendnet.install"
+    bl_label = "Install BlendNet Here"
+    bl_options = {"INTERNAL"}
+
+    consent: BoolProperty(
+        name="Download and Install",
+        description="What is downloaded is held against fixed hashes",
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context, event):
+        return context.window_manager.invoke_props_dialog(self, width=460)
+
+    def draw(self, context):
+        column = self.layout.column()
+        for line in (
+            "The blendnet command and its parts (300 MB on disk) are downloaded",
+            "from PyPI into an environment of their own:",
+            venv_folder(),
+        ):
+            column.label(text=line)
+        column.prop(self, "consent")
+
+    def execute(self, context):
+        try:
+            if not self.consent:
+                raise SetUpError("nothing was installed: tick Download and Install when you agree")
+            if not runtime.online():
+                raise Offline(
+                    "Blender may not use the internet: switch on Preferences > System > Network > Allow Online Access"
+                )
+        except AddonError as error:
+            return runtime.fail(self, error)
+        installation = install.Installation(venv_folder(), PROGRAM)
+        return runtime.finish(self, "set_up", "install", installation.run, _installed, installation)
+
+
+def _installed(command):
+    runtime.get().say("BlendNet is installed.")
+    bpy.ops.blendnet.use_this_computer(command=command)
+
+
+class BLENDNET_OT_stop_farm(bpy.types.Operator):
+    """End the farm of this computer; unfinished jobs keep what they have and go on when it is started again"""
+
+    bl_idname = "blendnet.stop_farm"
+    bl_label = "Stop the Farm"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context):
+        about = runtime.get().about
+        return about is not None and about["kind"] == HERE
+
+    def invoke(self, context, event):
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, context):
+        about = runtime.get().about
+        heard = lambda _: (runtime.get().say("The farm of this computer is down."), runtime.look_soon())  # noqa: E731
+        visible = Visible("Ending the farm of this computer")
+        end = lambda stop: farm_here.stop(about["command"], about["data"])  # noqa: E731
+        return runtime.finish(self, "set_up", "stop the farm", end, heard, visible)
+
+
+CLASSES = (BLENDNET_OT_use_this_computer, BLENDNET_OT_install, BLENDNET_OT_stop_farm)
+
+
+def register():
+    classes.register_all(CLASSES)
+
+
+def unregister():
+    classes.unregister_all(CLASSES)

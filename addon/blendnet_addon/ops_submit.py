@@ -1,0 +1,166 @@
+"""The one button: send the open scene as a job."""
+
+import re
+
+import bpy
+from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
+
+from . import classes, picture, runtime, scene_copy
+from .lib import parcel, submitting
+from .lib.errors import AddonError, SceneError
+
+FRAMES = re.compile(r"(-?\d+)(?:-(-?\d+))?(?:x(\d+))?$")
+
+
+class BLENDNET_OT_render(bpy.types.Operator):
+    """Render the current frame on BlendNet. The scene is sent as it is now; you can go on working"""
+
+    bl_idname = "blendnet.render"
+    bl_label = "Render Image on BlendNet"
+    bl_options = {"INTERNAL"}
+
+    animation: BoolProperty(name="Animation", description="All frames instead of the current one")
+    samples: IntProperty(name="Samples", description="0: as the scene's BlendNet settings say", default=0, min=0)
+    resolution: IntProperty(name="Resolution %", description="0: as the settings say", default=0, min=0, max=1000)
+    frames: StringProperty(name="Frames", description="FIRST-LAST or FIRST-LASTxSTEP; empty: as the settings say")
+    priority: IntProperty(name="Priority", description="-1: as the settings say", default=-1, min=-1, max=100)
+    cap: FloatProperty(name="Cap", description="US dollars; 0: as the settings say", default=0.0, min=0.0)
+    name: StringProperty(name="Name", description="The job's name; empty: the file's")
+    allow_missing: BoolProperty(name="Without Missing Files", description="Send although files are missing")
+
+    @classmethod
+    def description(cls, context, properties):
+        what = "all frames" if properties.animation else "the current frame"
+        return f"Render {what} on BlendNet. The scene is sent as it is now; you can go on working"
+
+    @classmethod
+    def poll(cls, context):
+        return runtime.get().about is not None
+
+    def execute(self, context):
+        session, scene = runtime.get(), context.scene
+        try:
+            frames = _frames(scene, self.animation, self.frames)
+            prepared = scene_copy.prepare(self.allow_missing or scene.blendnet.allow_missing)
+            settings = self._settings(scene, prepared.description, frames)
+        except AddonError as error:
+            return runtime.fail(self, error)
+        name = self.name or bpy.path.display_name_from_filepath(prepared.path)
+        sending = _Sending(session, prepared, settings, scene.blendnet.blender, name)
+        return runtime.finish(self, "transfers", "send", sending.run, sending.heard, sending)
+
+    def _settings(self, scene, description, frames):
+        """messages.JobSettings but for the Blender, which the farm's agents decide."""
+        own = scene.blendnet
+        resolution = self.resolution or (own.resolution if own.use_resolution else None)
+        cap = self.cap or (own.cap if own.use_cap else None)
+        return {
+            "frames": frames,
+            "samples": self.samples or (own.samples if own.use_samples else description["samples"]),
+            "strategy": own.strategy,
+            "device": own.device,
+            "priority": own.priority if self.priority < 0 else self.priority,
+            "cap_usd": None if cap is None else round(cap, 4),
+            "resolution_percentage": resolution,
+        }
+
+
+class _Sending:
+    """One scene on its way; the panel shows its `step` and `share`."""
+
+    def __init__(self, session, prepared, settings, blender, name):
+        self._session = session
+        self._prepared = prepared
+        self._settings = settings
+        self._blender = blender
+        self._name = name
+        self._shipment = None
+
+    @property
+    def step(self):
+        return self._shipment.step if self._shipment else "Asking the farm"
+
+    @property
+    def share(self):
+        return self._shipment.share if self._shipment else None
+
+    def run(self, stop):
+        prepared = self._prepared
+        try:
+            manager = self._session.manager()
+            here = prepared.description["blender"]
+            blender = submitting.choose_blender(self._blender, here, manager.agents())
+            box = parcel.Parcel(prepared.path, prepared.copy, prepared.needed)
+            self._shipment = submitting.Shipment(
+                manager,
+                self._session.notes,
+                box,
+                self._name,
+                dict(self._settings, blender=blender),
+                prepared.description,
+                prepared.path,
+            )
+            return self._shipment.send(stop)
+        finally:
+            prepared.clean()
+
+    def heard(self, job):
+        session = self._session
+        session.last_job = job["id"]
+        session.report = {"job": job["id"], "warnings": self._prepared.warnings + job["warnings"]}
+        session.select(job["id"])
+        session.jobs = [other for other in session.jobs if other["id"] != job["id"]] + [job]
+        session.say(f"{job['name']} was sent: {_count(job['frames_total'])}.")
+        picture.show(bpy.context, job["id"], None, may_open=False)
+        runtime.look_soon()
+
+
+def _count(frames):
+    return "1 frame" if frames == 1 else f"{frames} frames"
+
+
+def _frames(scene, animation, text):
+    """Frame numbers: the operator's, else the settings', else the scene's. Raises SceneError."""
+    if text.strip():
+        return _parse(text)
+    if not animation:
+        return [scene.frame_current]
+    own = scene.blendnet
+    chosen = own if own.use_frames else scene
+    frames = list(range(chosen.frame_start, chosen.frame_end + 1, chosen.frame_step))
+    if not frames:
+        raise SceneError(f"there are no frames from {chosen.frame_start} to {chosen.frame_end}: change Start or End")
+    return frames
+
+
+def _parse(text):
+    match = FRAMES.match(text.strip())
+    first, last, step = match.groups() if match else (0, -1, None)
+    frames = list(range(int(first), int(first if last is None else last) + 1, int(step or 1) or 1))
+    if not frames:
+        raise SceneError(f"{text!r} names no frames: write FIRST-LAST or FIRST-LASTxSTEP")
+    return frames
+
+
+class BLENDNET_OT_stop(bpy.types.Operator):
+    """Stop what is being sent or fetched; files that arrived are kept and not sent again"""
+
+    bl_idname = "blendnet.stop"
+    bl_label = "Stop"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, context):
+        for task, _ in runtime.get().under_way:
+            task.stop.set()
+        return {"FINISHED"}
+
+
+CLASSES = (BLENDNET_OT_render, BLENDNET_OT_stop)
+
+
+def register():
+    classes.register_all(CLASSES)
+
+
+def unregister():
+    classes.unregister_all(CLASSES)

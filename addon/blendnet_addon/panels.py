@@ -1,0 +1,195 @@
+"""BlendNet in the Render properties: the button, what is under way, choices, jobs, agents."""
+
+import bpy
+
+from . import classes, job_panel, preferences, runtime
+from .classes import say
+from .lib.certificates import fingerprint, spelled
+from .lib.kept_login import HERE
+
+IN_USE = ("starting", "idle", "busy", "draining", "aside")
+
+
+class _InRender:
+    bl_space_type = "PROPERTIES"
+    bl_region_type = "WINDOW"
+    bl_context = "render"
+
+
+class BLENDNET_PT_main(_InRender, bpy.types.Panel):
+    bl_label = "BlendNet"
+    bl_order = -10
+
+    def draw(self, context):
+        session, layout = runtime.get(), self.layout
+        if session.pending is not None:
+            _draw_fingerprint(layout, context, session)
+        elif session.about is None:
+            _draw_choice(layout, context)
+        else:
+            _draw_buttons(layout, context, session)
+        _draw_under_way(layout, context, session)
+        _draw_trouble(layout, context, session)
+
+
+def _draw_choice(layout, context):
+    say(layout, "Where shall BlendNet render?", context, icon="QUESTION")
+    column = layout.column(align=True)
+    column.scale_y = 1.4
+    column.operator("blendnet.use_this_computer", icon="HOME")
+    column.operator("blendnet.connect", icon="WORLD")
+
+
+def _draw_fingerprint(layout, context, session):
+    url = session.pending.url
+    row = layout.row(align=True)
+    row.operator("blendnet.trust", icon="CHECKMARK")
+    row.operator("blendnet.distrust", icon="X")
+    say(layout, f"The Manager at {url} shows a certificate with the fingerprint", context, icon="LOCKED")
+    print_ = spelled(fingerprint(session.pending.ca_pem))
+    box = layout.box().column(align=True)
+    for at in range(0, len(print_), 40):
+        box.label(text=print_[at : at + 40])
+
+
+def _draw_buttons(layout, context, session):
+    down = session.about["kind"] == HERE and session.problem is not None and not session.under_way
+    column = layout.column(align=True)
+    column.scale_y = 1.4
+    if down:
+        column.operator("blendnet.use_this_computer", text="Start the Farm", icon="PLAY")
+        return
+    column.operator("blendnet.render", text="Render Image on BlendNet", icon="RENDER_STILL").animation = False
+    column.operator("blendnet.render", text="Render Animation on BlendNet", icon="RENDER_ANIMATION").animation = True
+
+
+def _draw_under_way(layout, context, session):
+    for _, visible in session.under_way:
+        row = layout.row(align=True)
+        share = visible.share
+        row.label(text=visible.step + ("" if share is None else f"  {share:.0%}"), icon="SORTTIME")
+        row.operator("blendnet.stop", text="", icon="X")
+
+
+def _draw_trouble(layout, context, session):
+    online = runtime.online()
+    if session.problem is not None and session.about is not None:
+        say(layout, str(session.problem), context, icon="ERROR", alert=True)
+        _draw_help(layout, session, session.problem.code)
+    if session.message:
+        icon = "ERROR" if session.message_is_error else "INFO"
+        if not (session.problem is not None and str(session.problem) == session.message):
+            say(layout, session.message, context, icon=icon, alert=session.message_is_error)
+            if session.message_is_error:
+                _draw_help(layout, session, session.error_code)
+    if not online and session.about is None:
+        say(
+            layout,
+            "Blender may not use the internet: a farm of this computer works all the same.",
+            context,
+            icon="INFO",
+        )
+
+
+def _draw_help(layout, session, code):
+    """The button that helps with an error."""
+    if code in ("wrong_login", "untrusted"):
+        layout.operator("blendnet.connect", text="Connect Again", icon="FILE_REFRESH")
+    elif code == "no_command":
+        layout.operator("blendnet.install", icon="IMPORT")
+    elif code == "offline":
+        layout.operator("screen.userpref_show", text="Preferences", icon="PREFERENCES")
+    elif code == "unreachable":
+        layout.operator("blendnet.refresh", text="Try Again", icon="FILE_REFRESH")
+
+
+class BLENDNET_PT_choices(_InRender, bpy.types.Panel):
+    bl_label = "Choices"
+    bl_parent_id = "BLENDNET_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context):
+        return runtime.get().about is not None
+
+    def draw(self, context):
+        layout, own = self.layout, context.scene.blendnet
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        for switch, names in (
+            ("use_samples", ("samples",)),
+            ("use_resolution", ("resolution",)),
+            ("use_frames", ("frame_start", "frame_end", "frame_step")),
+            ("use_cap", ("cap",)),
+        ):
+            column = layout.column(align=True)
+            column.prop(own, switch, text="Own " + own.bl_rna.properties[switch].name)
+            if getattr(own, switch):
+                for name in names:
+                    column.prop(own, name)
+        column = layout.column()
+        for name in ("priority", "strategy", "device", "blender", "allow_missing"):
+            column.prop(own, name)
+
+
+class BLENDNET_PT_jobs(_InRender, bpy.types.Panel):
+    bl_label = "Jobs"
+    bl_parent_id = "BLENDNET_PT_main"
+
+    @classmethod
+    def poll(cls, context):
+        return runtime.get().about is not None
+
+    def draw(self, context):
+        job_panel.draw(self.layout, context, runtime.get())
+
+
+class BLENDNET_PT_farm(_InRender, bpy.types.Panel):
+    bl_label = "Farm"
+    bl_parent_id = "BLENDNET_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context):
+        return runtime.get().about is not None
+
+    def draw(self, context):
+        session, layout = runtime.get(), self.layout
+        here = session.about["kind"] == HERE
+        say(layout, session.about["data"] if here else session.about["url"], context, icon="HOME" if here else "WORLD")
+        agents = [agent for agent in session.agents if agent["state"] in IN_USE]
+        for agent in agents:
+            _draw_agent(layout, agent)
+        if not agents:
+            layout.label(text="No agents", icon="INFO")
+        row = layout.row(align=True)
+        row.operator("blendnet.add_agents", icon="ADD")
+        if here:
+            row.operator("blendnet.stop_farm", icon="QUIT")
+        layout.operator("blendnet.forget", icon="UNLINKED")
+        if session.cost_usd is not None:
+            layout.label(text=f"All jobs so far: {classes.dollars(session.cost_usd)}", icon="FUND")
+        layout.prop(preferences.of(context), "auto_fetch")
+
+
+def _draw_agent(layout, agent):
+    split = layout.split(factor=0.45)
+    split.label(text=agent["name"], icon="DESKTOP")
+    row = split.row(align=True)
+    busy = agent["chunk"] or agent["state"] == "busy"
+    row.label(text=agent["aside"] or agent["state"], icon="RENDER_STILL" if busy else "NONE")
+    cost = classes.dollars(agent["cost_usd"])
+    if cost:
+        row.label(text=cost)
+    row.operator("blendnet.remove_agent", text="", icon="X").name = agent["name"]
+
+
+CLASSES = (BLENDNET_PT_main, BLENDNET_PT_choices, BLENDNET_PT_jobs, BLENDNET_PT_farm)
+
+
+def register():
+    classes.register_all(CLASSES)
+
+
+def unregister():
+    classes.unregister_all(CLASSES)

@@ -1,0 +1,86 @@
+"""What a scene keeps for its jobs, and what scripts may read: the last job, all jobs, the last message."""
+
+import json
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+
+from . import classes, runtime
+
+STRATEGIES = (
+    ("auto", "Automatic", "BlendNet decides"),
+    ("split", "Share Frames", "Several agents render samples of the same frame"),
+    ("frame", "Whole Frames", "Each agent renders frames of its own"),
+)
+DEVICES = tuple((name, label, f"Render on {label}; an error when no agent has it") for name, label in (
+    ("CPU", "CPU"), ("CUDA", "CUDA"), ("OPTIX", "OptiX"), ("HIP", "HIP"), ("METAL", "Metal"), ("ONEAPI", "oneAPI"),
+))  # fmt: skip
+
+
+class BlendNetSceneSettings(bpy.types.PropertyGroup):
+    """Choices for the jobs of a scene; the scene itself stays as it is."""
+
+    use_samples: BoolProperty(name="Samples", description="Render with other samples than the scene's")
+    samples: IntProperty(name="Samples", description="Samples of every frame", default=128, min=1, max=1 << 24)
+    use_resolution: BoolProperty(name="Resolution", description="Render in another size than the scene's")
+    resolution: IntProperty(
+        name="Resolution", description="Percentage of the scene's full size", default=100, min=1, max=1000,
+        subtype="PERCENTAGE",
+    )  # fmt: skip
+    use_frames: BoolProperty(name="Frames", description="Animation: render other frames than the scene's")
+    frame_start: IntProperty(name="Start", description="First frame", default=1, min=-1048574, max=1048574)
+    frame_end: IntProperty(name="End", description="Last frame", default=10, min=-1048574, max=1048574)
+    frame_step: IntProperty(name="Step", description="Take every Nth frame only", default=1, min=1, max=1048574)
+    priority: IntProperty(
+        name="Priority", description="Jobs with a higher number go first; 50 is usual", default=50, min=0, max=100
+    )
+    use_cap: BoolProperty(name="Cap", description="Pause the job before it costs more")
+    cap: FloatProperty(
+        name="Cap", description="The most that the job may cost, in US dollars", default=5.0, min=0.01, max=1e6,
+        precision=2,
+    )  # fmt: skip
+    strategy: EnumProperty(name="Strategy", description="How agents share the work", items=STRATEGIES)
+    device: EnumProperty(name="Device", description="What renders", items=DEVICES)
+    blender: StringProperty(
+        name="Blender", description="Version of the farm that renders, such as 4.5; empty: the one that is open here"
+    )
+    allow_missing: BoolProperty(
+        name="Send Without Missing Files", description="Render although files that the scene needs cannot be found"
+    )
+
+
+def _last_job(_):
+    return runtime.get().last_job
+
+
+def _jobs(_):
+    return json.dumps(runtime.get().jobs)
+
+
+def _message(_):
+    return runtime.get().message
+
+
+CLASSES = (BlendNetSceneSettings,)
+
+
+def register():
+    classes.register_all(CLASSES)
+    bpy.types.Scene.blendnet = PointerProperty(type=BlendNetSceneSettings, name="BlendNet")
+    # Computed: nothing of them is stored in a file.
+    bpy.types.WindowManager.blendnet_job = StringProperty(
+        name="Last Job", description="Id of the job that was sent last", get=_last_job
+    )
+    bpy.types.WindowManager.blendnet_jobs = StringProperty(
+        name="Jobs", description="All jobs of the farm, as JSON", get=_jobs
+    )
+    bpy.types.WindowManager.blendnet_message = StringProperty(
+        name="Message", description="What BlendNet said last", get=_message
+    )
+
+
+def unregister():
+    for name in ("blendnet_message", "blendnet_jobs", "blendnet_job"):
+        delattr(bpy.types.WindowManager, name)
+    del bpy.types.Scene.blendnet
+    classes.unregister_all(CLASSES)

@@ -1,0 +1,94 @@
+"""The open scene as a job wants it: looked at, and saved as a copy. The artist's file and undo steps stay untouched."""
+
+import os
+import tempfile
+
+import bpy
+
+from . import picture
+from .in_blender import dependencies, describe
+from .lib.errors import DiskError, MissingFiles, SceneError
+
+LISTED = 5
+"""Missing files named in a message; the rest is counted."""
+
+
+class Prepared:
+    """A scene ready to be sent."""
+
+    def __init__(self, path, copy, description, needed, warnings):
+        self.path = path
+        """Where its author keeps it, or would."""
+        self.copy = copy
+        """The file to send."""
+        self.description = description
+        self.needed = needed
+        """Paths of the other files."""
+        self.warnings = warnings
+
+    def clean(self):
+        """Delete the copy."""
+        os.remove(self.copy)
+        os.rmdir(os.path.dirname(self.copy))
+
+
+def check(scene):
+    """Refuse what Cycles cannot render. Raises SceneError."""
+    if scene.render.engine != "CYCLES":
+        raise SceneError(f"{scene.name} renders with {scene.render.engine}: switch its Render Engine to Cycles")
+    if scene.camera is None and not any(marker.camera for marker in scene.timeline_markers):
+        raise SceneError(f"{scene.name} has no camera: add one and make it the scene's camera")
+
+
+def prepare(allow_missing):
+    """Look at the open scene and save a copy of it. Raises SceneError, MissingFiles, DiskError."""
+    check(bpy.context.scene)
+    picture.hide()
+    try:
+        found = [entry for entry in dependencies.collect_open_scene() if entry["kind"] != "scene"]
+        missing = [entry for entry in found if entry["missing"]]
+        if missing and not allow_missing:
+            raise MissingFiles(_missing_text(missing), [entry["path"] for entry in missing])
+        description = describe.describe()
+        copy = _save_copy()
+    finally:
+        picture.unhide()
+    path = bpy.data.filepath or copy
+    needed = [entry["path"] for entry in found if not entry["missing"]]
+    return Prepared(path, copy, description, needed, _warnings(description))
+
+
+def _save_copy():
+    name = os.path.basename(bpy.data.filepath) or "untitled.blend"
+    path = os.path.join(tempfile.mkdtemp(prefix="blendnet-send-"), name)
+    try:
+        # Paths stay as they are: in the job's tree the copy lies where the author's file does.
+        bpy.ops.wm.save_as_mainfile(filepath=path, check_existing=False, copy=True, relative_remap=False)
+    except RuntimeError as error:
+        raise DiskError(f"Blender cannot save a copy to send ({str(error).strip()}): make room") from error
+    return path
+
+
+def _missing_text(missing):
+    names = [f"{os.path.basename(entry['path'])} ({entry['user'] or entry['kind']})" for entry in missing[:LISTED]]
+    more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
+    return (
+        f"files of the scene are missing: {', '.join(names)}{more}. Find them with File > External Data > Find Missing "
+        "Files, or switch on Send Without Missing Files"
+    )
+
+
+def _warnings(description):
+    """What the author should know before anything renders."""
+    unsaved = [image.name for image in bpy.data.images if image.is_dirty and _is_painted(image)]
+    warnings = []
+    if unsaved:
+        names = ", ".join(unsaved[:LISTED])
+        warnings.append(f"images with changes that are not saved are sent as they are on disk: {names}")
+    if not description["denoiser_available"] and (description["denoise"] or description["denoise_nodes"]):
+        warnings.append("this Blender has no denoiser: pictures stay noisy")
+    return warnings
+
+
+def _is_painted(image):
+    return image.name != picture.IMAGE_NAME and image.type not in ("RENDER_RESULT", "COMPOSITING") and image.users > 0

@@ -1,0 +1,179 @@
+"""What the add-on knows while Blender runs: the Manager, its jobs, what is under way, what went wrong. No bpy here."""
+
+import os
+
+from .lib.connection import Http
+from .lib.errors import AddonError, NotConnected, Stopped
+from .lib.kept_login import KeptLogin
+from .lib.manager import Manager
+from .lib.notes import Notes
+from .lib.work import Outbox, Worker
+
+ENDED = ("completed", "failed", "canceled")
+EVENTS_KEPT = 200
+
+
+class Session:
+    """One per enabled add-on. The main thread alone changes what is shown; workers hand over through the outbox."""
+
+    def __init__(self, folder, online):
+        """`folder`: where logins and notes are kept; `online`: whether Blender may use the internet."""
+        self.folder = folder
+        self.online = online
+        self.kept = KeptLogin(folder)
+        self.about = self.kept.about()
+        """What is set up: see kept_login; None: nothing."""
+        self.notes = Notes(os.path.join(folder, "jobs"))
+        self.outbox = Outbox()
+        self.calls = Worker("calls", self.outbox)
+        """Short questions to the Manager."""
+        self.transfers = Worker("transfers", self.outbox)
+        """Uploads and downloads."""
+        self.set_up = Worker("set-up", self.outbox)
+        """Farms started, programs installed."""
+        self.jobs = []
+        self.agents = []
+        self.cost_usd = None
+        self.frames = []
+        """Of the selected job."""
+        self.events = []
+        """Of the selected job: the last lines of its log."""
+        self.selected = ""
+        self.last_job = ""
+        """The job that was sent last."""
+        self.problem = None
+        """The error of the last try to reach the Manager; None: it answers."""
+        self.message = ""
+        self.message_is_error = False
+        self.error_code = ""
+        self.under_way = []
+        """Tasks that people see, with `step` and `share` where they have them."""
+        self.pending = None
+        """A Login whose fingerprint waits for the artist's word."""
+        self.newer = {}
+        """Job -> files that were not replaced because something newer is there."""
+        self.fetched_for = {}
+        self.report = None
+        """What was checked when a scene was sent last: properties.CheckReport."""
+        self.version = 0
+        """Grows whenever what is shown changes."""
+        self._manager = None
+        self._manager_of = None
+
+    def end(self):
+        """Stop everything and wait for the threads."""
+        for worker in (self.calls, self.transfers, self.set_up):
+            worker.end()
+        if self._manager is not None:
+            self._manager.http.close()
+
+    def set_up_changed(self):
+        """The login that is kept is another one now. On the main thread."""
+        self.about = self.kept.about()
+        self.jobs, self.agents, self.problem, self.pending = [], [], None, None
+        self.select("")
+
+    def manager(self):
+        """The Manager, by the login that is kept. For worker threads too. Raises NotConnected, Offline."""
+        login = self.kept.login()
+        of = (login.url, login.ca_pem, login.user, login.password, self.online)
+        if of != self._manager_of:
+            before, self._manager, self._manager_of = self._manager, Manager(Http(login, self.online)), of
+            if before is not None:
+                before.http.close()
+        return self._manager
+
+    def job(self, job_id):
+        """A job that was seen; None when there is no such."""
+        return next((job for job in self.jobs if job["id"] == job_id), None)
+
+    def newest_first(self):
+        return sorted(self.jobs, key=lambda job: -job["created_at"])
+
+    def say(self, text):
+        self.message, self.message_is_error, self.error_code = text, False, ""
+        self.version += 1
+
+    def say_error(self, error):
+        """Show an error; one that is no AddonError is a fault of ours and shown with its kind."""
+        if isinstance(error, Stopped):
+            return self.say("Stopped.")
+        known = isinstance(error, AddonError)
+        self.message = str(error) if known else f"{type(error).__name__}: {error}"
+        self.message_is_error = True
+        self.error_code = error.code if known else "error"
+        self.version += 1
+        return None
+
+    def begin(self, worker, what, function, heard=None, visible=None):
+        """Let a worker do something; `heard(result)` follows on the main thread when it went well.
+
+        `visible`: an object with `step` and `share` that the panel shows meanwhile.
+        """
+
+        def finished(task):
+            if visible is not None:
+                self.under_way.remove((task, visible))
+            if task.error is not None:
+                self.say_error(task.error)
+            elif heard is not None:
+                heard(task.result)
+            self.version += 1
+
+        task = worker.do(what, function, finished)
+        if visible is not None:
+            self.under_way.append((task, visible))
+            self.version += 1
+        return task
+
+    def look(self, stop):
+        """Ask the Manager how everything is; what `take` takes. For a worker."""
+        selected = self.selected
+        try:
+            manager = self.manager()
+            farm = manager.farm()
+            known = any(job["id"] == selected for job in farm["jobs"])
+            frames = manager.frames(selected) if known else []
+            after = self.events[-1]["id"] if self.events and self.events[-1].get("job") == selected else 0
+            events = manager.events(selected, after) if known else []
+        except AddonError as error:
+            return Look(error=error)
+        return Look(farm=farm, selected=selected, frames=frames, events=events)
+
+    def take(self, look):
+        """Show what was seen. On the main thread."""
+        self.version += 1
+        self.problem = look.error
+        if look.error is not None:
+            if isinstance(look.error, NotConnected):
+                self.jobs, self.agents = [], []
+            return
+        self.jobs, self.agents = look.farm["jobs"], look.farm["agents"]
+        self.cost_usd = look.farm.get("cost_usd")
+        if look.selected == self.selected:
+            self.frames = look.frames
+            kept = self.events if self.events and self.events[-1].get("job") == self.selected else []
+            self.events = (kept + look.events)[-EVENTS_KEPT:]
+
+    def select(self, job_id):
+        self.selected, self.frames, self.events = job_id, [], []
+        self.version += 1
+
+
+class Look:
+    """One look at the Manager."""
+
+    def __init__(self, farm=None, selected="", frames=(), events=(), error=None):
+        self.farm = farm
+        self.selected = selected
+        self.frames = list(frames)
+        self.events = list(events)
+        self.error = error
+
+
+class Visible:
+    """A step in words and how much of it is done, for the panel; None: nobody knows."""
+
+    def __init__(self, step):
+        self.step = step
+        self.share = None

@@ -1,0 +1,122 @@
+"""Where results go, what is fetched, and what is never replaced unasked."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from addon.blendnet_addon.lib import places
+from addon.blendnet_addon.lib.fetching import Fetched, fetch_results
+from addon.blendnet_addon.lib.manager import Manager
+from addon.blendnet_addon.lib.notes import Notes, new_note
+from blendnet.agent.in_blender.patterns import frame_name
+from blendnet.messages import JobView
+from tests.manager.farms import Kit
+
+
+@pytest.fixture
+def job(kit: Kit) -> JobView:
+    """A job with two finished frames."""
+    job = kit.submit([1, 2])
+    kit.complete(job)
+    return job
+
+
+@pytest.fixture
+def notes(tmp_path: Path, job: JobView) -> Notes:
+    """Notes of the job as if it had been sent from here a minute ago."""
+    notes = Notes(str(tmp_path / "notes"))
+    about = {"output_directory": str(tmp_path / "out"), "output_name": "shot_##"}
+    notes.write(job.id, new_note(about, "/scene.blend", time.time() - 60, [1, 2]))
+    return notes
+
+
+def fetch(manager: Manager, notes: Notes, job: JobView, **options: object) -> Fetched:
+    return fetch_results(manager, notes, job.id, None, frame_name, threading.Event(), **options)
+
+
+def names(paths: list[str]) -> list[str]:
+    return sorted(os.path.basename(path) for path in paths)
+
+
+def test_results_come_to_the_scenes_own_folder(manager: Manager, notes: Notes, job: JobView, tmp_path: Path) -> None:
+    done = fetch(manager, notes, job)
+    expected = ["0001.png", "0002.png", "shot_01_merged.exr", "shot_02_merged.exr"]
+    assert names(done.came) == expected == sorted(os.listdir(tmp_path / "out"))
+    again = fetch(manager, notes, job)
+    assert (again.came, len(again.there)) == ([], 4)
+
+
+def test_file_that_nobody_touched_is_not_read_again(
+    manager: Manager, notes: Notes, job: JobView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = fetch(manager, notes, job).came
+    read: list[str] = []
+    monkeypatch.setattr(places, "hash_file", lambda path: read.append(path) or ("", 0))
+    assert len(fetch(manager, notes, job).there) == 4
+    assert read == []
+    os.utime(paths[0], (5, 5))
+    fetch(manager, notes, job)
+    assert read == [paths[0]]
+
+
+def test_merged_frames_may_stay_on_the_farm(manager: Manager, notes: Notes, job: JobView) -> None:
+    assert names(fetch(manager, notes, job, merged=False).came) == ["0001.png", "0002.png"]
+
+
+def test_newer_file_is_left_alone_until_asked(manager: Manager, notes: Notes, job: JobView, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    mine = tmp_path / "out" / "0001.png"
+    mine.write_bytes(b"painted over since")
+    done = fetch(manager, notes, job)
+    assert names(done.newer) == ["0001.png"]
+    assert mine.read_bytes() == b"painted over since"
+    assert names(fetch(manager, notes, job, overwrite=True).came) == ["0001.png"]
+    assert mine.read_bytes() != b"painted over since"
+
+
+def test_older_file_is_replaced_as_a_render_would(manager: Manager, notes: Notes, job: JobView, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    old = tmp_path / "out" / "0001.png"
+    old.write_bytes(b"of last week")
+    os.utime(old, (1, 1))
+    assert fetch(manager, notes, job).newer == []
+    assert old.read_bytes() != b"of last week"
+
+
+def test_what_was_fetched_before_may_be_replaced(manager: Manager, notes: Notes, job: JobView, kit: Kit) -> None:
+    path = fetch(manager, notes, job).came[0]
+    note = notes.read(job.id)
+    with open(path, "wb") as file:
+        file.write(b"the frame as it was before a retry")
+    note["fetched"][path].append(places.hash_file(path)[0])
+    notes.write(job.id, note)
+    assert fetch(manager, notes, job).came == [path]
+
+
+def test_job_of_another_computer_replaces_nothing(manager: Manager, job: JobView, tmp_path: Path) -> None:
+    notes, place = Notes(str(tmp_path / "none")), {"directory": str(tmp_path / "here"), "name": "####"}
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "0001.png").write_bytes(b"mine")
+    os.utime(tmp_path / "here" / "0001.png", (1, 1))
+    done = fetch_results(manager, notes, job.id, place, frame_name, threading.Event())
+    assert names(done.newer) == ["0001.png"]
+    assert names(done.came) == ["0001_merged.exr", "0002.png", "0002_merged.exr"]
+
+
+def test_note_is_private_and_can_be_forgotten(notes: Notes, job: JobView, tmp_path: Path) -> None:
+    path = tmp_path / "notes" / f"{job.id}.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    notes.forget(job.id)
+    assert notes.read(job.id) is None
+    assert notes.read("../../etc/passwd") is None
+
+
+def test_scene_without_a_usable_folder_gets_one_at_home() -> None:
+    note = new_note({"output_directory": "relative", "output_name": ""}, "x.blend", 0.0, [1])
+    assert os.path.isabs(note["directory"])
+    assert note["name"] == "####"

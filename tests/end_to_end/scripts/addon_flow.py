@@ -1,0 +1,177 @@
+"""Run inside Blender: all that the add-on's operators do without a window. Stops at the first thing that is wrong.
+
+Argument after --: JSON with zip, how ('legacy' or 'extension'), scene, farm (data folder), ca, url, password_file,
+other_ca, command, folder.
+"""
+
+import json
+import os
+import sys
+
+import bpy
+
+plan = json.loads(sys.argv[sys.argv.index("--") + 1])
+OUT = os.path.join(plan["folder"], "out")
+ops = bpy.ops.blendnet
+
+
+def installed():
+    """Install the zip and enable the add-on; its module's name."""
+    if plan["how"] == "extension":
+        bpy.ops.extensions.package_install_files(
+            filepath=plan["zip"], repo="user_default", enable_on_install=True, overwrite=True
+        )
+        return "bl_ext.user_default.blendnet_addon"
+    bpy.ops.preferences.addon_install(filepath=plan["zip"], overwrite=True)
+    bpy.ops.preferences.addon_enable(module="blendnet_addon")
+    return "blendnet_addon"
+
+
+def traces():
+    """Everything of ours that Blender and Python know."""
+    named = [name for name in dir(bpy.types) if "blendnet" in name.lower()]
+    own = [name for kind in (bpy.types.Scene, bpy.types.WindowManager) for name in dir(kind) if "blendnet" in name]
+    handlers = [h for name in dir(bpy.app.handlers) for h in _calls(name) if "blendnet_addon" in h.__module__]
+    modules = [name for name in sys.modules if "blendnet_addon." in name]
+    menus = [draw for draw in bpy.types.TOPBAR_MT_render._dyn_ui_initialize() if "blendnet_addon" in draw.__module__]
+    return named + own + handlers + modules + menus + [name for name in dir(ops) if name in ("render", "fetch")]
+
+
+def _calls(name):
+    calls = getattr(bpy.app.handlers, name)
+    return calls if isinstance(calls, list) else []
+
+
+def refused(words, call, **arguments):
+    """The call must fail with these words."""
+    said = ""
+    try:
+        call(**arguments)
+    except RuntimeError as error:
+        said = str(error)
+    assert words in said, "%r is not in %r" % (words, said)
+
+
+def message():
+    return bpy.context.window_manager.blendnet_message
+
+
+def jobs():
+    ops.refresh()
+    return {job["id"]: job for job in json.loads(bpy.context.window_manager.blendnet_jobs)}
+
+
+def set_up():
+    refused("poll() failed", ops.render)
+    refused("HOST:PORT", ops.connect, address="http://farm")
+    refused("nobody can compare", ops.connect, address=plan["url"], password="x")
+    refused("does not accept this password", ops.connect, address=plan["url"], password="x", ca=plan["ca"])
+    refused("another certificate", ops.connect, address=plan["url"], password="x", ca=plan["other_ca"])
+    refused("poll() failed", ops.render)
+    ops.connect(address=plan["url"], password_file=plan["password_file"], ca=plan["ca"])
+    assert "Connected" in message(), message()
+    ops.forget()
+    ops.use_this_computer(command=plan["command"], data=plan["farm"])
+    assert "is up with 2 agents" in message(), message()
+
+
+def image():
+    scene = bpy.context.scene
+    scene.render.filepath = os.path.join(OUT, "still_###")
+    scene.frame_set(3)
+    layer = scene.view_layers[0]
+    before = (bpy.data.filepath, bpy.data.is_dirty, layer.use_pass_diffuse_color, len(bpy.data.images))
+    ops.render(samples=12, resolution=50, priority=80, cap=3.0, name="one still")
+    assert before == (bpy.data.filepath, bpy.data.is_dirty, layer.use_pass_diffuse_color, len(bpy.data.images))
+    job_id = bpy.context.window_manager.blendnet_job
+    job = jobs()[job_id]
+    assert (job["name"], job["samples"], job["priority"], job["cap_usd"]) == ("one still", 12, 80, 3.0), job
+    assert (job["width"], job["height"], job["frames_total"]) == (48, 32, 1), job
+    ops.watch(timeout_s=200)
+    ops.fetch()
+    files = ["still_003.png", "still_003_merged.exr"]
+    assert sorted(os.listdir(OUT)) == files, os.listdir(OUT)
+    return job_id
+
+
+def newer(job_id):
+    """Something newer than the job is in the place of its picture."""
+    path = os.path.join(OUT, "still_003.png")
+    with open(path, "w") as file:
+        file.write("painted over")
+    ops.fetch(job=job_id)
+    assert "nothing was replaced" in message(), message()
+    assert os.path.getsize(path) == len("painted over")
+    ops.fetch(job=job_id, overwrite=True)
+    assert os.path.getsize(path) > 100
+
+
+def animation():
+    scene = bpy.context.scene
+    scene.frame_start, scene.frame_end = 1, 2
+    scene.blendnet.use_samples, scene.blendnet.samples = True, 9
+    refused("names no frames", ops.render, animation=True, frames="5-1")
+    ops.render(animation=True)
+    job_id = bpy.context.window_manager.blendnet_job
+    job = jobs()[job_id]
+    assert (job["frames_total"], job["samples"]) == (2, 9), job
+    ops.steer(verb="pause")
+    assert jobs()[job_id]["state"] == "paused"
+    ops.priority(priority=7)
+    ops.steer(verb="resume")
+    assert jobs()[job_id]["priority"] == 7
+    ops.steer(verb="cancel", job=job_id)
+    assert jobs()[job_id]["state"] == "canceled"
+    refused("is canceled", ops.watch, timeout_s=5)
+    ops.remove(job=job_id)
+    assert job_id not in jobs()
+    refused("no job begins with", ops.fetch, job=job_id)
+
+
+def bad_scenes():
+    scene = bpy.context.scene
+    camera, scene.camera = scene.camera, None
+    refused("has no camera", ops.render)
+    scene.camera = camera
+    scene.render.engine = "BLENDER_WORKBENCH"
+    refused("switch its Render Engine to Cycles", ops.render)
+    scene.render.engine = "CYCLES"
+    image = bpy.data.images.new("gone", 4, 4)
+    image.source, image.filepath = "FILE", os.path.join(plan["folder"], "gone.png")
+    image.use_fake_user = False
+    bpy.data.textures.new("user", "IMAGE").image = image
+    before = len(jobs())
+    refused("gone.png (gone)", ops.render)
+    assert len(jobs()) == before
+    scene.blendnet.blender = "2.79"
+    refused("no agent has Blender 2.79", ops.render, allow_missing=True)
+    scene.blendnet.blender = ""
+    bpy.data.images.remove(image)
+
+
+def main():
+    module = installed()
+    assert traces()
+    bpy.ops.preferences.addon_disable(module=module)
+    assert traces() == [], traces()
+    bpy.ops.preferences.addon_enable(module=module)
+    bpy.ops.wm.open_mainfile(filepath=plan["scene"])
+    set_up()
+    job_id = image()
+    newer(job_id)
+    animation()
+    bad_scenes()
+    bpy.ops.preferences.addon_disable(module=module)
+    assert traces() == [], traces()
+    # As on the next start: the Manager and its jobs are known again.
+    bpy.ops.preferences.addon_enable(module=module)
+    assert job_id in jobs()
+    ops.remove(job=job_id)
+    bpy.ops.preferences.addon_disable(module=module)
+    assert traces() == [], traces()
+    sys.stdout.flush()
+
+
+main()
+if plan["how"] == "extension":
+    os._exit(0)  # The wheel may hang in its own clean-up.

@@ -1,0 +1,134 @@
+"""Run inside a Blender with a window: enables the add-on, arranges the window, tells the test what is to be seen.
+
+Arguments after --: folder for messages, zip to install ('': it is installed already), output folder of the scene.
+state.json is written again and again; do.py is run once whenever it appears.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+
+import bpy
+
+folder, zip_, output = sys.argv[sys.argv.index("--") + 1 :]
+ADDON = "blendnet_addon"
+TICK_S = 0.1
+STATE, DO = os.path.join(folder, "state.json"), os.path.join(folder, "do.py")
+
+
+class Watch:
+    ready = False
+    last = 0.0
+    worst_s = 0.0
+    """Longest time between two ticks beyond what was asked for."""
+
+
+def subclasses(kind):
+    for child in kind.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+def only_ours():
+    """Unregister every other panel of the Render tab: then ours begins at the top."""
+    for kind in list(subclasses(bpy.types.Panel)):
+        foreign = getattr(kind, "bl_context", "") == "render" and not kind.__name__.startswith("BLENDNET")
+        if foreign and getattr(kind, "is_registered", False):
+            bpy.utils.unregister_class(kind)
+
+
+def areas():
+    return bpy.context.window_manager.windows[0].screen.areas
+
+
+def arrange():
+    """An Image Editor at the left, our panel at the right."""
+    bpy.context.window_manager.windows[0].workspace = bpy.data.workspaces["UV Editing"]
+    yield
+    only_ours()
+    for area in areas():
+        if area.type == "VIEW_3D":
+            area.type = "PROPERTIES"
+    yield
+    for area in areas():
+        if area.type == "PROPERTIES":
+            area.spaces.active.context = "RENDER"
+    yield
+    Watch.ready = True
+
+
+STEPS = arrange()
+
+
+def step():
+    return 0.3 if next(STEPS, "end") is None else None
+
+
+def panel():
+    """(left, bottom, width, height) of the large Properties area's contents."""
+    wide = max((area for area in areas() if area.type == "PROPERTIES"), key=lambda area: area.width)
+    region = next(region for region in wide.regions if region.type == "WINDOW")
+    return [region.x, region.y, region.width, region.height]
+
+
+def picture():
+    """What the Image Editor shows: name, size, mean and spread of its pixels."""
+    for area in areas():
+        image = area.spaces.active.image if area.type == "IMAGE_EDITOR" else None
+        if image is not None and image.size[0]:
+            values = list(image.pixels)[:: max(4, image.size[0] * image.size[1] // 5000 * 4)]
+            return {"name": image.name, "size": list(image.size), "sum": sum(values)}
+    return None
+
+
+def state():
+    session = sys.modules[ADDON + ".runtime"].get()
+    return {
+        "ready": Watch.ready,
+        "pid": os.getpid(),
+        "panel": panel() if Watch.ready else None,
+        "set_up": session.about is not None,
+        "jobs": session.jobs,
+        "agents": len(session.agents),
+        "selected": session.selected,
+        "message": session.message,
+        "error": session.message_is_error,
+        "problem": None if session.problem is None else session.problem.code,
+        "under_way": [visible.step for _, visible in session.under_way],
+        "pending": session.pending is not None,
+        "picture": picture(),
+        "images": [image.name for image in bpy.data.images],
+        "dirty": bpy.data.is_dirty,
+        "file": bpy.data.filepath,
+        "worst_tick_s": Watch.worst_s,
+    }
+
+
+def tick():
+    now = time.monotonic()
+    if Watch.last and Watch.ready:
+        Watch.worst_s = max(Watch.worst_s, now - Watch.last - TICK_S)
+    if os.path.exists(DO):
+        with open(DO, encoding="utf-8") as file:
+            text = file.read()
+        os.remove(DO)
+        try:
+            exec(text, {"bpy": bpy, "sys": sys})
+        except Exception:
+            traceback.print_exc()
+    with open(STATE + ".new", "w", encoding="utf-8") as file:
+        json.dump(state(), file)
+    os.replace(STATE + ".new", STATE)
+    Watch.last = time.monotonic()
+    return TICK_S
+
+
+bpy.context.preferences.view.show_splash = False
+if zip_:
+    bpy.ops.preferences.addon_install(filepath=zip_, overwrite=True)
+bpy.ops.preferences.addon_enable(module=ADDON)
+bpy.context.scene.render.filepath = os.path.join(output, "pic_####")
+bpy.app.timers.register(step, first_interval=0.5)
+bpy.app.timers.register(tick, first_interval=0.6, persistent=True)

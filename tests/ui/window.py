@@ -1,0 +1,179 @@
+"""A Blender with a real window on a screen of its own: clicked with the mouse, photographed, killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from blendnet.agent.blenders import Build
+from tests.end_to_end.farms import wait_until
+
+SCRIPT = Path(__file__).parent / "scripts" / "at_start.py"
+SCREEN = "1280x900x24"
+START_TIMEOUT_S = 90.0
+FIRST_BUTTON = 88
+"""Pixels from the top of the panel's region to the middle of the first button (Blender 2.90 and later)."""
+ASIDE = ("1270", "880")
+"""Where the mouse rests: on nothing that lights up."""
+STILL, STILL_S = 4, 0.3
+"""A window that looks the same so many times, so many seconds apart, is still."""
+LINE, BUTTON = 22, 29
+"""Heights of a line of text above it and of a button."""
+
+
+@contextmanager
+def screen(stack_folder: Path) -> Iterator[str]:
+    """An X server and a window manager; its DISPLAY."""
+    with ExitStack() as stack:
+        reading, writing = os.pipe()
+        server = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(writing), "-screen", "0", SCREEN, "-nolisten", "tcp"],
+            pass_fds=[writing],
+            stderr=subprocess.DEVNULL,
+        )
+        stack.callback(_end, server)
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            display = f":{told.readline().strip()}"
+        manager = subprocess.Popen(["openbox"], env={**os.environ, "DISPLAY": display}, stderr=subprocess.DEVNULL)
+        stack.callback(_end, manager)
+        yield display
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class Window:
+    """One running Blender."""
+
+    def __init__(self, process: subprocess.Popen[bytes], display: str, folder: Path) -> None:
+        self._process = process
+        self._env = {**os.environ, "DISPLAY": display}
+        self._folder = folder
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the script inside told last."""
+        assert self._process.poll() is None, (self._folder / "blender.log").read_text("utf-8")[-3000:]
+        try:
+            return json.loads((self._folder / "state.json").read_text("utf-8"))
+        except FileNotFoundError:
+            return {"ready": False}
+
+    def wait(self, condition: Callable[[dict[str, Any]], Any], what: str, timeout_s: float = 60.0) -> dict[str, Any]:
+        """The state once the condition holds."""
+        seen: list[dict[str, Any]] = []
+
+        def holds() -> bool:
+            seen[:] = [self.state]
+            return bool(condition(seen[0]))
+
+        try:
+            wait_until(holds, what, timeout_s)
+        except AssertionError as error:
+            self.photograph(self._folder / "failed.png")
+            raise AssertionError(f"{error}\n{json.dumps(seen[0], indent=1)[:3000]}") from error
+        return seen[0]
+
+    def click(self, x: int, y: int) -> None:
+        """Press the left button at a place of the screen."""
+        self._tool("xdotool", "mousemove", str(x), str(y), "sleep", "0.2", "click", "1")
+        self._tool("xdotool", "sleep", "0.1", "mousemove", *ASIDE)
+
+    def click_button(self, number: int, lines: int = 0) -> None:
+        """Press the panel's button `number`, from 0, that has `lines` lines of text above it."""
+        left, bottom, width, height = self.state["panel"]
+        x, y, window_height = self._place()
+        self.click(x + left + width // 2, y + window_height - bottom - height + self._offset(number, lines))
+
+    @staticmethod
+    def _offset(number: int, lines: int) -> int:
+        return FIRST_BUTTON + lines * LINE + number * BUTTON
+
+    def _place(self) -> tuple[int, int, int]:
+        """(left, top, height) of Blender's window on the screen, without its frame."""
+        window = self._tool("xdotool", "search", "--onlyvisible", "--class", "Blender").split()[-1]
+        about = self._tool("xwininfo", "-id", window)
+        found = [re.search(rf"{name}:\s+(-?\d+)", about) for name in ("left X", "left Y", "Height")]
+        left, top, height = (int(match[1]) for match in found if match)
+        return left, top, height
+
+    def do(self, code: str) -> None:
+        """Run Python inside, on the main thread; returns when it ran."""
+        path = self._folder / "do.py"
+        (self._folder / "do.new").write_text(code, "utf-8")
+        (self._folder / "do.new").replace(path)
+        wait_until(lambda: not path.exists(), "Blender runs a script", 30.0)
+
+    def photograph(self, path: Path, crop: str = "") -> None:
+        """The screen, or a part of it (WIDTHxHEIGHT+X+Y), as a PNG."""
+        part = ["-crop", crop, "+repage"] if crop else []
+        command = ["import", "-window", "root", "-strip", *part, "+dither", "-colors", "200", f"PNG8:{path}"]
+        seen: list[bytes] = []
+
+        def still() -> bool:
+            """Panels slide into their places: several pictures alike in a row."""
+            subprocess.run(command, env=self._env, check=True, timeout=30)
+            seen.append(path.read_bytes())
+            time.sleep(STILL_S)
+            return len(seen) >= STILL and len(set(seen[-STILL:])) == 1
+
+        wait_until(still, "the window is still", 20.0)
+
+    def kill(self) -> None:
+        """As a crash does."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _tool(self, *arguments: str) -> str:
+        done = subprocess.run(arguments, env=self._env, capture_output=True, text=True, check=True, timeout=30)
+        return done.stdout
+
+
+@contextmanager
+def blender(
+    build: Build, display: str, folder: Path, *, scene: Path, zip_file: Path | None, output: Path, **env: str
+) -> Iterator[Window]:
+    """Blender with a window in which the add-on is enabled; `folder` holds its settings and messages."""
+    (folder / "scripts" / "addons").mkdir(parents=True, exist_ok=True)
+    (folder / "state.json").unlink(missing_ok=True)
+    (folder / "do.py").unlink(missing_ok=True)
+    command = [str(build.path), "--factory-startup", "-noaudio", "--window-geometry", "0", "0", "1280", "900"]
+    with (folder / "blender.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, str(scene), "--python", str(SCRIPT), "--", str(folder), str(zip_file or ""), str(output)],
+            env={
+                **os.environ,
+                "DISPLAY": display,
+                "LIBGL_ALWAYS_SOFTWARE": "1",
+                "GALLIUM_DRIVER": "llvmpipe",
+                "LP_NUM_THREADS": "1",
+                "BLENDER_USER_SCRIPTS": str(folder / "scripts"),
+                "BLENDER_USER_CONFIG": str(folder / "config"),
+                "BLENDNET_ADDON_FOLDER": str(folder / "blendnet"),
+                **env,
+            },
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        window = Window(process, display, folder)
+        window.wait(lambda state: state["ready"], "Blender's window is there", START_TIMEOUT_S)
+        yield window
+    finally:
+        if process.poll() is None:
+            _end(process)
