@@ -145,3 +145,17 @@ $(TOOLS)/.ready:
 .PHONY: matrix
 matrix: system-test $(VENV)/.ready-test blender ## Prove the farm on Blender 4.2 and 5.0 too; installs both, 2 GB of disk
 	@$(BIN)/python -m pytest -m matrix
+
+DEBIAN := build/debian
+
+.PHONY: machine
+machine: $(VENV)/.ready-test $(DEBIAN)/.ready ## Boot a bare Debian that becomes a Manager, with real systemd; as root
+	@BLENDNET_TEST_DEBIAN=$(abspath $(DEBIAN)) $(BIN)/python -m pytest tests/machine
+
+$(DEBIAN)/.ready:
+	@command -v debootstrap systemd-nspawn script >/dev/null || \
+	  { echo "Run first:  apt-get install debootstrap systemd-container bsdutils" >&2; exit 1; }
+	@mkdir -p $(DEBIAN)
+	@debootstrap --variant=minbase --include=ca-certificates,python3,systemd,systemd-sysv,dbus bookworm $(DEBIAN) \
+	  http://deb.debian.org/debian >/dev/null
+	@touch $@

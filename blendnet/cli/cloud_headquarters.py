@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from blendnet.cli import output
 from blendnet.cli.cloud_account import MachinesAlone
@@ -16,6 +17,7 @@ from blendnet.errors import BlendNetError, Conflict, FarmError, ManagerUnreachab
 from blendnet.manager.folder import DataFolder
 from blendnet.messages import FarmView
 from blendnet.provision.base import Account, Offer, Place, Provider, account_of
+from blendnet.provision.bootstrap_manager import Site
 from blendnet.provision.manager_machine import ManagerHost, ManagerMachine, ManagerState, manager_host_of
 from blendnet.provision.manager_price import ManagerPrice
 from blendnet.provision.registry import open_provider
@@ -28,8 +30,11 @@ START_LIMIT_S = 1800.0
 STOP_LIMIT_S = 300.0
 UNSEEN_S = 90.0
 """So long a machine that was just asked for may still show as absent or stopped."""
+OFF = (ManagerState.ABSENT, ManagerState.STOPPED)
 LAST_WORDS = 15
 """Lines of the console that a failure shows."""
+TELLING = ("blendnet", "data disk", "cloud-init", "startup-script")
+"""Words of lines about the making of a Manager: a system that shuts down says much else after them."""
 
 
 class Headquarters:
@@ -61,11 +66,16 @@ class Headquarters:
         """What everything of the farm is labelled with."""
         return self.place.farm
 
+    @cached_property
+    def site(self) -> Site:
+        """Where the Manager is, or will be. Raises FarmError."""
+        return self.host.site()
+
     def note_place(self) -> None:
         """Remember which cloud the farm is in, before anything is made there."""
         note = self.farm.read() or Note(provider=self.provider.name, region="")
-        region = self.host.site().region
-        self.farm.write(replace(note, provider=self.provider.name, region=region, options=self.place.options))
+        region, options = self.site.region, self.place.options
+        self.farm.write(replace(note, provider=self.provider.name, region=region, options=options))
 
     def price(self, machine: str, disk_gb: int, settings: Settings) -> ManagerPrice:
         """What the machine costs, as far as anybody knows."""
@@ -113,10 +123,11 @@ class Headquarters:
             FarmError: the machine ended instead, or it takes too long; with the console's last words.
             NoLogin: it does not take the password that is here.
         """
-        began, told = self._clock(), ""
+        began, told, ran = self._clock(), "", False
         while True:
             machine, waited_s = self.host.look(), self._clock() - began
-            if machine.state in (ManagerState.ABSENT, ManagerState.STOPPED) and waited_s > UNSEEN_S:
+            ran = ran or machine.state is ManagerState.RUNNING
+            if machine.state in OFF and (ran or waited_s > UNSEEN_S):
                 raise self._failed("has ended instead of becoming the Manager", machine)
             try:
                 said = self.said()
@@ -149,7 +160,7 @@ class Headquarters:
 
     def _wait_for_stop(self, limit_s: float) -> ManagerMachine:
         until = self._clock() + limit_s
-        while (machine := self.host.look()).state not in (ManagerState.ABSENT, ManagerState.STOPPED):
+        while (machine := self.host.look()).state not in OFF:
             if self._clock() > until:
                 break
             self._sleep(LOOK_S)
@@ -157,7 +168,7 @@ class Headquarters:
 
     def _failed(self, what: str, machine: ManagerMachine) -> FarmError:
         try:
-            last = "\n".join(self.host.log().rstrip().splitlines()[-LAST_WORDS:])
+            last = "\n".join(last_words(self.host.log()))
         except BlendNetError as error:
             last = f"(its console cannot be read: {error})"
         name = machine.id or "the Manager's machine"
@@ -193,6 +204,13 @@ def _as_noted(choice: Choice, note: Note) -> Choice:
             )
     options = {**note.options, **choice.options}
     return Choice(note.provider, note.region if choice.region is None else choice.region, options)
+
+
+def last_words(console: str) -> Sequence[str]:
+    """The lines of a console that may say what went wrong. PURE."""
+    lines = [line.rstrip() for line in console.splitlines() if line.strip()]
+    telling = [line for line in lines if any(word in line.lower() for word in TELLING)]
+    return (telling or lines)[-LAST_WORDS:]
 
 
 def unfinished(view: FarmView) -> Sequence[str]:

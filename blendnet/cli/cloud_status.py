@@ -118,8 +118,7 @@ def logs(provider: str | None, region: str | None, option: tuple[str, ...], fold
 
 def _look(headquarters: Headquarters) -> Sight:
     machine = headquarters.host.look()
-    site = headquarters.host.site()
-    price = headquarters.price(machine.machine or site.machine, machine.disk_gb, get_settings())
+    price = headquarters.price(machine.machine or headquarters.site.machine, machine.disk_gb, get_settings())
     said, view, why = None, None, f"its machine is {machine.state.value}"
     try:
         said = headquarters.said()
@@ -137,7 +136,7 @@ def _pairs(headquarters: Headquarters, sight: Sight) -> Sequence[tuple[str, obje
     since = f"since {output.local_time(machine.started_at)}" if sight.up_s and machine.started_at else ""
     hourly = "?" if sight.usd_per_hour is None else f"{output.usd(sight.usd_per_hour)}/h"
     return [
-        ("Farm", f"{headquarters.label} at {headquarters.provider.name}, {headquarters.host.site().region}"),
+        ("Farm", f"{headquarters.label} at {headquarters.provider.name}, {headquarters.site.region}"),
         ("Machine", f"{machine.state.value}{f' ({where})' if where else ''} {since}".rstrip()),
         ("Address", machine.address),
         ("Disk", f"{machine.disk}, {machine.disk_gb} GB" if machine.disk else "none"),
@@ -155,7 +154,7 @@ def _record(headquarters: Headquarters, sight: Sight) -> dict[str, Any]:
     return {
         "farm": headquarters.label,
         "provider": headquarters.provider.name,
-        "region": headquarters.host.site().region,
+        "region": headquarters.site.region,
         "machine": {**asdict(machine), "state": machine.state.value},
         "usd_per_hour": sight.usd_per_hour,
         "usd_since_start": sight.price.usd(sight.up_s) if sight.up_s else None,

@@ -93,8 +93,8 @@ def up(
     headquarters = headquarters_of(choice_of(provider, region, option), folder)
     with output.waiting(f"Asking {headquarters.provider.name}"):
         there = headquarters.host.look()
-        site = headquarters.host.site()
-    price = headquarters.price(there.machine or machine or site.machine, max(disk_gb, there.disk_gb), settings)
+        standard = headquarters.site.machine
+    price = headquarters.price(there.machine or machine or standard, max(disk_gb, there.disk_gb), settings)
     if there.state is ManagerState.ABSENT:
         _show(headquarters, price, idle_s(settings, idle_min))
         if not yes:
@@ -167,7 +167,7 @@ def _make(headquarters: Headquarters, wanted: ManagerWanted, settings: Mapping[s
     path, sha256 = bundle_for(headquarters.farm.folder, named or get_settings().worker_bundle)
     with output.waiting("Preparing the account: network rules, identity, bucket"):
         headquarters.account.ensure()
-        site = headquarters.host.site()
+    site = headquarters.site
     with output.waiting(f"Bringing the bundle to {site.bucket}"):
         bundle = headquarters.host.bring(path, sha256)
     data = manager_user_data(site, farm=headquarters.label, owner_hash=owner_hash, bundle=bundle, settings=settings)
@@ -193,9 +193,7 @@ def _show(headquarters: Headquarters, price: ManagerPrice, idle: float) -> None:
         (f"disk {price.disk_gb} GB", _hourly(price.stopped_usd_per_hour), "also while it is stopped; estimate"),
         ("public address", _hourly(price.address_usd_per_hour), "estimate"),
     ]  # fmt: skip
-    output.say(
-        f"A Manager for {headquarters.label} at {headquarters.provider.name}, {headquarters.host.site().region}:"
-    )
+    output.say(f"A Manager for {headquarters.label} at {headquarters.provider.name}, {headquarters.site.region}:")
     for what, usd, about in rows:
         output.say(f"  {what:<36} {usd:>12}  {about}")
     ends = f"it stops itself after {idle / 60:.0f} min without jobs" if idle else "it runs until `blendnet cloud stop`"

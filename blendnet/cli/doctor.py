@@ -59,7 +59,7 @@ def _examine(folder: DataFolder, *, deep: bool, repair: bool) -> DoctorReport:
 
 def runs(folder: DataFolder) -> bool:
     """True when there is a Manager to ask."""
-    return bool(get_settings().manager_url) or folder.is_owned()
+    return bool(get_settings().manager_url) or folder.cloud_note.exists() or folder.is_owned()
 
 
 @contextmanager

@@ -97,7 +97,12 @@ def down(folder: DataFolder, as_json: bool) -> None:
     if as_json:
         output.print_json({"stopped": farm is not None, "data": str(folder.root)})
     else:
-        output.say("The farm is down." if farm else f"No farm runs on {folder.root}.")
+        cloud = (
+            " on this machine; `blendnet cloud stop` stops its Manager in the cloud"
+            if folder.cloud_note.exists()
+            else ""
+        )
+        output.say("The farm is down." if farm else f"No farm runs on {folder.root}{cloud}.")
 
 
 @click.command()

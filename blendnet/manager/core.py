@@ -140,12 +140,12 @@ class Core:
 
     def stop(self) -> None:
         """End what `start` started; requests in progress get a moment."""
-        self._headquarters.stop()
         self.stop_fleet()
         self._loop.stop()
         self._server.stop()
         if self._api_thread.is_alive():
             self._api_thread.join()
+        self._headquarters.stop()
         try:
             self.farm.close_books(time.time())
         except BlendNetError as error:

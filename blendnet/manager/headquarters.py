@@ -70,9 +70,9 @@ class Headquarters:
             self._fleet.loop.retire(dismissed)
 
     def _end(self, why: str) -> None:
+        self._fleet.stop()  # First: who submits a job now should not be told that it is taken.
         if self._announcer:
             self._announcer.say_ended(why)
-        self._fleet.stop()
 
 
 def sight(farm: Farm, fleet: LocalFleet, attendance: Attendance) -> Sight:

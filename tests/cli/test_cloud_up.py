@@ -13,10 +13,12 @@ import pytest
 
 from blendnet.cli import cloud_headquarters
 from blendnet.cli.cloud_farm import CloudFarm
+from blendnet.cli.cloud_headquarters import last_words
 from blendnet.cli.cloud_place import Choice
 from blendnet.cli.cloud_up import carried
-from blendnet.errors import FarmError
+from blendnet.errors import Conflict, FarmError
 from blendnet.manager.folder import DataFolder
+from blendnet.manager.service import Service
 from blendnet.provision.manager_machine import ManagerState
 from blendnet.provision.manager_price import ManagerPrice
 from blendnet.security.ca import ensure_server_certificate
@@ -57,7 +59,7 @@ def test_up_makes_a_manager_that_answers_and_all_commands_find_it(account: Accou
     status = run("status", "--json")
     assert status.returncode == 0, status.stderr
     assert json.loads(status.stdout)["manager"]["url"] == made["manager"]["url"]
-    for command in (["job", "list"], ["costs"], ["fleet"], ["agent", "list"]):
+    for command in (["job", "list"], ["costs"], ["fleet"], ["agent", "list"], ["gc", "--dry-run"], ["doctor"]):
         assert run(*command, "--json").returncode == 0
 
 
@@ -182,6 +184,14 @@ def test_no_farm_starts_on_this_machine_beside_it(account: Account, run: Run) ->
     done = run("up")
     assert done.returncode == 1
     assert "`blendnet cloud start` starts its Manager" in done.stderr
+    assert "`blendnet cloud stop`" in run("down").stderr
+
+
+def test_no_second_manager_starts_and_ends_the_farms_machines(account: Account, run: Run) -> None:
+    up(run)
+    service = Service(home(), Settings(data=home().root, fleet_provider="aws"), agents=0, private=False)
+    with pytest.raises(Conflict, match="has its Manager in a cloud"):
+        service.run()
 
 
 def test_a_provider_that_makes_no_such_machine_says_so(clouds: None, run: Run, tmp_path: Path) -> None:
@@ -343,6 +353,12 @@ def test_settings_that_nobody_set_do_not_travel() -> None:
         "BLENDNET_DISK_USD_PER_GB_MONTH",
         "BLENDNET_MANAGER_IDLE_S",
     }
+
+
+def test_last_words_are_those_about_the_manager_not_those_of_a_shutdown() -> None:
+    console = "data disk: several disks are empty\n" + "Stopped target Sockets.\n" * 50
+    assert last_words(console) == ["data disk: several disks are empty"]
+    assert len(last_words("kernel panic\n" * 50)) == cloud_headquarters.LAST_WORDS
 
 
 def test_a_damaged_note_is_named(tmp_path: Path, run: Run) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from blendnet.errors import UserError
 
 WORLD = "0.0.0.0/0"
-OF_THE_OWNER = ("profile", "vpc", "allow", "manager_image", "price_cache")
+OF_THE_OWNER = ("profile", "allow", "manager_image", "price_cache")
 """Options that name things of the owner's machine, or what the owner alone sets up."""
 
 

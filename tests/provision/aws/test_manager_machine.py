@@ -328,6 +328,18 @@ def test_a_machine_whose_disk_was_never_made_gets_one(host: ManagerHost, aws: Fa
     assert disk(host)["Attachments"][0]["InstanceId"] == made.id
 
 
+def test_a_disk_that_an_earlier_try_has_attached_is_not_waited_for(
+    host: ManagerHost, aws: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = host.ensure(WANTED)
+    seen = host._found.disk
+    as_before = iter([{**(seen() or {}), "Attachments": []}])  # EC2 shows it some seconds later.
+    monkeypatch.setattr(host._found, "disk", lambda: next(as_before, None) or seen())
+    waited = waiting(host)
+    assert host.ensure(WANTED) == made
+    assert (len(aws.made("AttachVolume")), waited) == (2, [])
+
+
 def test_a_machine_in_another_zone_than_the_disk_gives_way_to_one_that_can_have_it(host: ManagerHost) -> None:
     first = host.ensure(ManagerWanted(user_data="", zone="eu-central-1c"))
     host.destroy()
