@@ -28,7 +28,7 @@ OPTIONS = "image=ami-12c6146b; manager_image=ami-12c6146b; prices=c5.large=0.09,
 CARRIED = {
     "cloud_provider": "aws", "cloud_region": REGION, "cloud_options": OPTIONS,
     "fleet_machines": "c5.large", "fleet_max": "1", "fleet_poll_s": "1", "fleet_boot_s": "3",
-    "fleet_idle_s": "300", "fleet_end_delay_s": "5", "manager_idle_s": "1", "manager_attended_s": "10",
+    "fleet_idle_s": "300", "fleet_end_delay_s": "5", "manager_idle_s": "25", "manager_attended_s": "8",
 }  # fmt: skip
 """Settings of the owner: an agent stays until the Manager sends it away."""
 LOOK_S = 1.0
