@@ -326,9 +326,12 @@ def test_the_manager_touches_no_machine_or_disk_but_its_agents() -> None:
     for action in ("AttachVolume", "CreateVolume", "DeleteVolume", "DetachVolume", "StartInstances", "StopInstances"):
         assert f"ec2:{action}" not in actions
     statements = {s["Sid"]: s for s in json.loads(document("manager", "studio"))["Statement"]}
-    own = statements["OwnAgents"]
-    assert own["Condition"]["StringEquals"]["ec2:ResourceTag/blendnet-role"] == [AGENT_ROLE, LAUNCH_ROLE]
-    assert "ec2:TerminateInstances" in own["Action"]
+    for sid, action, role in (
+        ("OwnAgents", "ec2:TerminateInstances", AGENT_ROLE),
+        ("OwnTemplates", "ec2:DeleteLaunchTemplate", LAUNCH_ROLE),
+    ):
+        assert statements[sid]["Condition"]["StringEquals"]["ec2:ResourceTag/blendnet-role"] == role
+        assert [s["Sid"] for s in statements.values() if action in s["Action"]] == [sid]
     for sid, roles in (
         ("LaunchLabelled", AGENT_ROLE),
         ("Templates", LAUNCH_ROLE),
