@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOOK_S = 1.0
 CARRIED = {
     "fleet_max": "1", "fleet_poll_s": "1", "fleet_boot_s": "3", "fleet_idle_s": "300", "fleet_end_delay_s": "5",
-    "manager_idle_s": "20", "manager_attended_s": "10",
+    "manager_idle_s": "25", "manager_attended_s": "8",
 }  # fmt: skip
 """Settings of the owner, besides the cloud's: an agent stays until the Manager sends it away."""
 QUICK = {"lease_s": "3", "sub_pass_s": "1"}
@@ -43,9 +43,10 @@ def attended(data: Path) -> Iterator[None]:
 
     def look() -> None:
         with manager(DataFolder(data)) as client:
-            while not leaving.wait(LOOK_S):
+            while not leaving.is_set():
                 with contextlib.suppress(BlendNetError):  # It may be over before its owner has left.
                     client.farm()
+                leaving.wait(LOOK_S)
 
     with ThreadPoolExecutor(1) as aside:
         looking = aside.submit(look)

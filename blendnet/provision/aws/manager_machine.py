@@ -30,6 +30,8 @@ from blendnet.provision.stock import Bundle
 
 NOT_YET = ("IncorrectState", "IncorrectInstanceState", "InvalidVolume.NotFound", "InvalidInstanceID.NotFound")
 """Codes of EC2 for what was ordered a moment ago and is not ready, or not known everywhere."""
+IN_USE = "VolumeInUse"
+"""Code of EC2 for a disk that a machine has, also one that is just ending."""
 BUNDLE_S = 3600.0
 """So long is the bundle's address valid: a machine fetches it at its first boot."""
 
@@ -175,12 +177,22 @@ class ManagerHost:
 
     def _give_disk(self, machine: Described, disk: Described) -> None:
         """Attach the disk, when EC2 is ready for that; the machine waits for it."""
+        from botocore.exceptions import ClientError
+
         id_, volume = machine["InstanceId"], disk["VolumeId"]
-        if any(attached["InstanceId"] == id_ for attached in disk.get("Attachments") or ()):
+        if _has(machine, disk):
             return
-        attach = partial(self._ec2.attach_volume, VolumeId=volume, InstanceId=id_, Device=DEVICE)
+
+        def attach() -> None:
+            try:
+                self._ec2.attach_volume(VolumeId=volume, InstanceId=id_, Device=DEVICE)
+            except ClientError as error:
+                # An earlier try may have done it, before EC2 showed that.
+                if code_of(error) != IN_USE or not _has(machine, self._found.disk()):
+                    raise
+
         with explained(f"attach the Manager's disk {volume} to {id_}"):
-            again(attach, lambda error: _not_yet(error) or code_of(error) == "VolumeInUse", self._sleep)
+            again(attach, lambda error: _not_yet(error) or code_of(error) == IN_USE, self._sleep)
 
     def _power_on(self, machine: Described) -> None:
         """Start a machine that is stopped, or is about to be."""
@@ -192,6 +204,11 @@ class ManagerHost:
                 again(run, _not_yet, self._sleep)
         except FarmError as error:
             raise advised(error, self._own.region) from error
+
+
+def _has(machine: Described, disk: Described | None) -> bool:
+    attachments = (disk or {}).get("Attachments") or ()
+    return any(attached["InstanceId"] == machine["InstanceId"] for attached in attachments)
 
 
 def _not_yet(error: Any) -> bool:

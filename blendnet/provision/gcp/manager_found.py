@@ -60,7 +60,7 @@ class Found:
 
     @property
     def blank(self) -> bool:
-        """No machine ever had the disk: nothing is on it. True where there is none."""
+        """Nothing is on the disk. True where there is none."""
         return self.disk is None or _blank(self.disk)
 
     @property
@@ -136,7 +136,9 @@ def _held(machine: Any, zone: str, name: str) -> Any:
 
 
 def _blank(disk: Any) -> bool:
-    return not disk.last_attach_timestamp and not disk.users
+    """It was made empty, and no machine ever had it: one from a snapshot holds what that held."""
+    made_from = (disk.source_snapshot, disk.source_disk, disk.source_image, disk.source_instant_snapshot)
+    return not (disk.last_attach_timestamp or disk.users or disk.source_storage_object or any(made_from))
 
 
 def _address(machine: Any) -> str:

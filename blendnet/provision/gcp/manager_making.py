@@ -95,28 +95,34 @@ class Maker:
         )
 
     def _make_in(self, zone: str, wanted: ManagerWanted, there: Found) -> Found:
-        """The machine, with its disk, in one zone. An empty disk goes when Google has refused for certain."""
+        """The machine, with its disk, in one zone. An empty disk goes when it comes to nothing for certain."""
         machine = wanted.machine or MACHINE
         if there.disk is not None and there.disk_zone != zone:
             self._drop_disk(there.disk_zone)
             there = Found()
+        if there.disk is None:
+            self._make_disk(zone, machine, wanted.disk_gb)  # What is there in its place is not ours to remove.
         try:
-            if there.disk is None:
-                self._make_disk(zone, machine, wanted.disk_gb)
-            elif there.disk.size_gb < wanted.disk_gb:
+            if there.disk is not None and there.disk.size_gb < wanted.disk_gb:
                 self._enlarge_disk(zone, wanted.disk_gb)
             self._make_machine(zone, machine, wanted.user_data)
         except Refused as error:
-            if error.answered and there.blank:
-                with suppress(FarmError):  # It is no more than what it costs, and `cloud remains` lists it.
-                    self._drop_disk(zone)
+            if error.answered:
+                self._tidy(zone, there)
             raise
         made = self._settled()
         if made.machine is None:
+            self._tidy(zone, there)
             name = self._account.manager_name
             raise FarmError(f"machine {name} in {zone} is not there, or is not of this farm: `gcloud compute instances"
                             f" describe {name} --zone {zone}` says what it is")  # fmt: skip
         return made
+
+    def _tidy(self, zone: str, before: Found) -> None:
+        """Remove the disk if it is empty: it is no more than what it costs, and `cloud remains` lists it else."""
+        if before.blank:
+            with suppress(FarmError):
+                self._drop_disk(zone)
 
     def _make_disk(self, zone: str, machine: str, size_gb: int) -> None:
         what = f"make the Manager's disk in {zone}"

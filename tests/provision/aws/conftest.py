@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.provision.aws.clients import Clients, connect
+from blendnet.provision.aws.manager_machine import ManagerHost
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import Place
 from tests.provision.moto_server import FakeAws, environment, running_aws
@@ -65,3 +66,9 @@ def farm(open_farm: MakeProvider) -> AwsProvider:
     provider = open_farm()
     provider.account.ensure()
     return provider
+
+
+@pytest.fixture
+def host(farm: AwsProvider) -> ManagerHost:
+    """Of a farm that is set up."""
+    return farm.manager_host

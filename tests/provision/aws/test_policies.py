@@ -6,8 +6,10 @@ on behalf of a fleet, moto does not check either: see IMPLIED.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,8 +204,9 @@ def manager_work(provider: AwsProvider, left: Callable[[], None]) -> None:
     provider.boot_log("agent-1")
     look(provider)
     s3, bucket = provider._clients["s3"], provider.account.labels.bucket(ACCOUNT)
-    store = S3Bucket(bucket, "store", client=s3)
-    store.ensure_lifecycle(INCOMING, EXPIRE_DAYS)  # To write rules is not permitted: they are there.
+    S3Bucket(bucket, "store", client=s3).ensure_lifecycle(
+        INCOMING, EXPIRE_DAYS
+    )  # To write rules is not permitted: they are there.
     s3.put_object(Bucket=bucket, Key="store/a", Body=b"1")
     assert s3.get_object(Bucket=bucket, Key="store/a")["Body"].read() == b"1"
     s3.list_objects_v2(Bucket=bucket)
@@ -213,7 +216,9 @@ def manager_work(provider: AwsProvider, left: Callable[[], None]) -> None:
     s3.abort_multipart_upload(Bucket=bucket, Key="store/b", UploadId=upload)
     s3.delete_object(Bucket=bucket, Key="store/a")
     provider.destroy(["agent-1"])
-    s3.put_object(Bucket=bucket, Key=PUBLISHED, Body=b"{}")
+    with tempfile.NamedTemporaryFile() as word:
+        sha256 = hashlib.sha256(b"").hexdigest()
+        assert S3Bucket(bucket, client=s3).put(PUBLISHED, Path(word.name), sha256=sha256, size_bytes=0, replace=True)
     for key in (BUNDLE, "manager/other.json", "elsewhere"):
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.put_object(Bucket=bucket, Key=key, Body=b"")
@@ -316,9 +321,12 @@ def test_the_manager_touches_no_machine_or_disk_but_its_agents() -> None:
     for action in ("AttachVolume", "CreateVolume", "DeleteVolume", "DetachVolume", "StartInstances", "StopInstances"):
         assert f"ec2:{action}" not in actions
     statements = {s["Sid"]: s for s in json.loads(document("manager", "studio"))["Statement"]}
-    own = statements["OwnAgents"]
-    assert own["Condition"]["StringEquals"]["ec2:ResourceTag/blendnet-role"] == [AGENT_ROLE, LAUNCH_ROLE]
-    assert "ec2:TerminateInstances" in own["Action"]
+    for sid, action, role in (
+        ("OwnAgents", "ec2:TerminateInstances", AGENT_ROLE),
+        ("OwnTemplates", "ec2:DeleteLaunchTemplate", LAUNCH_ROLE),
+    ):
+        assert statements[sid]["Condition"]["StringEquals"]["ec2:ResourceTag/blendnet-role"] == role
+        assert [s["Sid"] for s in statements.values() if action in s["Action"]] == [sid]
     for sid, roles in (
         ("LaunchLabelled", AGENT_ROLE),
         ("Templates", LAUNCH_ROLE),

@@ -1,11 +1,10 @@
-"""The Manager's own machine on Google Cloud when something is missing, half made, in the way, or breaks off."""
+"""The Manager's own machine on Google Cloud when something is missing, half made, or in the way."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import pytest
 
@@ -175,6 +174,28 @@ def test_a_disk_without_a_machine_is_enlarged_as_it_is_wanted(
     assert provider.manager_host.ensure(a_manager(disk_gb=120)).disk_gb == 120
 
 
+SNAPSHOT = {"sourceSnapshot": "projects/fake-project/global/snapshots/before-the-flood"}
+
+
+def test_a_disk_that_was_restored_from_a_snapshot_is_not_an_empty_one(provider: GcpProvider, fake: FakeGce) -> None:
+    """No machine has had it yet, and all that the farm has is on it."""
+    fake.disks[B, DISK] = disk(**SNAPSHOT)
+    fake.capacity[B] = 0
+    with pytest.raises(FarmError, match="Its disk is in that zone"):
+        provider.manager_host.ensure(a_manager())
+    assert list(fake.disks) == [(B, DISK)]
+    fake.capacity[B] = 1
+    assert provider.manager_host.ensure(a_manager()).zone == B
+
+
+def test_a_disk_of_somebody_else_stays_whatever_google_refuses(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.disks[A, DISK] = disk(labels={})
+    fake.faults.append(Fault("POST", "/disks$", 403, "quotaExceeded"))
+    with pytest.raises(FarmError, match="iam-admin/quotas"):
+        provider.manager_host.ensure(a_manager())
+    assert list(fake.disks) == [(A, DISK)]
+
+
 def test_an_empty_disk_goes_where_the_machine_is_wanted(provider: GcpProvider, fake: FakeGce) -> None:
     fake.disks[B, DISK] = disk()
     assert provider.manager_host.ensure(a_manager(zone=C)).zone == C
@@ -240,8 +261,10 @@ def test_what_is_somebody_elses_is_left_alone(provider: GcpProvider, fake: FakeG
     fake.disks.clear()
     provider.manager_host.ensure(a_manager())
     manager(fake).labels = {}
+    fake.disks.clear()
     with pytest.raises(FarmError, match=f"machine {MANAGER} in {A} is not there, or is not of this farm"):
         provider.manager_host.ensure(a_manager())
+    assert (fake.disks, [one.name for one in fake.living()]) == ({}, [MANAGER])
 
 
 def test_a_zone_that_does_not_answer_is_not_an_empty_one(provider: GcpProvider, fake: FakeGce) -> None:
@@ -280,99 +303,3 @@ def test_two_who_make_it_at_the_same_time_make_one(prepared: Make, fake: FakeGce
         made = list(pool.map(lambda one: one.manager_host.ensure(a_manager()), providers))
     assert {one.id for one in made} == {MANAGER}
     assert (len(fake.machines), [name for _, name in fake.disks if name == DISK]) == (1, [DISK])
-
-
-Act = Callable[[GcpProvider, FakeGce], object]
-
-
-def nothing(provider: GcpProvider, fake: FakeGce) -> None:
-    """There is nothing yet."""
-
-
-def no_room_in_a(provider: GcpProvider, fake: FakeGce) -> None:
-    fake.capacity[A] = 0
-
-
-def stopped(provider: GcpProvider, fake: FakeGce) -> None:
-    provider.manager_host.ensure(a_manager())
-    fake.shut_down(MANAGER)
-
-
-def disk_alone(provider: GcpProvider, fake: FakeGce) -> None:
-    provider.manager_host.ensure(a_manager())
-    provider.manager_host.destroy()
-
-
-def ensure(provider: GcpProvider, fake: FakeGce) -> None:
-    provider.manager_host.ensure(a_manager())
-
-
-def start(provider: GcpProvider, fake: FakeGce) -> None:
-    provider.manager_host.start()
-
-
-def stop(provider: GcpProvider, fake: FakeGce) -> None:
-    provider.manager_host.stop()
-
-
-def destroy(provider: GcpProvider, fake: FakeGce) -> None:
-    provider.manager_host.destroy()
-
-
-BREAKS: list[tuple[Act, Act, list[str]]] = [
-    (nothing, ensure, ["RUNNING"]),
-    (no_room_in_a, ensure, ["RUNNING"]),
-    (disk_alone, ensure, ["RUNNING"]),
-    (stopped, ensure, ["RUNNING"]),
-    (stopped, start, ["RUNNING"]),
-    (ensure, stop, ["TERMINATED"]),
-    (ensure, destroy, []),
-]
-"""What there is before, what is asked for, and the states of the machines that there are then."""
-
-
-@pytest.mark.parametrize("done", [False, True], ids=["refused", "answer lost"])
-@pytest.mark.parametrize(
-    ("before", "act", "states"), BREAKS, ids=[f"{before.__name__}-{act.__name__}" for before, act, _ in BREAKS]
-)
-def test_whatever_breaks_off_at_any_call_is_listed_and_finished_by_repeating(
-    prepared: Make, fake: FakeGce, before: Act, act: Act, states: list[str], done: bool
-) -> None:
-    """Each request in turn is the last that comes through; then the same is asked for again."""
-    broken, reached = 0, True
-    while reached:
-        fake.machines, fake.disks, fake.capacity = [], {}, {}
-        before(prepared(), fake)
-        fault = Fault("", "", 403, "forbidden", skip=broken, done=done)
-        fake.faults = [fault, Fault("", "", 403, "forbidden", skip=broken + 1, times=99)]
-        with suppress(FarmError):
-            act(prepared(), fake)
-        reached = fault.times == 0
-        fake.faults = []
-        listed = prepared().account.remains()
-        assert {f"disk {name} in {zone}" for zone, name in fake.disks} <= set(listed)
-        assert {f"machine {one.name} in {one.zone}" for one in fake.living()} <= set(listed)
-        act(prepared(), fake)
-        assert [one.status for one in fake.living()] == states
-        assert [name for _, name in fake.disks if name == DISK] == [DISK]
-        broken += 1
-    assert broken > 3
-
-
-@pytest.mark.parametrize("done", [False, True], ids=["refused", "answer lost"])
-def test_removing_that_breaks_off_is_finished_by_repeating(prepared: Make, fake: FakeGce, done: bool) -> None:
-    broken, reached = 0, True
-    while reached:
-        prepared().account.ensure()
-        prepared().manager_host.ensure(a_manager())
-        fault = Fault("", "", 403, "forbidden", skip=broken, done=done)
-        fake.faults = [fault, Fault("", "", 403, "forbidden", skip=broken + 1, times=99)]
-        with suppress(FarmError):
-            prepared().account.remove()
-        reached = fault.times == 0
-        fake.faults = []
-        prepared().account.remove()
-        assert prepared().account.remains() == []
-        assert (fake.living(), fake.disks) == ([], {})
-        broken += 1
-    assert broken > 10
