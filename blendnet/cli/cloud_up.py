@@ -182,6 +182,7 @@ def _start(headquarters: Headquarters, there: ManagerMachine) -> None:
             headquarters.host.start()
     else:
         output.say(f"{there.id} is {there.state.value} already.")
+        headquarters.host.start()  # It may lack its disk, after an `up` that was broken off.
 
 
 def _show(headquarters: Headquarters, price: ManagerPrice, idle: float) -> None:

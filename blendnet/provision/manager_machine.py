@@ -101,7 +101,8 @@ class ManagerHost(Protocol):
         ...
 
     def start(self) -> ManagerMachine:
-        """Start a stopped machine; one that runs is left alone. Raises FarmError: there is none, or it cannot start."""
+        """Start a stopped machine; one that runs is left alone, but gets the disk that `ensure` owes it after it was
+        broken off. Raises FarmError: there is none, or it cannot start."""
         ...
 
     def stop(self) -> ManagerMachine:

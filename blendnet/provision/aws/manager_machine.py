@@ -101,13 +101,12 @@ class ManagerHost:
         return self._found.look()
 
     def start(self) -> ManagerMachine:
-        """As the contract says."""
+        """As the contract says; a disk that is missing is made in the usual size."""
         disk = self._found.disk()
         machine = preferred(self._found.machines(LIVING), disk)
         if machine is None:
             raise FarmError(f"farm {self._own.farm} has no Manager's machine: `blendnet cloud up` makes one")
-        if disk is not None:
-            self._give_disk(machine, disk)
+        self._give_disk(machine, disk or self._make_disk(machine, ManagerWanted(user_data="")))
         self._power_on(machine)
         return self.look()
 

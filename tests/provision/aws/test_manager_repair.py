@@ -108,13 +108,15 @@ def test_what_ec2_will_never_know_is_told(host: ManagerHost, aws: FakeAws) -> No
     assert waited == []
 
 
-def test_a_machine_whose_disk_was_never_made_gets_one(host: ManagerHost, aws: FakeAws) -> None:
-    aws.fail("CreateVolume", "InternalError", status=500)
+@pytest.mark.parametrize("call", ["start", "ensure"])
+@pytest.mark.parametrize("broken", ["CreateVolume", "AttachVolume"])
+def test_a_machine_without_its_disk_gets_it(host: ManagerHost, aws: FakeAws, broken: str, call: str) -> None:
+    aws.fail(broken, "InternalError", status=500)
     with pytest.raises(FarmError):
         host.ensure(WANTED)
     half = host.look()
-    assert (half.state, half.disk) == (RUNNING, "")
-    made = host.ensure(WANTED)
+    assert (half.state, half.disk != "") == (RUNNING, broken == "AttachVolume")
+    made = host.start() if call == "start" else host.ensure(WANTED)
     assert made.id == half.id
     assert disk(host)["Attachments"][0]["InstanceId"] == made.id
 
