@@ -74,12 +74,13 @@ def _print_jobs(view: CostsView) -> None:
             job.job,
             job.name or "(removed)",
             output.duration(job.worked_s),
+            output.duration(job.boot_s + job.idle_s),
             output.usd(today[job.job].usd, unpriced_s=today[job.job].unpriced_s) if job.job in today else "",
             output.usd(job.usd, unpriced_s=job.unpriced_s),
         )
         for job in view.in_all.jobs[-JOBS_LISTED:]
     ]
-    output.print_table(["JOB", "NAME", ">WORKED", f">{view.day}", ">IN ALL"], rows)
+    output.print_table(["JOB", "NAME", ">WORKED", ">BOOT+IDLE", f">{view.day}", ">IN ALL"], rows)
     if len(view.in_all.jobs) > JOBS_LISTED:
         output.say(f"{len(view.in_all.jobs) - JOBS_LISTED} jobs before these: --json prints all.")
 

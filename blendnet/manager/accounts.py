@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from blendnet.errors import UserError
 from blendnet.manager import costs
 from blendnet.manager.costs import Bill, MachineBill, Span
+from blendnet.manager.days import day_bounds, day_of
 from blendnet.manager.farm_money import FarmMoney
 from blendnet.manager.ledger import InstanceRow, Transaction
 from blendnet.manager.ledger.meters import DISK, EGRESS, MANAGER, METERED
-from blendnet.manager.work_book import day_bounds, day_of
 from blendnet.messages import CapState, CostsOf, CostsView, JobCost, MachineCost, PriceOf
 
 
@@ -72,7 +72,9 @@ def _costs_of(tx: Transaction, bill: Bill, names: dict[str, str], day: str | Non
                 job=job,
                 name=names.get(job),
                 worked_s=of.worked_s,
-                usd=of.usd if of.worked_s > of.unpriced_s else None,
+                boot_s=of.boot_s,
+                idle_s=of.idle_s,
+                usd=of.usd if of.worked_s + of.boot_s + of.idle_s > of.unpriced_s else None,
                 unpriced_s=of.unpriced_s,
             )
             for job, of in bill.jobs.items()

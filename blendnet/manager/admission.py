@@ -25,7 +25,10 @@ class Admission(FarmPart):
         """True when the caps allow an agent to work for a job for so long, or as long as it takes until it is told."""
         if self.work.is_busy_for(agent, job.id):
             return True  # It is paid already: a frame is finished in the middle of a chunk.
-        usd = self.work.usd_per_hour(agent) / HOUR_S * (seconds + LATE_S)
+        # A machine that comes over to the job idles and ends on its account.
+        comes_over = self.work.ends_later(agent) and self.work.account(agent) != job.id
+        end_s = self.settings.fleet_end_delay_s + LATE_S if comes_over else 0.0
+        usd = self.work.usd_per_hour(agent) / HOUR_S * (seconds + LATE_S + end_s)
         return self.gate.admit(job.id, job.cap_usd, usd)
 
     def _note_begin(self, work: ChunkRow | FrameRow | JobRow, now: float) -> None:

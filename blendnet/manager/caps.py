@@ -29,6 +29,8 @@ class Piece:
     """Seconds that a stop wastes: what has to be done once more when it goes on."""
     sunk_s: float = 0.0
     """Seconds that are lost when it is cut off."""
+    agent: str = ""
+    """Who works on it."""
 
     @property
     def least_s(self) -> float:
@@ -60,21 +62,35 @@ class Verdict:
     """Pieces that go on nevertheless until they are done."""
     cut: frozenset[str] = frozenset()
     """Pieces that are cut off at once."""
+    drop: bool = False
+    """The job pays no longer for machines that only wait."""
 
 
-def decide(cap_usd: float, spent_usd: float, pieces: Sequence[Piece], *, late_s: float) -> Verdict:
+def decide(
+    cap_usd: float,
+    spent_usd: float,
+    pieces: Sequence[Piece],
+    *,
+    late_s: float,
+    waiting_usd_per_s: float = 0.0,
+    end_usd: float = 0.0,
+) -> Verdict:
     """What to do so that never more than `cap_usd` is spent.
 
     `late_s`: longest time until the next decision. Never is held as long as decisions come in time and nothing begins
-    but what `room_usd` has room for.
+    but what `room_usd` has room for. `waiting_usd_per_s`: of machines that boot and idle on the job's account.
+    `end_usd`: what all its machines cost from being told to end until they are gone. Money for that is kept back; no
+    work is thrown away for it.
     """
     left = cap_usd - spent_usd
-    committed = sum(piece.usd_per_s * (piece.least_s + late_s) for piece in pieces)
-    stop = left - committed <= sum(piece.usd_per_s for piece in pieces) * late_s
+    committed = end_usd + sum(piece.usd_per_s * (piece.least_s + late_s) for piece in pieces)
+    burn = waiting_usd_per_s + sum(piece.usd_per_s for piece in pieces)
+    stop = left - committed <= burn * late_s
     kept = _worth_keeping(list(pieces), left, late_s)
-    finish = _finished(kept, left, late_s) if stop else frozenset()
+    finish = _finished(kept, left - end_usd, late_s) if stop else frozenset()
     cut = frozenset(piece.key for piece in pieces) - frozenset(piece.key for piece in kept)
-    return Verdict(max(0.0, left - committed), stop, finish, cut)
+    drop = waiting_usd_per_s * late_s > left - _cost(kept, late_s)
+    return Verdict(max(0.0, left - committed), stop, finish, cut, drop)
 
 
 def _worth_keeping(pieces: list[Piece], left: float, late_s: float) -> list[Piece]:

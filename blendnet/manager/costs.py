@@ -1,13 +1,13 @@
-"""What agents have cost, split over jobs by seconds worked, with boot and idle time as lines of their own. PURE.
+"""What agents have cost, split over jobs by what machines did on their account; the rest is nobody's. PURE.
 
-For any span of time: what all machines cost is what all jobs, booting and idling cost.
+For any span of time: what all machines cost is what all jobs, and booting and idling for nobody, cost.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blendnet.manager.ledger import InstanceRow
 from blendnet.manager.ledger.usage import Worked
@@ -34,6 +34,9 @@ class MachineBill:
     boot_s: float
     """From its launch to its agent's first report."""
     idle_s: float
+    paid_boot_s: float = 0.0
+    """Of `boot_s`: what jobs pay for."""
+    paid_idle_s: float = 0.0
 
     @property
     def billed_s(self) -> float:
@@ -52,7 +55,11 @@ class JobBill:
 
     worked_s: float = 0.0
     usd: float = 0.0
-    """Of the seconds whose price is known."""
+    """Of all seconds whose price is known, boot and idle on its account included."""
+    boot_s: float = 0.0
+    idle_s: float = 0.0
+    wait_usd: float = 0.0
+    """What of `usd` is for booting and idling."""
     unpriced_s: float = 0.0
 
 
@@ -70,11 +77,13 @@ class Bill:
 
     @property
     def boot_usd(self) -> float:
-        return sum(bill.usd(bill.boot_s) or 0.0 for bill in self.machines)
+        """Booting on nobody's account."""
+        return sum(bill.usd(bill.boot_s - bill.paid_boot_s) or 0.0 for bill in self.machines)
 
     @property
     def idle_usd(self) -> float:
-        return sum(bill.usd(bill.idle_s) or 0.0 for bill in self.machines)
+        """Idling on nobody's account."""
+        return sum(bill.usd(bill.idle_s - bill.paid_idle_s) or 0.0 for bill in self.machines)
 
     @property
     def unpriced_s(self) -> float:
@@ -103,43 +112,59 @@ def billed_s(stay: Stay, span: Span) -> float:
 
 
 def bill(machines: Iterable[InstanceRow], worked: Iterable[Worked], span: Span) -> Bill:
-    """What was spent in a span; `worked`: all seconds worked in it."""
-    by_machine: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    """What was spent in a span; `worked`: all that jobs pay for in it."""
+    by_machine: dict[int, dict[str, Worked]] = defaultdict(dict)
     for entry in worked:
-        by_machine[entry.instance][entry.job] += entry.seconds
+        of_machine = by_machine[entry.instance]
+        of_machine[entry.job] = _sum(of_machine.get(entry.job), entry)
     bills, jobs = [], dict[str, JobBill]()
     for machine in machines:
         stay = stay_of(machine)
         total_s = 0.0 if stay is None else billed_s(stay, span)
         if stay is None or total_s <= 0:
             continue
-        of_jobs = _within(by_machine[machine.id], total_s)
-        bills.append(_machine_bill(machine, stay, span, total_s, sum(of_jobs.values())))
-        for job, seconds in of_jobs.items():
-            jobs[job] = _more(jobs.get(job, JobBill()), machine, seconds)
+        of_jobs = _within([*by_machine[machine.id].values()], total_s)
+        bills.append(_machine_bill(machine, stay, span, total_s, of_jobs))
+        for entry in of_jobs:
+            jobs[entry.job] = _more(jobs.get(entry.job, JobBill()), machine, entry)
     return Bill(bills, jobs)
 
 
-def _within(worked: Mapping[str, float], total_s: float) -> dict[str, float]:
-    """Seconds of jobs, made less in proportion where clocks differ so much that they are more than there were."""
-    sum_s = sum(worked.values())
+def _sum(one: Worked | None, more: Worked) -> Worked:
+    if one is None:
+        return more
+    return replace(
+        one, seconds=one.seconds + more.seconds, boot_s=one.boot_s + more.boot_s, idle_s=one.idle_s + more.idle_s
+    )
+
+
+def _within(paid: Sequence[Worked], total_s: float) -> list[Worked]:
+    """What jobs pay for, less in proportion where clocks differ so much that it is more than there was."""
+    paid = [replace(e, boot_s=max(0.0, e.boot_s), idle_s=max(0.0, e.idle_s)) for e in paid]
+    sum_s = sum(entry.paid_s for entry in paid)
     share = min(1.0, total_s / sum_s) if sum_s > 0 else 1.0
-    return {job: seconds * share for job, seconds in worked.items()}
+    return [replace(e, seconds=e.seconds * share, boot_s=e.boot_s * share, idle_s=e.idle_s * share) for e in paid]
 
 
-def _machine_bill(machine: InstanceRow, stay: Stay, span: Span, total_s: float, worked_s: float) -> MachineBill:
+def _machine_bill(machine: InstanceRow, stay: Stay, span: Span, total_s: float, paid: Sequence[Worked]) -> MachineBill:
+    worked_s = sum(entry.seconds for entry in paid)
+    paid_boot_s, paid_idle_s = sum(entry.boot_s for entry in paid), sum(entry.idle_s for entry in paid)
     ends = [end for end in (machine.joined_at, machine.ended_at, span.end) if end is not None]
     booting_s = min(min(ends), span.end) - max(stay.launched_at, span.begin)
-    boot_s = min(max(0.0, booting_s), total_s - worked_s)
-    return MachineBill(machine, worked_s, boot_s, total_s - worked_s - boot_s)
+    # What is left besides all that jobs pay for is nobody's.
+    boot_s = min(max(paid_boot_s, booting_s), total_s - worked_s - paid_idle_s)
+    return MachineBill(machine, worked_s, boot_s, total_s - worked_s - boot_s, paid_boot_s, paid_idle_s)
 
 
-def _more(job: JobBill, machine: InstanceRow, seconds: float) -> JobBill:
-    known = machine.usd_per_hour is not None
+def _more(job: JobBill, machine: InstanceRow, entry: Worked) -> JobBill:
+    known, usd_per_s = machine.usd_per_hour is not None, (machine.usd_per_hour or 0.0) / HOUR_S
     return JobBill(
-        worked_s=job.worked_s + seconds,
-        usd=job.usd + seconds * (machine.usd_per_hour or 0.0) / HOUR_S,
-        unpriced_s=job.unpriced_s + (0.0 if known else seconds),
+        worked_s=job.worked_s + entry.seconds,
+        usd=job.usd + entry.paid_s * usd_per_s,
+        boot_s=job.boot_s + entry.boot_s,
+        idle_s=job.idle_s + entry.idle_s,
+        wait_usd=job.wait_usd + (entry.boot_s + entry.idle_s) * usd_per_s,
+        unpriced_s=job.unpriced_s + (0.0 if known else entry.paid_s),
     )
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from blendnet.manager import costs
 from blendnet.manager.commitments import LATE_S, LONGEST_BEAT_S, STORE_S
 from blendnet.manager.costs import Span
+from blendnet.manager.days import day_bounds, day_of
 from blendnet.manager.ledger import Transaction
 from blendnet.manager.ledger.meters import CAP_DAY, CAP_FARM, DISK, EGRESS, LOOK, MANAGER, METERED
 from blendnet.manager.part import FarmPart
-from blendnet.manager.work_book import day_bounds, day_of
 from blendnet.provision.bill import HOUR_S, HOURS_PER_MONTH, usd_text
 
 WRITE_S = 2.0

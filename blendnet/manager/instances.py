@@ -16,6 +16,8 @@ ASKED = "asked"
 """State of a row whose machine the provider has not told of yet."""
 OWN = "own"
 """Provider of machines that joined without having been asked for: the user's own ones."""
+HERE = ("local", OWN)
+"""Providers whose machines are the user's own."""
 SETTLED_S = 120.0
 """A provider may leave a new machine out of its lists for so long."""
 NEVER = "it never came to be"
@@ -55,9 +57,10 @@ class InstanceBook:
         price: Mapping[Offer, Price] | Price | None,
         *,
         token: str = "",
+        job: str = "",
         now: float,
     ) -> None:
-        """Agents under these names are about to be asked for; any of `offers` may be what comes of it.
+        """Agents under these names are about to be asked for, on a job's account; any of `offers` may come of it.
 
         Until that is known a machine counts with the highest of the prices.
         """
@@ -71,6 +74,7 @@ class InstanceBook:
             "asked_at": now,
             "token": token,
             "offers": rows,
+            "job": job,
         }
         about |= _priced(dearest[3:] if dearest else (None, "", None))
         with self._ledger.write() as tx:
@@ -187,7 +191,8 @@ class InstanceBook:
         """Let what is counted know which machines there are."""
         with self._reading, self._ledger.read() as tx:
             living = tx.instances.living()
-            self._work.know({row.name: Machine(row.id, row.usd_per_hour, row.joined_at is not None) for row in living})
+            ended = tx.instances.ends(self._work.living() - {row.id for row in living})
+            self._work.know({row.name: _machine(row) for row in living}, ended)
 
     def _open(self, tx: Transaction) -> list[InstanceRow]:
         """This provider's lives, in this place, whose end is not confirmed."""
@@ -219,6 +224,17 @@ class InstanceBook:
         about |= {"state": instance.state.value, "provider_id": instance.id, "reason": "found: nobody had asked for it"}
         place = {"machine": instance.machine, "zone": instance.zone, "spot": instance.spot}
         tx.instances.add(**about, **place, **_priced(_price_row(price)))
+
+
+def _machine(row: InstanceRow) -> Machine:
+    return Machine(
+        row.id,
+        row.usd_per_hour,
+        row.joined_at is not None,
+        asked_by=row.job,
+        launched_at=row.launched_at,
+        is_asked=row.provider not in HERE,
+    )
 
 
 def own_price(settings: Settings, now: float) -> Price | None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from blendnet.manager import caps, commitments
 from blendnet.manager.caps import Piece, Verdict
 from blendnet.manager.chunks import put_back
 from blendnet.manager.commitments import LATE_S
 from blendnet.manager.crew import usual_sample_s
+from blendnet.manager.days import day_of
 from blendnet.manager.forecast import Forecast
 from blendnet.manager.gate import Opening
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, Transaction
 from blendnet.manager.ledger.jobs import RUNNING
 from blendnet.manager.ledger.usage import Held
-from blendnet.manager.work_book import day_of
 from blendnet.models import State
 from blendnet.provision.bill import HOUR_S, usd_text
 
@@ -89,23 +89,37 @@ class Purse(Forecast):
             if job.cap_usd is not None:
                 spent = costs[job.id].usd if job.id in costs else 0.0
                 pieces = self._pieces(tx, job, held, now, stopping_for_s=now - stopping.get(job.id, now))
-                self._judge_job(tx, judged, job, spent, pieces)
+                self._judge_job(judged, job, spent, pieces)
                 if job.id in judged.pause:
                     stopping[job.id] = now
         self._judge_farm(tx, judged, held, now, new_day=new_day)
         return judged
 
-    def _judge_job(self, tx: Transaction, judged: _Judged, job: JobRow, spent: float, pieces: list[Piece]) -> None:
-        """A job against its own cap."""
+    def _judge_job(self, judged: _Judged, job: JobRow, spent: float, pieces: list[Piece]) -> None:
+        """A job against its own cap, with what its machines cost while they only wait, and until they are gone."""
         assert job.cap_usd is not None
-        verdict: Verdict = caps.decide(job.cap_usd, spent, pieces, late_s=LATE_S)
+        waiting = self.work.waiting(job.id)
+        end_s = self.settings.fleet_end_delay_s + LATE_S
+        leaving = [piece.usd_per_s for piece in pieces if self.work.ends_later(piece.agent)]
+        waiting_usd_per_s = sum(waiting.values()) / HOUR_S
+        verdict: Verdict = caps.decide(
+            job.cap_usd,
+            spent,
+            pieces,
+            late_s=LATE_S,
+            waiting_usd_per_s=waiting_usd_per_s,
+            end_usd=(waiting_usd_per_s + sum(leaving)) * end_s,
+        )
+        if verdict.drop:
+            self.work.drop(waiting)
+        self.work.drop([i for piece in pieces if piece.key in verdict.cut and (i := self.work.instance(piece.agent))])
         judged.rooms[job.id] = verdict.room_usd
         if job.state in RUNNING or job.capped == JOB:
             judged.finish |= verdict.finish
         judged.cut |= dict.fromkeys(verdict.cut, job.id)
         if job.state not in RUNNING:
             return
-        least_usd = self._least_usd(job)
+        least_usd = self._least_usd(job, coming=not pieces and not waiting)
         if verdict.room_usd < least_usd:
             judged.held.add(job.id)
         if verdict.stop or (not pieces and verdict.room_usd < least_usd):
@@ -135,7 +149,7 @@ class Purse(Forecast):
         for work in {work.agent: work for work in reversed(held) if work.job == job.id}.values():
             price, chunk = self.work.usd_per_hour(work.agent), chunks.get(work.key)
             if chunk is None:
-                pieces.append(Piece(work.key, price / HOUR_S, rest_s=None, stop_s=None))
+                pieces.append(Piece(work.key, price / HOUR_S, rest_s=None, stop_s=None, agent=work.agent))
                 continue
             piece = commitments.piece_of(
                 self.settings,
@@ -147,15 +161,29 @@ class Purse(Forecast):
                 now=now,
                 stopping_for_s=stopping_for_s,
             )
-            pieces.append(piece)
+            pieces.append(replace(piece, agent=work.agent))
         return pieces
 
-    def _least_usd(self, job: JobRow) -> float:
-        """What beginning anything of a job takes on the dearest agent."""
+    def halt(self, reasons: Mapping[str, str], now: float) -> None:
+        """Pause jobs whose caps have no room for the machines that they would need."""
+        with self.ledger.write() as tx:
+            for job_id, reason in reasons.items():
+                job = tx.jobs.need(job_id)
+                if job.state in RUNNING and job.cap_usd is not None:
+                    costs = tx.usage.job_costs(job_id)
+                    text = self._reached(job, costs[job_id].usd if job_id in costs else 0.0)
+                    tx.jobs.update(job, state=State.PAUSED, capped=JOB, message=text)
+                    self._log(tx, f"paused: {text} ({reason})", now=now, job=job_id, level="warning")
+        self.changes.note()
+
+    def _least_usd(self, job: JobRow, *, coming: bool) -> float:
+        """What beginning anything of a job takes on the dearest agent; `coming`: its end included."""
         sample_s = usual_sample_s(self.tails, job)
         seconds = (job.mean_load_s or 0.0) + (commitments.stop_s(self.settings, job, sample_s) or 0.0)
         if job.one_call and sample_s is not None:
             seconds += job.samples * sample_s
+        if coming and self.work.is_any_asked():
+            seconds += self.settings.fleet_end_delay_s + LATE_S
         return (seconds + LATE_S) * self.work.highest_usd_per_hour() / HOUR_S
 
     def _act(self, tx: Transaction, judged: _Judged, held: Iterable[Held], now: float) -> None:

@@ -8,32 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 
+from blendnet.manager.days import by_day
 from blendnet.manager.ledger.usage import Held, JobCost, Worked
+from blendnet.manager.waits import BOOT, Key, Waits
 from blendnet.provision.bill import HOUR_S
 
-
-def day_of(at: float) -> str:
-    """The day of a time, YYYY-MM-DD in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
-
-
-def day_bounds(day: str) -> tuple[float, float]:
-    """When a day begins and ends, UTC. Raises ValueError for what is no day."""
-    begin = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
-    return begin.timestamp(), (begin + timedelta(days=1)).timestamp()
-
-
-def by_day(begin: float, end: float) -> Iterator[tuple[str, float]]:
-    """The seconds between two times, in parts that lie in one day each."""
-    while begin < end:
-        day = day_of(begin)
-        until = min(end, day_bounds(day)[1])
-        yield day, until - begin
-        begin = until
+IDLE_PAID_S = 480.0
+"""A job pays for machines that idle after its work for so long, where nobody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +27,12 @@ class Machine:
     instance: int
     usd_per_hour: float | None
     joined: bool = False
+    asked_by: str = ""
+    """The job that it was asked for; '': none."""
+    launched_at: float | None = None
+    """None: nobody knows that it is there."""
+    is_asked: bool = False
+    """A cloud was asked for it: jobs pay for its booting and idling."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +50,8 @@ class Unwritten:
 
     worked: Sequence[Worked]
     frames: Mapping[str, float]
+    waits: Counter[Key]
+    """What of `worked` is booting and idling."""
 
 
 class WorkBook:
@@ -69,7 +61,12 @@ class WorkBook:
     middle of a chunk) belongs to that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, idle_s: float = IDLE_PAID_S) -> None:
+        """`idle_s`: a job pays for machines that idle after its work for so long."""
+        self._waits = Waits(idle_s)
+        self._busy_s: Counter[int] = Counter()
+        """Worked by machines since the last look."""
+        self._began_at = 0.0
         self._lock = threading.Lock()
         self._machines: dict[str, Machine] = {}
         self._prices: dict[int, float | None] = {}
@@ -85,9 +82,15 @@ class WorkBook:
         """When `look` was called last: everything is counted up to here."""
         return self._looked_at
 
-    def know(self, machines: Mapping[str, Machine]) -> None:
-        """These agents' machines live now, and no others."""
+    def living(self) -> set[int]:
+        """Machines that live, as far as is known."""
+        return {machine.instance for machine in self._machines.values()}
+
+    def know(self, machines: Mapping[str, Machine], ended: Mapping[int, float] | None = None) -> None:
+        """These agents' machines live now, and no others; `ended`: when others did."""
         with self._lock:
+            for instance, at in (ended or {}).items():
+                self._waits.ended(instance, at)
             self._machines = dict(machines)
             self._prices |= {machine.instance: machine.usd_per_hour for machine in machines.values()}
 
@@ -105,6 +108,42 @@ class WorkBook:
         with self._lock:
             return max((machine.usd_per_hour or 0.0 for machine in self._machines.values()), default=0.0)
 
+    def is_any_asked(self) -> bool:
+        """A living machine's end is paid for by whom it works for."""
+        with self._lock:
+            return any(machine.is_asked for machine in self._machines.values())
+
+    def account(self, agent: str) -> str:
+        """The job on whose account an agent's machine is; '': nobody's."""
+        with self._lock:
+            machine = self.machine(agent)
+            if machine is None:
+                return ""
+            job = self._waits.job_of(machine.instance)
+            return machine.asked_by if job is None else job
+
+    def waiting(self, job: str) -> dict[int, float]:
+        """Machines that cloud and job both know of, which boot or idle on the job's account -> USD per hour."""
+        with self._lock:
+            busy = {self._machines[agent].instance for agent in self._stints if agent in self._machines}
+            own = set(self._waits.on_account(job)) - busy
+            return {m.instance: m.usd_per_hour or 0.0 for m in self._machines.values() if m.instance in own}
+
+    def instance(self, agent: str | None) -> int | None:
+        """The living machine of an agent, by its row."""
+        machine = self.machine(agent)
+        return None if machine is None else machine.instance
+
+    def ends_later(self, agent: str | None) -> bool:
+        """True for a machine whose end is paid for by the job that it works for."""
+        machine = self.machine(agent)
+        return machine is not None and machine.is_asked
+
+    def drop(self, instances: Collection[int]) -> None:
+        """Jobs do not pay for these any more, until they work for them again."""
+        with self._lock:
+            self._waits.drop(instances)
+
     def unpriced(self) -> int:
         """Living machines whose price nobody knows."""
         with self._lock:
@@ -114,6 +153,9 @@ class WorkBook:
         """An agent has begun with something; what has no `since` of its own may lie within something else."""
         with self._lock:
             if held.since is not None or held.agent not in self._stints:
+                machine = self.machine(held.agent)
+                if machine is not None:
+                    self._waits.works(machine.instance, held.job)
                 self._stints[held.agent] = _Stint(held.job, held.frame, held.key, now)
 
     def is_busy_for(self, agent: str, job: str) -> bool:
@@ -142,7 +184,20 @@ class WorkBook:
                 del self._stints[agent]
             for agent, work in current.items():
                 self._stints[agent] = self._go_on(agent, work, now)
+            for agent, machine in self._machines.items():
+                self._wait(agent, machine, now)
+            self._busy_s.clear()
             self._looked_at = now
+
+    def _wait(self, agent: str, machine: Machine, now: float) -> None:
+        """Count what a machine has booted and idled up to now, if somebody pays for it."""
+        if not machine.is_asked or machine.launched_at is None:
+            return
+        busy_s, since = self._busy_s[machine.instance], max(machine.launched_at, self._began_at)
+        asked_by = machine.asked_by
+        self._waits.count(machine.instance, asked_by, since, now, joined=machine.joined, busy_s=busy_s)
+        if agent in self._stints:
+            self._waits.works(machine.instance, self._stints[agent].job)
 
     def _go_on(self, agent: str, work: Held, now: float) -> _Stint:
         """The agent's stint, counted up to now."""
@@ -161,23 +216,26 @@ class WorkBook:
             return
         for day, seconds in by_day(stint.since, now):
             self._worked[machine.instance, stint.job, day] += seconds  # type: ignore[assignment]
+        self._busy_s[machine.instance] += now - stint.since  # type: ignore[assignment]
         if stint.frame:
             self._frames[stint.frame] += now - stint.since  # type: ignore[assignment]
 
     def resume_from(self, looked_at: float) -> None:
         """A Manager before this one has counted everything up to then."""
         self._looked_at = max(self._looked_at, looked_at)
+        self._began_at = self._looked_at
 
     def unwritten(self) -> Unwritten:
         """What is to be written into the ledger; `written` takes it off."""
         with self._lock:
-            worked = [Worked(*key, seconds) for key, seconds in self._worked.items()]
-            return Unwritten(worked, dict(self._frames))
+            waits = Counter(self._waits.counted)
+            return Unwritten(_entries(self._worked, waits), dict(self._frames), waits)
 
     def written(self, what: Unwritten) -> None:
         """That is in the ledger now."""
         with self._lock:
             self._worked.subtract({(w.instance, w.job, w.day): w.seconds for w in what.worked})
+            self._waits.written(what.waits)
             self._frames.subtract(what.frames)
             for counter in (self._worked, self._frames):
                 for key in [key for key, seconds in counter.items() if seconds <= 0]:
@@ -197,10 +255,21 @@ class WorkBook:
         """What jobs have cost that is not in the ledger yet."""
         found: dict[str, JobCost] = {}
         with self._lock:
-            for (instance, job, _), seconds in self._worked.items():
-                price = self._prices.get(instance)
-                cost = JobCost(unpriced_s=seconds)
+            for entry in _entries(self._worked, self._waits.counted):
+                price, paid_s = self._prices.get(entry.instance), entry.paid_s
+                cost = JobCost(unpriced_s=paid_s, seconds=entry.seconds)
                 if price is not None:
-                    cost = JobCost(price * seconds / HOUR_S, priced_s=seconds)
-                found[job] = found.get(job, JobCost()) + cost
+                    cost = JobCost(price * paid_s / HOUR_S, priced_s=paid_s, seconds=entry.seconds)
+                found[entry.job] = found.get(entry.job, JobCost()) + cost
         return found
+
+
+def _entries(worked: Mapping[tuple[int, str, str], float], waits: Mapping[Key, float]) -> list[Worked]:
+    """One entry for each machine, job and day."""
+    found = {key: Worked(*key, seconds) for key, seconds in worked.items()}
+    for (instance, job, day, kind), seconds in waits.items():
+        key = (instance, job, day)
+        entry = found.get(key, Worked(*key, 0.0))
+        boot_s, idle_s = (seconds, 0.0) if kind == BOOT else (0.0, seconds)
+        found[key] = replace(entry, boot_s=entry.boot_s + boot_s, idle_s=entry.idle_s + idle_s)
+    return list(found.values())

@@ -37,19 +37,21 @@ class MachineCost(Message):
 
 
 class JobCost(Message):
-    """A job's share of what agents cost, by seconds worked."""
+    """A job's share of what agents cost: what they worked, booted and idled on its account."""
 
     job: str
     name: str | None = None
     """None: the job was removed."""
     worked_s: float
+    boot_s: float = 0.0
+    idle_s: float = 0.0
     usd: float | None
     unpriced_s: float = 0.0
     """Seconds whose price is not known: `usd` lacks them."""
 
 
 class CostsOf(Message):
-    """Everything that was spent in a span of time. Agents = jobs + boot + idle."""
+    """Everything that was spent in a span of time. Agents = jobs + boot + idle (those for no job)."""
 
     agents: list[MachineCost] = []
     jobs: list[JobCost] = []

@@ -18,7 +18,7 @@ DAY = "2026-11-27"
 
 def machine(number: int = 1, **changes: object) -> InstanceRow:
     values = {
-        "id": number, "provider": "local", "place": "", "name": f"agent-{number}", "provider_id": "",
+        "id": number, "provider": "local", "place": "", "job": "", "name": f"agent-{number}", "provider_id": "",
         "machine": "", "zone": "",
         "spot": False, "usd_per_hour": 3.6, "price_source": "user", "price_at": 0.0, "token": "", "offers": [],
         "asked_at": 1000.0, "launched_at": 1000.0, "joined_at": 1010.0, "ended_at": None, "state": "running",
@@ -31,6 +31,12 @@ def test_boot_work_and_idle_time_are_lines_of_their_own() -> None:
     made = bill([machine()], [Worked(1, "job", DAY, 60.0)], Span(0, 1100.0))
     assert (made.jobs["job"].usd, made.boot_usd, made.idle_usd) == pytest.approx((0.06, 0.01, 0.03))
     assert made.usd == pytest.approx(0.1)
+
+
+def test_boot_and_idle_time_on_a_jobs_account_are_the_jobs() -> None:
+    made = bill([machine()], [Worked(1, "job", DAY, 60.0, 10.0, 20.0)], Span(0, 1100.0))
+    assert (made.jobs["job"].usd, made.jobs["job"].wait_usd) == pytest.approx((0.09, 0.03))
+    assert (made.boot_usd, made.idle_usd, made.usd) == pytest.approx((0.0, 0.01, 0.1))
 
 
 def test_an_unknown_price_is_not_free() -> None:
@@ -57,7 +63,9 @@ def test_nothing_is_billed_after_the_confirmed_end() -> None:
 
 times = st.floats(0, 200_000)
 lives = st.tuples(times, times, times, st.none() | st.floats(0, 50), st.sampled_from(["local", "aws"]), st.booleans())
-works = st.tuples(st.integers(0, 9), st.sampled_from("abc"), st.floats(0, 100_000))
+works = st.tuples(
+    st.integers(0, 9), st.sampled_from("abc"), st.floats(0, 100_000), st.floats(-10, 50_000), st.floats(-10, 50_000)
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -76,7 +84,7 @@ def test_agents_together_cost_what_jobs_boot_and_idle_time_cost(
         )
         for number, (begin, boots, lasts, price, provider, ended) in enumerate(made)
     ]
-    found = bill(machines, [Worked(*entry[:2], DAY, entry[2]) for entry in work], Span(0.0, now))
+    found = bill(machines, [Worked(*entry[:2], DAY, *entry[2:]) for entry in work], Span(0.0, now))
     stays = [
         Stay(m.launched_at or 0.0, m.usd_per_hour or 0.0, m.ended_at, 0.0 if m.provider == "local" else 60.0)
         for m in machines
@@ -85,6 +93,8 @@ def test_agents_together_cost_what_jobs_boot_and_idle_time_cost(
     assert found.usd == pytest.approx(sum(stay.usd(now) for stay in stays), abs=1e-4)
     assert jobs + found.boot_usd + found.idle_usd == pytest.approx(found.usd, abs=1e-4)
     assert all(min(of.worked_s, of.boot_s, of.idle_s) >= -1e-6 for of in found.machines)
+    assert all(of.boot_s - of.paid_boot_s >= -1e-6 and of.idle_s - of.paid_idle_s >= -1e-6 for of in found.machines)
+    assert all(0 <= job.wait_usd <= job.usd + 1e-9 for job in found.jobs.values())
     edges = [0.0, *sorted(cut for cut in cuts if cut < now), now]
     parts = [spent(machines, Span(*edge)) for edge in pairwise(edges)]
     assert sum(parts) == pytest.approx(found.usd, abs=1e-4)

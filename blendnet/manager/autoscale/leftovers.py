@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from blendnet.errors import BlendNetError
-from blendnet.manager.instances import OWN
+from blendnet.manager.instances import HERE
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow, PlaceRow, Transaction
 from blendnet.provision.base import Place, Provider
@@ -21,8 +21,6 @@ from blendnet.provision.registry import open_provider
 
 log = logging.getLogger(__name__)
 
-HERE = ("local", OWN)
-"""Providers whose machines no cloud bills."""
 ACCOUNT_OPTIONS = ("project", "profile")
 """Options that name another account: what is asked there lists other machines."""
 

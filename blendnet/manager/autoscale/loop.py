@@ -293,6 +293,8 @@ class FleetLoop:
         ending = {row.name for row in rows if row.id in self._memory.ending}
         self._farm.draining = frozenset({end.name for end in (*decision.drain, *decision.destroy)} | ending)
         steps: list[Callable[[], None]] = []
+        if decision.halt:
+            steps.append(lambda: self._farm.halt({halt.job: halt.reason for halt in decision.halt}, self._clock()))
         if decision.destroy:
             steps.append(partial(self._destroy, decision.destroy, rows))
         kinds = {choice.offer: choice for choice in choices}
@@ -339,8 +341,7 @@ class FleetLoop:
             return
         if request.usd_per_hour and (reason := self._farm.may_spend(0.0, now)):
             raise FarmError(f"no machine is asked for: {reason}")
-        self._book.intend(names, request.offers, prices, token=token, now=now)
-        self._memory.jobs |= dict.fromkeys(names, request.job)
+        self._book.intend(names, request.offers, prices, token=token, job=request.job, now=now)
         wanted = Wanted(
             names=names,
             offers=request.offers,

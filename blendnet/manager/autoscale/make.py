@@ -36,7 +36,7 @@ def make_loop(farm: Farm, local: Provider, joining: Joining | None, *, farm_labe
     policy = policy_of(settings)
     if settings.fleet_provider == LOCAL:
         end_s, settled_s = LOCAL_END_S, LOCAL_SETTLED_S
-        times = Times(boot_s=settings.fleet_boot_s, end_delay_s=end_s, least_s=0.0, settled_s=settled_s)
+        times = Times(boot_s=settings.fleet_boot_s, end_delay_s=end_s, least_s=0.0, jobs_pay=False, settled_s=settled_s)
         market = OwnMachine(settings)
         return FleetLoop(farm, local, market, OpenGate(), policy, times, poll_s=settings.fleet_poll_s, logs=logs)
     place = Place(farm_label, settings.cloud_region, read_options(settings.cloud_options))

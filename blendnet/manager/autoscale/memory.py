@@ -23,8 +23,6 @@ class Memory:
     """Machines that were to be told, whether they heard it or not."""
     leaving: dict[int, float] = field(default_factory=dict)
     """Machines whose agents have said that they end, as after a preemption notice -> since when."""
-    jobs: dict[str, str] = field(default_factory=dict)
-    """Agents -> the job that they were asked for, or worked for last."""
     idle: dict[str, float] = field(default_factory=dict)
     """Agents with nothing to do -> since when."""
     unwanted: set[int] = field(default_factory=set)
@@ -51,12 +49,11 @@ class Memory:
     def note_living(self, rows: Collection[InstanceRow], now: float) -> None:
         """Forget what is old or about machines that are gone, learn who has joined."""
         self.setbacks = [setback for setback in self.setbacks if now - setback.at < DAY_S]
-        living, names = {row.id for row in rows}, {row.name for row in rows}
+        living = {row.id for row in rows}
         self.ending = {row: at for row, at in self.ending.items() if row in living}
         self.doomed &= living
         self.zoned &= living
         self.unwanted = self.unwanted & living
-        self.jobs = {name: job for name, job in self.jobs.items() if name in names}
         for row in rows:
             if row.joined_at is not None:
                 offer = asked_offer(row)

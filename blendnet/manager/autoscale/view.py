@@ -35,6 +35,8 @@ class Times:
     boot_s: float
     end_delay_s: float
     least_s: float = LEAST_BILLED_S
+    jobs_pay: bool = True
+    """Jobs pay for the booting and idling of machines: their caps count when machines are asked for and ended."""
     settled_s: float = SETTLED_S
     """A new machine may be missing in the provider's lists for so long."""
 
@@ -74,6 +76,7 @@ def situation_of(
         ]
         needs = [need for job in tx.jobs.running() if (need := _need(tx, farm, job)) is not None]
         caps = [Cap(name=m.cap, limit_usd=m.cap_usd, spent_usd=m.spent_usd) for m in farm.farm_money(tx, now)]
+        caps += _job_caps(tx) if times.jobs_pay else []
     return Situation(
         now=now,
         needs=needs,
@@ -87,6 +90,21 @@ def situation_of(
         end_delay_s=times.end_delay_s,
         looked_at=memory.looked_at,
     )
+
+
+def _job_caps(tx: Transaction) -> list[Cap]:
+    """Of jobs that go on, or that their cap has paused: their machines have to end in time."""
+    spent = tx.usage.job_costs()
+    return [
+        Cap(
+            name=f"job {job.id}",
+            limit_usd=job.cap_usd,
+            spent_usd=spent[job.id].usd if job.id in spent else 0.0,
+            job=job.id,
+        )
+        for job in tx.jobs.with_caps()
+        if job.cap_usd is not None and (job.state is not State.PAUSED or job.capped)
+    ]
 
 
 def wants_gpu(farm: Farm) -> bool:
@@ -136,8 +154,6 @@ def _machine(
 ) -> Machine:
     chunk, offer = work.chunks.get(row.name), asked_offer(row)
     kind = kinds.get(offer)
-    if job := (chunk.job_id if chunk else work.others.get(row.name)):
-        memory.jobs[row.name] = job
     pace = farm.tails.pace(row.name) if chunk else None
     known = pace is not None and chunk is not None and pace.chunk == chunk.id
     return Machine(
@@ -151,7 +167,7 @@ def _machine(
         idle_since=memory.idle.get(row.name),
         busy_left_s=pace.left_s(now) if known and pace is not None else None,
         unsaved_s=farm.settings.sub_pass_s if chunk else 0.0,
-        job=memory.jobs.get(row.name, ""),
+        job=(chunk.job_id if chunk else work.others.get(row.name)) or farm.work.account(row.name),
         device=kind.device if kind else CPU,
         speed=kind.speed if kind else 1.0,
         wanted=(bool(row.offers) or row.provider == LOCAL) and row.id not in memory.unwanted,

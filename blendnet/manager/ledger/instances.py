@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
+
+from sqlalchemy import select
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
@@ -34,6 +37,13 @@ class Instances(Access[InstanceRow]):
     def living(self) -> list[InstanceRow]:
         """Lives whose end is not confirmed, the oldest first; also those that may never have begun."""
         return self._all(self._select().where(_c.ended_at.is_(None)).order_by(_c.asked_at, _c.id))
+
+    def ends(self, ids: Collection[int]) -> dict[int, float]:
+        """When those of these lives ended whose end is confirmed."""
+        if not ids:
+            return {}
+        found = select(_c.id, _c.ended_at).where(_c.id.in_(ids), _c.ended_at.is_not(None))
+        return {id_: float(at) for id_, at in self._connection.execute(found)}
 
     def of_machine(self, provider: str, provider_id: str) -> InstanceRow | None:
         """The life of that machine of a provider, ended or not; None for a machine that has none, or no id."""

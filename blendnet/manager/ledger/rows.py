@@ -215,6 +215,8 @@ class InstanceRow:
     provider: str
     place: str
     """Where of the provider's places, as PlaceRow.place; '' for agents on the Manager's machine."""
+    job: str
+    """That it was asked for; '': none."""
     name: str
     """Of the agent on it."""
     provider_id: str

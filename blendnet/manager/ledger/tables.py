@@ -291,6 +291,7 @@ instances = Table(
     Column("id", RowNumber, primary_key=True),
     Column("provider", String(64), nullable=False),
     Column("place", String(200), nullable=False, default="", server_default=""),
+    Column("job", Id, nullable=False, default="", server_default=""),
     Column("name", String(200), nullable=False),
     Column("provider_id", String(200), nullable=False, default=""),
     Column("machine", String(200), nullable=False, default=""),
@@ -330,6 +331,8 @@ usage = Table(
     Column("job_id", Id, primary_key=True, index=True),
     Column("day", String(10), primary_key=True),
     Column("seconds", Double, nullable=False),
+    Column("boot_s", Double, nullable=False, default=0.0, server_default="0"),
+    Column("idle_s", Double, nullable=False, default=0.0, server_default="0"),
 )
 
 meters = Table(

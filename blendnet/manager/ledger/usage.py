@@ -15,6 +15,7 @@ from blendnet.models import Stage, State
 from blendnet.provision.bill import HOUR_S
 
 _c = tables.usage.c
+_EVERYTHING = select(_c.instance_id, _c.job_id, _c.day, _c.seconds, _c.boot_s, _c.idle_s)
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ class Worked:
     job: str
     day: str
     seconds: float
+    """Worked."""
+    boot_s: float = 0.0
+    """Booted on the job's account."""
+    idle_s: float = 0.0
+
+    @property
+    def paid_s(self) -> float:
+        """All that the job pays for."""
+        return self.seconds + self.boot_s + self.idle_s
 
 
 @dataclass(frozen=True)
@@ -43,21 +53,23 @@ class Held:
 
 @dataclass(frozen=True)
 class JobCost:
-    """What a job's seconds cost."""
+    """What a job's seconds cost, those included that machines booted and idled on its account."""
 
     usd: float = 0.0
     """Of those whose price is known."""
     priced_s: float = 0.0
     unpriced_s: float = 0.0
     """Seconds on machines whose price nobody knows."""
+    seconds: float = 0.0
+    """Those that were worked, on whatever machine."""
 
     def __add__(self, more: JobCost) -> JobCost:
-        return JobCost(self.usd + more.usd, self.priced_s + more.priced_s, self.unpriced_s + more.unpriced_s)
-
-    @property
-    def seconds(self) -> float:
-        """All of them."""
-        return self.priced_s + self.unpriced_s
+        return JobCost(
+            self.usd + more.usd,
+            self.priced_s + more.priced_s,
+            self.unpriced_s + more.unpriced_s,
+            self.seconds + more.seconds,
+        )
 
     @property
     def known_usd(self) -> float | None:
@@ -73,7 +85,17 @@ class Usage:
 
     def add(self, worked: Iterable[Worked], frames: Mapping[str, float]) -> None:
         """Count seconds of machines, and seconds spent on frames (id -> seconds)."""
-        rows = [{"instance_id": w.instance, "job_id": w.job, "day": w.day, "seconds": w.seconds} for w in worked]
+        rows = [
+            {
+                "instance_id": w.instance,
+                "job_id": w.job,
+                "day": w.day,
+                "seconds": w.seconds,
+                "boot_s": w.boot_s,
+                "idle_s": w.idle_s,
+            }
+            for w in worked
+        ]
         if rows:
             self._connection.execute(_add(self._connection.dialect.name), rows)
         if frames:
@@ -83,23 +105,23 @@ class Usage:
 
     def all(self) -> list[Worked]:
         """Everything that was ever counted."""
-        return [Worked(*row) for row in self._connection.execute(select(_c.instance_id, _c.job_id, _c.day, _c.seconds))]
+        return [Worked(*row) for row in self._connection.execute(_EVERYTHING)]
 
     def of_day(self, day: str) -> list[Worked]:
         """What was counted on one day."""
-        found = select(_c.instance_id, _c.job_id, _c.day, _c.seconds).where(_c.day == day)
-        return [Worked(*row) for row in self._connection.execute(found)]
+        return [Worked(*row) for row in self._connection.execute(_EVERYTHING.where(_c.day == day))]
 
     def job_costs(self, job_id: str | None = None) -> dict[str, JobCost]:
         """Job id -> what it has cost, of one job or of all that were worked for."""
         price = tables.instances.c.usd_per_hour
-        unpriced = case((price.is_(None), _c.seconds), else_=0.0)
-        sums = (func.sum(_c.seconds * price) / HOUR_S, func.sum(_c.seconds), func.sum(unpriced))
+        paid = _c.seconds + _c.boot_s + _c.idle_s
+        unpriced = case((price.is_(None), paid), else_=0.0)
+        sums = (func.sum(paid * price) / HOUR_S, func.sum(paid), func.sum(unpriced), func.sum(_c.seconds))
         found = select(_c.job_id, *sums).join(tables.instances, tables.instances.c.id == _c.instance_id)
         found = found if job_id is None else found.where(_c.job_id == job_id)
         return {
-            job: JobCost(usd or 0.0, seconds - unknown, unknown)
-            for job, usd, seconds, unknown in self._connection.execute(found.group_by(_c.job_id))
+            job: JobCost(usd or 0.0, paid_s - unknown, unknown, worked_s)
+            for job, usd, paid_s, unknown, worked_s in self._connection.execute(found.group_by(_c.job_id))
         }
 
     def held(self) -> list[Held]:
@@ -123,5 +145,5 @@ class Usage:
 def _add(dialect: str) -> Insert:
     """Add seconds to a row that may be there."""
     statement = (postgresql if dialect == "postgresql" else sqlite).insert(tables.usage)
-    more = {"seconds": _c.seconds + statement.excluded.seconds}
+    more = {name: _c[name] + statement.excluded[name] for name in ("seconds", "boot_s", "idle_s")}
     return statement.on_conflict_do_update(index_elements=[_c.instance_id, _c.job_id, _c.day], set_=more)

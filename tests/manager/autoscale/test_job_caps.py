@@ -1,0 +1,99 @@
+"""Caps of jobs with a fleet: boot, idling and ends are the job's, and its cap is never passed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blendnet.manager.autoscale.view import situation_of
+from blendnet.models import State
+from tests.manager.autoscale.cloud import USD
+from tests.manager.autoscale.loops import POLL_S, Fleet, make_fleet
+
+USD_PER_HOUR = 36.0
+"""A cent a second."""
+BOOT_S = 60.0
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    monkeypatch.setitem(USD, "small", USD_PER_HOUR)
+    monkeypatch.setitem(USD, "large", 10 * USD_PER_HOUR)
+    made = make_fleet(tmp_path, fleet_max=1)
+    yield made
+    made.kit.farm.ledger.close()
+
+
+def submit(fleet: Fleet, cap_usd: float, **more: Any) -> str:
+    about = {"frames": [1], "samples": 6400, "chunk_samples": 6400, **more}
+    return fleet.kit.submit(**about, cap_usd=cap_usd).id
+
+
+def cost(fleet: Fleet, job: str) -> float:
+    return fleet.kit.farm.job(job).cost_usd or 0.0
+
+
+def booted(fleet: Fleet, job: str) -> None:
+    """A machine comes for the job, and joins after BOOT_S."""
+    fleet.pass_time(1.0)
+    fleet.tick()
+    assert fleet.cloud.running() == ["agent-1"]
+    fleet.ticks(BOOT_S)
+    fleet.join("agent-1")
+    fleet.tick(1.0)
+
+
+def test_the_boot_of_a_machine_is_paid_by_the_job_that_it_was_asked_for(fleet: Fleet) -> None:
+    job = submit(fleet, 50.0)
+    booted(fleet, job)
+    assert cost(fleet, job) == pytest.approx((BOOT_S + 1) * USD_PER_HOUR / 3600, abs=0.02)
+    view = fleet.kit.farm.costs(fleet.kit.now).in_all
+    parts = [view.jobs_usd, view.boot_usd, view.idle_usd]
+    assert sum(part or 0.0 for part in parts) == pytest.approx(view.agents_usd, abs=1e-6)
+    assert view.jobs[0].boot_s == pytest.approx(BOOT_S + 1, abs=2)
+
+
+def test_no_machine_is_asked_for_that_the_jobs_cap_has_no_room_for(fleet: Fleet) -> None:
+    job = submit(fleet, 3.0)
+    fleet.pass_time(1.0)
+    fleet.ticks(5 * POLL_S)
+    assert fleet.cloud.asked == []
+    view = fleet.kit.farm.job(job)
+    assert view.state is State.PAUSED
+    assert f"blendnet job cap {job}" in view.message
+
+
+def test_a_job_stops_in_time_and_its_machine_ends_within_the_cap(fleet: Fleet) -> None:
+    cap_usd = 7.0
+    job = submit(fleet, cap_usd)
+    booted(fleet, job)
+    chunk = fleet.kit.chunk_ids(fleet.kit.farm.job(job))[0]
+    claim = fleet.kit.claim(chunk, "agent-1")
+    for _ in range(200):
+        if fleet.kit.farm.job(job).state is State.PAUSED:
+            break
+        fleet.kit.farm.heartbeat(chunk, claim.token, fleet.kit.now, 4, sample_s=1.0, rest_s=5000.0)
+        fleet.tick(4.0)
+        assert cost(fleet, job) <= cap_usd
+    assert fleet.kit.farm.job(job).state is State.PAUSED
+    assert cost(fleet, job) > cap_usd / 2, "it was of use before"
+    fleet.ticks(300.0)
+    assert fleet.cloud.running() == []
+    assert cost(fleet, job) <= cap_usd
+    view = fleet.kit.farm.costs(fleet.kit.now).in_all
+    parts = [view.jobs_usd, view.boot_usd, view.idle_usd]
+    assert sum(part or 0.0 for part in parts) == pytest.approx(view.agents_usd, abs=1e-6)
+
+
+def test_the_decision_knows_the_caps_of_jobs(fleet: Fleet) -> None:
+    job = submit(fleet, 50.0)
+    booted(fleet, job)
+    loop = fleet.loop
+    seen = situation_of(fleet.kit.farm, loop.machines(), [], loop._memory, loop._times, fleet.kit.now)
+    (cap,) = seen.caps
+    assert (cap.name, cap.job, cap.limit_usd) == (f"job {job}", job, 50.0)
+    assert cap.spent_usd == pytest.approx(cost(fleet, job), abs=0.02)
+    assert [machine.job for machine in seen.machines] == [job]
