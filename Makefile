@@ -21,6 +21,12 @@ SEED ?= 1
 RATE ?= 5
 CHAOS ?=
 
+# Two processes share the tests file by file, the longest first (tests/conftest.py).
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
+
+# Of every process that is started, Python keeps what it has compiled for the next one.
+unexport PYTHONDONTWRITEBYTECODE
+
 # What a bpy wheel needs on a bare machine, and what only the tests need.
 RUN_PACKAGES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libxext6 libgl1
 TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq faketime
@@ -38,7 +44,7 @@ run: $(VENV)/.ready blender ## Render the example scene on a local farm with 2 a
 	@$(BIN)/blendnet render examples/example.blend --agents 2 --blender $(BLENDER) --output $(RENDERS)
 
 test: system-test $(VENV)/.ready-test blender lint types unit ## Set up all that is needed and run the whole suite
-	@$(BIN)/python -m pytest -m "blender or end_to_end"
+	@$(BIN)/python -m pytest $(SHARED) -m "blender or end_to_end"
 
 check: $(VENV)/.ready-test lint types unit ## Lint, types, architecture and unit tests: under two minutes
 
@@ -51,7 +57,7 @@ types: $(VENV)/.ready-test
 	@$(BIN)/mypy
 
 unit: $(VENV)/.ready-test
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not blender and not end_to_end"
+	@$(BIN)/python -m pytest -q $(SHARED) -m "not blender and not end_to_end"
 
 simulate: system-test $(VENV)/.ready-test ## Simulate a farm: AGENTS=1000 CHUNKS=100000 SIMULATE="more options"
 	@$(BIN)/python -m bench.simulator --agents $(AGENTS) --chunks $(CHUNKS) $(SIMULATE)

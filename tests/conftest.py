@@ -18,6 +18,13 @@ from tests.manager.statements import sharing
 
 ROOT = Path(__file__).resolve().parent.parent
 BLENDER_FIXTURES = {"bpy_build", "blender34", "any_build"}
+LONG_FILES = {
+    *("tests/manager/test_jobs_coverage.py", "tests/manager/test_tails_coverage.py"),
+    *("tests/worker_image/test_scripts.py", "tests/manager/test_reconcile.py"),
+    *("tests/provision/aws/test_account.py", "tests/provision/aws/test_provider.py"),
+    *("tests/manager/test_healing.py", "tests/manager/test_joining.py", "tests/security/test_broker_acl.py"),
+}
+"""Those without Blender that take longest."""
 
 
 def unavailable(what: str) -> None:
@@ -87,12 +94,18 @@ def any_build(request: pytest.FixtureRequest) -> blenders.Build:
     return request.getfixturevalue("bpy_build" if request.param == "wheel-4.5" else "blender34")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that need a Blender, and run the fast ones first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests that need a Blender. Run the fast ones first; where processes share the tests, the long files do.
+
+    They are dealt out file by file: a long one at the end would leave one process alone with it.
+    """
     for item in items:
         if BLENDER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.blender)
-    items.sort(key=_cost)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: (-_cost(item), item.nodeid.partition("::")[0] not in LONG_FILES))
+    else:
+        items.sort(key=_cost)
 
 
 def _cost(item: pytest.Item) -> int:
