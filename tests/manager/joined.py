@@ -21,11 +21,11 @@ from blendnet.manager.broker_users import BrokerUsers
 from blendnet.manager.jobs import Farm
 from blendnet.manager.joining import Joining
 from blendnet.messages import AgentReport
-from blendnet.security.credentials import OWNER, PASSWORD_FILES, ensure_credentials
+from blendnet.security.credentials import OWNER, PASSWORD_FILES
 from blendnet.settings import Settings
 from blendnet.storage.files import FileStore
 from tests.manager.farms import new_ledger
-from tests.manager.served import START_TIMEOUT_S, NotedFleet, Served, wait_until
+from tests.manager.served import START_TIMEOUT_S, NotedFleet, Served, quick_credentials, wait_until
 from tests.security.outside_redis import OutsideRedis, outside_redis
 
 SETTINGS = Settings()
@@ -85,7 +85,7 @@ def open_farm(root: Path, **changes: Any) -> Iterator[OpenFarm]:
     with outside_redis(settings.data) as redis:
         security = redis.folder.security
         farm = Farm(new_ledger(settings.data / "ledger.db"), FileStore(settings.data / "store"), settings)
-        users = ensure_credentials(security)
+        users = quick_credentials(security)
         certificate = outside.ensure_server_certificate(security, outside.addresses(settings))
         fleet = NotedFleet()
         opened: list[OpenFarm] = []

@@ -7,13 +7,15 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from argon2 import PasswordHasher
 
 from blendnet.client import AgentClient, Connection, ManagerClient
 from blendnet.errors import NotFound
@@ -22,6 +24,7 @@ from blendnet.manager.api_server import ApiServer
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.jobs import Farm
 from blendnet.messages import ProcessView
+from blendnet.security import credentials
 from blendnet.security.ca import ServerCertificate, ensure_server_certificate
 from blendnet.security.credentials import AGENT, OWNER, PASSWORD_FILES, Users, ensure_credentials, read_password
 from blendnet.settings import Settings
@@ -30,6 +33,8 @@ from blendnet.storage.files import FileStore
 from tests.manager.farms import new_ledger
 
 START_TIMEOUT_S = 20.0
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+"""The cheapest there is."""
 
 
 @dataclass
@@ -115,11 +120,20 @@ class Served:
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
+def quick_credentials(folder: Path) -> Users:
+    """Users of the farm in `folder`, whose logins take no time: a hash tells what its check costs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(credentials, "_HASHER", QUICK)
+        return ensure_credentials(folder)
+
+
 @contextmanager
-def serve(data: Path, *, store: BlobStore | None = None, **changes: Any) -> Iterator[Served]:
+def serve(
+    data: Path, *, store: BlobStore | None = None, logins: Callable[[Path], Users] = quick_credentials, **changes: Any
+) -> Iterator[Served]:
     """Serve a new farm on `data`; `changes`: settings that differ from the defaults. `store`: another than its own."""
     settings = Settings(data=data, **changes)
-    users: Users = ensure_credentials(data)
+    users = logins(data)
     certificate = ensure_server_certificate(data / "tls")
     store, fleet = store or FileStore(data / "store"), NotedFleet()
     ledger = new_ledger(data / "ledger.db")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.manager.api_login import MAX_WAITING_LOGINS
+from blendnet.security.credentials import ensure_credentials
 from tests.manager.served import Served, serve
 
 AGENT_CALLS = (
@@ -26,7 +27,7 @@ BOTH = ("/v1/blobs/{sha256}", "/v1/blobs/{sha256}/url", "/v1/docs", "/v1/openapi
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serve(tmp_path_factory.mktemp("farm")) as served:
+    with serve(tmp_path_factory.mktemp("farm"), logins=ensure_credentials) as served:
         yield served
 
 
