@@ -11,6 +11,7 @@ from blendnet.errors import StoreRefused, StoreUnreachable
 from blendnet.manager import merging
 from blendnet.messages import GarbageRequest
 from blendnet.models import Stage, State
+from blendnet.storage import bucket_store
 from blendnet.storage.bucket_store import BucketStore
 from tests.manager.farms import Kit, make_kit
 from tests.manager.test_doctor import examine, troubles
@@ -27,8 +28,9 @@ def bucket(aws: Moto) -> Unreliable:
 
 
 @pytest.fixture
-def kit(bucket: Unreliable, tmp_path: Path) -> Iterator[Kit]:
-    """A farm whose copies never last."""
+def kit(bucket: Unreliable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kit]:
+    """A farm whose copies never last, and whose patience with the bucket is short."""
+    monkeypatch.setattr(bucket_store, "RESUME_WAIT_S", 0.01)
     store = BucketStore(bucket, tmp_path / "farm" / "store", cache_bytes=0)
     store._outage._probe_s = 0.01
     made = make_kit(tmp_path / "farm", store=store)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import redis
 from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from blendnet.celery_app import make_app
 from blendnet.manager import broker, outside
@@ -23,6 +25,8 @@ from blendnet.security.private_files import write_private
 from blendnet.settings import BrokerLogin, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+AT_ONCE = Retry(NoBackoff(), 3)
+"""Tries as often as a client does by itself, without its pauses of seconds: what is refused stays refused."""
 VISIBILITY_TIMEOUT_S = 2
 """So short that a worker gives back what takes longer: a case that must be allowed, too."""
 
@@ -75,6 +79,7 @@ class OutsideRedis:
             ssl_keyfile=str(login.key) if login.key else None,
             decode_responses=True,
             socket_timeout=20,
+            retry=AT_ONCE,
         )
 
     @contextmanager

@@ -19,7 +19,7 @@ import redis
 from blendnet.manager.publish import Publisher
 from blendnet.security.broker_acl import Grant, agent_grants, agent_rules, own_keys
 from blendnet.settings import BrokerLogin
-from tests.security.outside_redis import OutsideRedis, outside_redis
+from tests.security.outside_redis import AT_ONCE, OutsideRedis, outside_redis
 
 NAME, OTHER = "a1", "a2"
 LIMIT_S = 60.0
@@ -102,7 +102,7 @@ def said(server: OutsideRedis, login: BrokerLogin) -> list[list[str]]:
             publish.chunk(chunk("gives-back"))
             publish.chunk(chunk("takes-long"))
             until(lambda: not_refused(manager) and manager.llen("control") >= 4, "merges are asked for")
-            replies = app.control.inspect(timeout=1).ping()
+            replies = app.control.inspect(timeout=LIMIT_S, limit=1).ping()
             assert [name.partition("@")[0] for name in replies or {}] == [NAME]
             until(lambda: not_refused(manager) and not manager.zcard(own_keys(NAME)[1]), "everything is acknowledged")
         assert not_refused(manager)
@@ -221,7 +221,7 @@ def test_agent_is_refused(server: OutsideRedis, login: BrokerLogin, command: tup
 
 
 def test_nobody_is_anybody_without_a_password(server: OutsideRedis, login: BrokerLogin) -> None:
-    with redis.Redis(unix_socket_path=str(server.socket)) as stranger:
+    with redis.Redis(unix_socket_path=str(server.socket), retry=AT_ONCE) as stranger:
         with pytest.raises(redis.exceptions.AuthenticationError):
             stranger.ping()
 
