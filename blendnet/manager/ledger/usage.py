@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sqlalchemy import Connection, Insert, bindparam, case, func, select, update
+from sqlalchemy import Connection, Insert, Select, bindparam, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from blendnet.manager.ledger import tables
@@ -113,15 +113,10 @@ class Usage:
 
     def job_costs(self, job_id: str | None = None) -> dict[str, JobCost]:
         """Job id -> what it has cost, of one job or of all that were worked for."""
-        price = tables.instances.c.usd_per_hour
-        paid = _c.seconds + _c.boot_s + _c.idle_s
-        unpriced = case((price.is_(None), paid), else_=0.0)
-        sums = (func.sum(paid * price) / HOUR_S, func.sum(paid), func.sum(unpriced), func.sum(_c.seconds))
-        found = select(_c.job_id, *sums).join(tables.instances, tables.instances.c.id == _c.instance_id)
-        found = found if job_id is None else found.where(_c.job_id == job_id)
+        wanted = {} if job_id is None else {"job": job_id}
         return {
             job: JobCost(usd or 0.0, paid_s - unknown, unknown, worked_s)
-            for job, usd, paid_s, unknown, worked_s in self._connection.execute(found.group_by(_c.job_id))
+            for job, usd, paid_s, unknown, worked_s in self._connection.execute(_costs(of_one=bool(wanted)), wanted)
         }
 
     def held(self) -> list[Held]:
@@ -139,6 +134,21 @@ class Usage:
             *(Held(agent, job, id_, f"{id_}#{token}", None) for agent, job, id_, token in run(frames)),
             *(Held(agent, id_, "", f"{id_}#{token}", None) for agent, id_, token in run(videos)),
         ]
+
+
+@lru_cache
+def _costs(*, of_one: bool) -> Select:
+    """Job id, USD, seconds paid, of them those without a price, seconds worked; of the parameter `job` or of all.
+
+    Every look at a job asks it.
+    """
+    price = tables.instances.c.usd_per_hour
+    paid = _c.seconds + _c.boot_s + _c.idle_s
+    unpriced = case((price.is_(None), paid), else_=0.0)
+    sums = (func.sum(paid * price) / HOUR_S, func.sum(paid), func.sum(unpriced), func.sum(_c.seconds))
+    found = select(_c.job_id, *sums).join(tables.instances, tables.instances.c.id == _c.instance_id)
+    found = found.where(_c.job_id == bindparam("job")) if of_one else found
+    return found.group_by(_c.job_id)
 
 
 @lru_cache
