@@ -97,7 +97,7 @@ def _connected(login):
 def _compare(login):
     session = runtime.get()
     session.pending = login
-    session.say("Compare the fingerprint with the one that the Manager's owner gives you.")
+    session.say("")
 
 
 class BLENDNET_OT_trust(bpy.types.Operator):

@@ -41,15 +41,16 @@ def _draw_choice(layout, context):
 
 
 def _draw_fingerprint(layout, context, session):
-    url = session.pending.url
-    row = layout.row(align=True)
-    row.operator("blendnet.trust", icon="CHECKMARK")
-    row.operator("blendnet.distrust", icon="X")
-    say(layout, f"The Manager at {url} shows a certificate with the fingerprint", context, icon="LOCKED")
+    text = f"Is this the fingerprint that the owner of {session.pending.url} gives you?"
+    say(layout, text, context, icon="LOCKED")
     print_ = spelled(fingerprint(session.pending.ca_pem))
     box = layout.box().column(align=True)
     for at in range(0, len(print_), 40):
         box.label(text=print_[at : at + 40])
+    row = layout.row(align=True)
+    row.scale_y = 1.4
+    row.operator("blendnet.trust", icon="CHECKMARK")
+    row.operator("blendnet.distrust", icon="X")
 
 
 def _draw_buttons(layout, context, session):
@@ -76,12 +77,12 @@ def _draw_trouble(layout, context, session):
     if session.problem is not None and session.about is not None:
         say(layout, str(session.problem), context, icon="ERROR", alert=True)
         _draw_help(layout, session, session.problem.code)
+        return
     if session.message:
         icon = "ERROR" if session.message_is_error else "INFO"
-        if not (session.problem is not None and str(session.problem) == session.message):
-            say(layout, session.message, context, icon=icon, alert=session.message_is_error)
-            if session.message_is_error:
-                _draw_help(layout, session, session.error_code)
+        say(layout, session.message, context, icon=icon, alert=session.message_is_error)
+    if session.message_is_error:
+        _draw_help(layout, session, session.error_code)
     if not online and session.about is None:
         say(
             layout,

@@ -19,6 +19,7 @@ from tests.end_to_end.farms import wait_until
 SCRIPT = Path(__file__).parent / "scripts" / "at_start.py"
 SCREEN = "1280x900x24"
 START_TIMEOUT_S = 90.0
+QUIT_TIMEOUT_S = 20.0
 FIRST_BUTTON = 88
 """Pixels from the top of the panel's region to the middle of the first button (Blender 2.90 and later)."""
 ASIDE = ("1270", "880")
@@ -94,11 +95,15 @@ class Window:
         self._tool("xdotool", "mousemove", str(x), str(y), "sleep", "0.2", "click", "1")
         self._tool("xdotool", "sleep", "0.1", "mousemove", *ASIDE)
 
-    def click_button(self, number: int, lines: int = 0) -> None:
-        """Press the panel's button `number`, from 0, that has `lines` lines of text above it."""
+    def press(self, key: str) -> None:
+        """Press a key."""
+        self._tool("xdotool", "key", key)
+
+    def click_button(self, number: int, lines: int = 0, across: float = 0.5) -> None:
+        """Press the panel's button `number`, from 0, below `lines` lines of text, at that share of the width."""
         left, bottom, width, height = self.state["panel"]
         x, y, window_height = self._place()
-        self.click(x + left + width // 2, y + window_height - bottom - height + self._offset(number, lines))
+        self.click(x + left + int(width * across), y + window_height - bottom - height + self._offset(number, lines))
 
     @staticmethod
     def _offset(number: int, lines: int) -> int:
@@ -138,6 +143,11 @@ class Window:
         """As a crash does."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
+
+    def quit(self) -> None:
+        """As the menu does, and wait until nothing of it is left."""
+        self.do("bpy.ops.wm.quit_blender()")
+        assert self._process.wait(QUIT_TIMEOUT_S) == 0
 
     def _tool(self, *arguments: str) -> str:
         done = subprocess.run(arguments, env=self._env, capture_output=True, text=True, check=True, timeout=30)
