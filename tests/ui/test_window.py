@@ -76,7 +76,7 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
             first = window.wait(lambda state: state["picture"], "the first picture is shown")["picture"]
             assert first["name"] == "BlendNet Preview"
             window.wait(lambda state: state["picture"] and state["picture"]["sum"] != first["sum"], "it refines")
-            window.photograph(pictures / "addon-rendering.png", "1056x620+0+44")
+            window.photograph(pictures / "addon-rendering.png", "1056x620+0+44", moving=True)
             job_id = sent["selected"]
             saved = tmp_path / "saved.blend"
             window.do(f"bpy.ops.wm.save_as_mainfile(filepath={str(saved)!r}, copy=True, compress=False)")

@@ -86,7 +86,7 @@ class Window:
         try:
             wait_until(holds, what, timeout_s)
         except AssertionError as error:
-            self.photograph(self._folder / "failed.png")
+            self.photograph(self._folder / "failed.png", moving=True)
             raise AssertionError(f"{error}\n{json.dumps(seen[0], indent=1)[:3000]}") from error
         return seen[0]
 
@@ -124,8 +124,8 @@ class Window:
         (self._folder / "do.new").replace(path)
         wait_until(lambda: not path.exists(), "Blender runs a script", 30.0)
 
-    def photograph(self, path: Path, crop: str = "") -> None:
-        """The screen, or a part of it (WIDTHxHEIGHT+X+Y), as a PNG."""
+    def photograph(self, path: Path, crop: str = "", *, moving: bool = False) -> None:
+        """The screen, or a part of it (WIDTHxHEIGHT+X+Y), as a PNG; `moving`: at once, it never stands still."""
         part = ["-crop", crop, "+repage"] if crop else []
         command = ["import", "-window", "root", "-strip", *part, "+dither", "-colors", "200", f"PNG8:{path}"]
         seen: list[bytes] = []
@@ -135,7 +135,7 @@ class Window:
             subprocess.run(command, env=self._env, check=True, timeout=30)
             seen.append(path.read_bytes())
             time.sleep(STILL_S)
-            return len(seen) >= STILL and len(set(seen[-STILL:])) == 1
+            return moving or (len(seen) >= STILL and len(set(seen[-STILL:])) == 1)
 
         wait_until(still, "the window is still", 20.0)
 
