@@ -113,6 +113,8 @@ def _draw_frames(box, context, session):
         row = column.row()
         row.label(text=f"Frame {frame['number']}", icon=ICONS.get(frame["state"], "DOT"))
         row.label(text=f"{frame['done']} of {frame['samples']}")
+        entry = row.operator("blendnet.watch", text="", icon="HIDE_OFF")
+        entry.job, entry.frame = session.selected, frame["number"]
         if frame["message"]:
             say(column, frame["message"], context, icon="DOT", alert=frame["state"] == "failed")
     if len(working) > FRAMES_LISTED:

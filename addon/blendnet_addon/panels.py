@@ -7,6 +7,8 @@ from .classes import say
 from .lib.certificates import fingerprint, spelled
 from .lib.kept_login import HERE
 
+WIDE = 260
+"""Pixels of a panel from which on buttons say where they render."""
 IN_USE = ("starting", "idle", "busy", "draining", "aside")
 
 
@@ -18,7 +20,8 @@ class _InRender:
 
 class BLENDNET_PT_main(_InRender, bpy.types.Panel):
     bl_label = "BlendNet"
-    bl_order = -10
+    # Below Render Engine and above all else: a panel of its own would come last.
+    bl_parent_id = "RENDER_PT_context"
 
     def draw(self, context):
         session, layout = runtime.get(), self.layout
@@ -60,8 +63,9 @@ def _draw_buttons(layout, context, session):
     if down:
         column.operator("blendnet.use_this_computer", text="Start the Farm", icon="PLAY")
         return
-    column.operator("blendnet.render", text="Render Image on BlendNet", icon="RENDER_STILL").animation = False
-    column.operator("blendnet.render", text="Render Animation on BlendNet", icon="RENDER_ANIMATION").animation = True
+    where = " on BlendNet" if context.region.width > WIDE * context.preferences.system.ui_scale else ""
+    column.operator("blendnet.render", text="Render Image" + where, icon="RENDER_STILL").animation = False
+    column.operator("blendnet.render", text="Render Animation" + where, icon="RENDER_ANIMATION").animation = True
 
 
 def _draw_under_way(layout, context, session):

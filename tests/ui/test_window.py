@@ -66,7 +66,7 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
     about = {"scene": scene, "output": output, "PATH": path_with_blendnet, "BLENDNET_DATA": str(farm)}
     try:
         with blender(blender34, display, folder, zip_file=zip_file, **about) as window:
-            window.photograph(pictures / "addon-set-up.png", "526x200+530+44")
+            window.photograph(pictures / "addon-set-up.png", "526x290+530+44")
             window.click_button(0, lines=1)
             window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is up", 120)
             window.click_button(0)
@@ -76,7 +76,7 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
             first = window.wait(lambda state: state["picture"], "the first picture is shown")["picture"]
             assert first["name"] == "BlendNet Preview"
             window.wait(lambda state: state["picture"] and state["picture"]["sum"] != first["sum"], "it refines")
-            window.photograph(pictures / "addon-rendering.png", "1056x620+0+44", moving=True)
+            window.photograph(pictures / "addon-rendering.png", "1056x690+0+44", moving=True)
             job_id = sent["selected"]
             saved = tmp_path / "saved.blend"
             window.do(f"bpy.ops.wm.save_as_mainfile(filepath={str(saved)!r}, copy=True, compress=False)")
@@ -97,7 +97,7 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
             window.wait(
                 lambda state: state["selected"] == job_id and "came to" in state["message"], "its details are shown"
             )
-            window.photograph(pictures / "addon-finished.png", "526x620+530+44")
+            window.photograph(pictures / "addon-finished.png", "526x720+530+44")
             assert "BlendNet Preview" not in window.state["images"]
             window.quit()
         reference = farms.reference(blender34, scene, tmp_path / "plain")
@@ -121,18 +121,18 @@ def test_manager_elsewhere_is_compared_before_it_is_trusted(
         kit = Kit(farm.served.farm, tmp_path)
         kit.submit([1, 2, 3])
         window.click_button(1, lines=1)
-        window.photograph(pictures / "addon-connect.png", "526x330+530+44")
+        window.photograph(pictures / "addon-connect.png", "526x430+530+44")
         window.press("Escape")
 
         connect = f"bpy.ops.blendnet.connect(address={farm.url!r}, password={{!r}})"
         window.do(connect.format("guessed"))
         window.wait(lambda state: state["pending"], "the fingerprint is shown")
-        window.photograph(pictures / "addon-fingerprint.png", "526x260+530+44")
+        window.photograph(pictures / "addon-fingerprint.png", "526x340+530+44")
         window.click_button(0, lines=4, across=0.25)
         refused = window.wait(lambda state: state["error"], "the password is refused")
         assert "does not accept this password" in refused["message"]
         assert not refused["set_up"]
-        window.photograph(pictures / "addon-wrong-password.png", "526x260+530+44")
+        window.photograph(pictures / "addon-wrong-password.png", "526x350+530+44")
 
         window.do(connect.format(read_password(farm.served.data / "password")))
         window.wait(lambda state: state["pending"], "the fingerprint is shown again")
@@ -145,7 +145,7 @@ def test_manager_elsewhere_is_compared_before_it_is_trusted(
         login["ca"] = ensure_server_certificate(tmp_path / "other").ca.read_text("ascii")
         kept.write_text(json.dumps(login), "utf-8")
         window.wait(lambda state: state["problem"] == "untrusted", "another certificate is refused")
-        window.photograph(pictures / "addon-another-certificate.png", "526x360+530+44")
+        window.photograph(pictures / "addon-another-certificate.png", "526x440+530+44")
         kept.write_text(json.dumps({**login, "ca": good}), "utf-8")
         window.wait(lambda state: state["problem"] is None, "the Manager is trusted again")
         kept.write_text(json.dumps({**login, "ca": good, "url": "https://127.0.0.1:9"}), "utf-8")

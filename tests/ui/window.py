@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parent / "scripts" / "at_start.py"
 SCREEN = "1280x900x24"
 START_TIMEOUT_S = 90.0
 QUIT_TIMEOUT_S = 20.0
-FIRST_BUTTON = 88
+FIRST_BUTTON = 175
 """Pixels from the top of the panel's region to the middle of the first button (Blender 2.90 and later)."""
 ASIDE = ("1270", "880")
 """Where the mouse rests: on nothing that lights up."""
@@ -119,10 +119,13 @@ class Window:
 
     def do(self, code: str) -> None:
         """Run Python inside, on the main thread; returns when it ran."""
+        path = self._tell(code)
+        wait_until(lambda: not path.exists(), "Blender runs a script", 60.0)
+
+    def _tell(self, code: str) -> Path:
         path = self._folder / "do.py"
         (self._folder / "do.new").write_text(code, "utf-8")
-        (self._folder / "do.new").replace(path)
-        wait_until(lambda: not path.exists(), "Blender runs a script", 30.0)
+        return (self._folder / "do.new").replace(path)
 
     def photograph(self, path: Path, crop: str = "", *, moving: bool = False) -> None:
         """The screen, or a part of it (WIDTHxHEIGHT+X+Y), as a PNG; `moving`: at once, it never stands still."""
@@ -146,7 +149,7 @@ class Window:
 
     def quit(self) -> None:
         """As the menu does, and wait until nothing of it is left."""
-        self.do("bpy.ops.wm.quit_blender()")
+        self._tell("bpy.ops.wm.quit_blender()")
         assert self._process.wait(QUIT_TIMEOUT_S) == 0
 
     def _tool(self, *arguments: str) -> str:
