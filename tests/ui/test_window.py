@@ -121,7 +121,7 @@ def test_manager_elsewhere_is_compared_before_it_is_trusted(
         kit = Kit(farm.served.farm, tmp_path)
         kit.submit([1, 2, 3])
         window.click_button(1, lines=1)
-        window.photograph(pictures / "addon-connect.png", "526x430+530+44")
+        window.photograph(pictures / "addon-connect.png", "526x460+530+44")
         window.press("Escape")
 
         connect = f"bpy.ops.blendnet.connect(address={farm.url!r}, password={{!r}})"
@@ -145,7 +145,7 @@ def test_manager_elsewhere_is_compared_before_it_is_trusted(
         login["ca"] = ensure_server_certificate(tmp_path / "other").ca.read_text("ascii")
         kept.write_text(json.dumps(login), "utf-8")
         window.wait(lambda state: state["problem"] == "untrusted", "another certificate is refused")
-        window.photograph(pictures / "addon-another-certificate.png", "526x440+530+44")
+        window.photograph(pictures / "addon-another-certificate.png", "526x480+530+44")
         kept.write_text(json.dumps({**login, "ca": good}), "utf-8")
         window.wait(lambda state: state["problem"] is None, "the Manager is trusted again")
         kept.write_text(json.dumps({**login, "ca": good, "url": "https://127.0.0.1:9"}), "utf-8")
