@@ -69,6 +69,7 @@ def _draw_details(box, context, session, job):
         row.operator("blendnet.unwatch", text="Stop Watching", icon="HIDE_ON")
     else:
         row.operator("blendnet.watch", text="Watch", icon="HIDE_OFF").job = job["id"]
+    row.operator("blendnet.log", text="Log", icon="TEXT").job = job["id"]
     if job["frames_completed"]:
         row.operator("blendnet.fetch", text="Fetch", icon="IMPORT").job = job["id"]
         row.operator("blendnet.open_folder", text="", icon="FILE_FOLDER").job = job["id"]

@@ -139,6 +139,16 @@ def test_manager_elsewhere_is_compared_before_it_is_trusted(
         window.click_button(0, lines=4, across=0.25)
         window.wait(lambda state: len(state["jobs"]) == 1, "the jobs are shown")
 
+        job_id = window.state["jobs"][0]["id"]
+        window.do(
+            "with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):\n"
+            f"    bpy.ops.blendnet.log(job={job_id!r})"
+        )
+        window.wait(lambda state: "submitted: 3 frames" in state["texts"].get("BlendNet Log", ""), "the log is shown")
+        window.photograph(tmp_path / "log.png")
+        window.do(f"bpy.ops.wm.save_as_mainfile(filepath={str(tmp_path / 'saved.blend')!r}, copy=True)")
+        window.wait(lambda state: not state["texts"], "the log is gone")
+
         kept = folder / "blendnet" / "manager.json"
         login = json.loads(kept.read_text("utf-8"))
         good = login["ca"]

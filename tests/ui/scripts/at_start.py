@@ -101,6 +101,7 @@ def state():
         "pending": session.pending is not None,
         "picture": picture(),
         "images": [image.name for image in bpy.data.images],
+        "texts": {text.name: text.as_string() for text in bpy.data.texts},
         "dirty": bpy.data.is_dirty,
         "file": bpy.data.filepath,
         "worst_tick_s": Watch.worst_s,
