@@ -18,6 +18,7 @@ MODULES = (
     "properties",
     "runtime",
     "picture",
+    "log_text",
     "ops_here",
     "ops_connect",
     "ops_submit",

@@ -69,6 +69,7 @@ def _draw_details(box, context, session, job):
         row.operator("blendnet.unwatch", text="Stop Watching", icon="HIDE_ON")
     else:
         row.operator("blendnet.watch", text="Watch", icon="HIDE_OFF").job = job["id"]
+    row.operator("blendnet.log", text="Log", icon="TEXT").job = job["id"]
     if job["frames_completed"]:
         row.operator("blendnet.fetch", text="Fetch", icon="IMPORT").job = job["id"]
         row.operator("blendnet.open_folder", text="", icon="FILE_FOLDER").job = job["id"]
@@ -113,6 +114,8 @@ def _draw_frames(box, context, session):
         row = column.row()
         row.label(text=f"Frame {frame['number']}", icon=ICONS.get(frame["state"], "DOT"))
         row.label(text=f"{frame['done']} of {frame['samples']}")
+        entry = row.operator("blendnet.watch", text="", icon="HIDE_OFF")
+        entry.job, entry.frame = session.selected, frame["number"]
         if frame["message"]:
             say(column, frame["message"], context, icon="DOT", alert=frame["state"] == "failed")
     if len(working) > FRAMES_LISTED:

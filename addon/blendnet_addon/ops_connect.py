@@ -8,6 +8,7 @@ from .lib import certificates
 from .lib.addresses import is_this_computer, manager_url
 from .lib.connection import CONNECT_TIMEOUT_S, Http, Login
 from .lib.errors import AddonError, Offline
+from .lib.kept_login import KNOWN
 from .lib.manager import Manager
 from .session import Visible
 
@@ -38,6 +39,9 @@ class BLENDNET_OT_connect(bpy.types.Operator):
     )
 
     def invoke(self, context, event):
+        about = runtime.get().about
+        if about is not None and about["kind"] == KNOWN and not self.address:
+            self.address, self.user = about["url"], about["user"]
         return context.window_manager.invoke_props_dialog(self, width=460)
 
     def draw(self, context):
@@ -97,7 +101,7 @@ def _connected(login):
 def _compare(login):
     session = runtime.get()
     session.pending = login
-    session.say("Compare the fingerprint with the one that the Manager's owner gives you.")
+    session.say("")
 
 
 class BLENDNET_OT_trust(bpy.types.Operator):

@@ -5,7 +5,7 @@ import json
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from . import classes, runtime
+from . import classes, log_text, runtime
 from .lib.errors import AddonError
 from .session import ENDED
 
@@ -174,6 +174,45 @@ class BLENDNET_OT_remove(bpy.types.Operator):
         return runtime.finish(self, "calls", "remove", remove, gone)
 
 
+class BLENDNET_OT_log(bpy.types.Operator):
+    """Show the whole log of the job in a Text Editor. Without a window: print it"""
+
+    bl_idname = "blendnet.log"
+    bl_label = "Log"
+    bl_options = {"INTERNAL"}
+
+    job: StringProperty(name="Job", description="Id of the job; empty: the selected one")
+
+    def execute(self, context):
+        try:
+            job_id = chosen(self.job)
+        except AddonError as error:
+            return runtime.fail(self, error)
+        name = runtime.get().job(job_id)["name"]
+        if not bpy.app.background:
+            log_text.open_editor(context)
+        read = lambda stop: _whole_log(_manager(), job_id)  # noqa: E731
+        return runtime.finish(self, "calls", "log", read, lambda events: _show_log(f"{name} ({job_id})", events))
+
+
+def _whole_log(manager, job_id):
+    """All lines of a job's log."""
+    events = []
+    while True:
+        page = manager.events(job_id, events[-1]["id"] if events else 0)
+        if not page:
+            return events
+        events += page
+
+
+def _show_log(title, events):
+    if not bpy.app.background:
+        log_text.fill(title, events)
+        return
+    for event in events:
+        print(json.dumps(event, sort_keys=True))  # noqa: T201 - the result
+
+
 def _manager():
     return runtime.get().manager()
 
@@ -206,6 +245,7 @@ CLASSES = (
     BLENDNET_OT_steer,
     BLENDNET_OT_priority,
     BLENDNET_OT_remove,
+    BLENDNET_OT_log,
 )
 
 

@@ -130,9 +130,6 @@ class BLENDNET_OT_watch(bpy.types.Operator):
                 return self._wait(job_id)
         except AddonError as error:
             return runtime.fail(self, error)
-        session = runtime.get()
-        if session.selected != job_id:
-            session.select(job_id)
         picture.show(context, job_id, None if self.frame == ANY_FRAME else self.frame)
         runtime.look_soon()
         return {"FINISHED"}

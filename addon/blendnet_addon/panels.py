@@ -7,6 +7,8 @@ from .classes import say
 from .lib.certificates import fingerprint, spelled
 from .lib.kept_login import HERE
 
+WIDE = 260
+"""Pixels of a panel from which on buttons say where they render."""
 IN_USE = ("starting", "idle", "busy", "draining", "aside")
 
 
@@ -18,7 +20,8 @@ class _InRender:
 
 class BLENDNET_PT_main(_InRender, bpy.types.Panel):
     bl_label = "BlendNet"
-    bl_order = -10
+    # Below Render Engine and above all else: a panel of its own would come last.
+    bl_parent_id = "RENDER_PT_context"
 
     def draw(self, context):
         session, layout = runtime.get(), self.layout
@@ -41,15 +44,16 @@ def _draw_choice(layout, context):
 
 
 def _draw_fingerprint(layout, context, session):
-    url = session.pending.url
-    row = layout.row(align=True)
-    row.operator("blendnet.trust", icon="CHECKMARK")
-    row.operator("blendnet.distrust", icon="X")
-    say(layout, f"The Manager at {url} shows a certificate with the fingerprint", context, icon="LOCKED")
+    text = f"Is this the fingerprint that the owner of {session.pending.url} gives you?"
+    say(layout, text, context, icon="LOCKED")
     print_ = spelled(fingerprint(session.pending.ca_pem))
     box = layout.box().column(align=True)
     for at in range(0, len(print_), 40):
         box.label(text=print_[at : at + 40])
+    row = layout.row(align=True)
+    row.scale_y = 1.4
+    row.operator("blendnet.trust", icon="CHECKMARK")
+    row.operator("blendnet.distrust", icon="X")
 
 
 def _draw_buttons(layout, context, session):
@@ -59,8 +63,9 @@ def _draw_buttons(layout, context, session):
     if down:
         column.operator("blendnet.use_this_computer", text="Start the Farm", icon="PLAY")
         return
-    column.operator("blendnet.render", text="Render Image on BlendNet", icon="RENDER_STILL").animation = False
-    column.operator("blendnet.render", text="Render Animation on BlendNet", icon="RENDER_ANIMATION").animation = True
+    where = " on BlendNet" if context.region.width > WIDE * context.preferences.system.ui_scale else ""
+    column.operator("blendnet.render", text="Render Image" + where, icon="RENDER_STILL").animation = False
+    column.operator("blendnet.render", text="Render Animation" + where, icon="RENDER_ANIMATION").animation = True
 
 
 def _draw_under_way(layout, context, session):
@@ -76,12 +81,12 @@ def _draw_trouble(layout, context, session):
     if session.problem is not None and session.about is not None:
         say(layout, str(session.problem), context, icon="ERROR", alert=True)
         _draw_help(layout, session, session.problem.code)
+        return
     if session.message:
         icon = "ERROR" if session.message_is_error else "INFO"
-        if not (session.problem is not None and str(session.problem) == session.message):
-            say(layout, session.message, context, icon=icon, alert=session.message_is_error)
-            if session.message_is_error:
-                _draw_help(layout, session, session.error_code)
+        say(layout, session.message, context, icon=icon, alert=session.message_is_error)
+    if session.message_is_error:
+        _draw_help(layout, session, session.error_code)
     if not online and session.about is None:
         say(
             layout,

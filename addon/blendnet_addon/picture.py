@@ -80,46 +80,45 @@ def look(session):
     job = session.job(_State.job) if _State.job else None
     if job is None or time.monotonic() < _State.next_at or (_State.task is not None and not _State.task.done):
         return
-    if session.selected != job["id"]:
-        return
-    frame = _choose(session.frames)
-    if frame is None or frame["preview_samples"] == 0:
-        return
-    mark = (frame["number"], frame["preview_samples"], frame["state"])
-    if mark == _State.shown:
-        return
     _State.next_at = time.monotonic() + SHORTEST_WAIT_S
-    job_id, number = job["id"], frame["number"]
+    job_id, wanted, shown = job["id"], _State.frame, _State.shown
     _State.task = session.begin(
-        session.calls, "preview", lambda stop: _fetch(session, job_id, number), lambda path: _refresh(path, mark)
+        session.calls, "preview", lambda stop: _fetch(session.manager(), job_id, wanted, shown), _refresh
     )
 
 
-def _choose(frames):
-    """The frame asked for, else the first that is worked on, else the last with a picture."""
-    if _State.frame is not None:
-        return next((frame for frame in frames if frame["number"] == _State.frame), None)
+def _choose(frames, number):
+    """Frame `number`, None: the first that is worked on, else the last with a picture; None when there is none."""
+    if number is not None:
+        return next((frame for frame in frames if frame["number"] == number), None)
     seen = [frame for frame in frames if frame["preview_samples"]]
     return next((frame for frame in seen if frame["state"] == "active"), seen[-1] if seen else None)
 
 
-def _fetch(session, job_id, number):
-    """On a worker: the picture as a file; '' when there is none any more."""
+def _fetch(manager, job_id, number, shown):
+    """On a worker: (the picture as a file, its mark), None when there is no newer one than `shown`."""
     try:
-        data = session.manager().preview(job_id, number)
+        frame = _choose(manager.frames(job_id), number)
+        if frame is None or frame["preview_samples"] == 0:
+            return None
+        mark = (frame["number"], frame["preview_samples"], frame["state"])
+        if mark == shown:
+            return None
+        data = manager.preview(job_id, frame["number"])
     except AddonError:
-        return ""
+        return None  # The next look at the Manager says what is wrong.
     # Two files in turn: Blender may still read the one before.
     _State.number = 1 - _State.number
     path = os.path.join(_folder(), f"preview-{_State.number}.png")
     with open(path, "wb") as file:
         file.write(data)
-    return path
+    return path, mark
 
 
-def _refresh(path, mark):
-    if not path or not _State.job:
+def _refresh(newer):
+    if newer is None or not _State.job:
         return
+    path, mark = newer
     first, _State.path, _State.shown = _State.shown is None, path, mark
     if bpy.app.background:
         return

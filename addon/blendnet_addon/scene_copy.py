@@ -5,7 +5,7 @@ import tempfile
 
 import bpy
 
-from . import picture
+from . import log_text, picture
 from .in_blender import dependencies, describe
 from .lib.errors import DiskError, MissingFiles, SceneError
 
@@ -44,6 +44,7 @@ def prepare(allow_missing):
     """Look at the open scene and save a copy of it. Raises SceneError, MissingFiles, DiskError."""
     check(bpy.context.scene)
     picture.hide()
+    log_text.remove()
     try:
         found = [entry for entry in dependencies.collect_open_scene() if entry["kind"] != "scene"]
         missing = [entry for entry in found if entry["missing"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -12,8 +13,12 @@ import pytest
 
 from addon import build
 from blendnet.agent.blenders import Build
+from blendnet.security.ca import ensure_server_certificate
+from blendnet.security.credentials import read_password
 from tests.conftest import unavailable
 from tests.end_to_end import farms
+from tests.manager.farms import Kit
+from tests.manager.joined import open_farm
 from tests.ui.window import blender, screen
 
 pytestmark = pytest.mark.end_to_end
@@ -61,7 +66,7 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
     about = {"scene": scene, "output": output, "PATH": path_with_blendnet, "BLENDNET_DATA": str(farm)}
     try:
         with blender(blender34, display, folder, zip_file=zip_file, **about) as window:
-            window.photograph(pictures / "addon-set-up.png", "526x200+530+44")
+            window.photograph(pictures / "addon-set-up.png", "526x290+530+44")
             window.click_button(0, lines=1)
             window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is up", 120)
             window.click_button(0)
@@ -71,8 +76,16 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
             first = window.wait(lambda state: state["picture"], "the first picture is shown")["picture"]
             assert first["name"] == "BlendNet Preview"
             window.wait(lambda state: state["picture"] and state["picture"]["sum"] != first["sum"], "it refines")
-            window.photograph(pictures / "addon-rendering.png", "1056x620+0+44")
+            window.photograph(pictures / "addon-rendering.png", "1056x690+0+44", moving=True)
             job_id = sent["selected"]
+            saved = tmp_path / "saved.blend"
+            window.do(f"bpy.ops.wm.save_as_mainfile(filepath={str(saved)!r}, copy=True, compress=False)")
+            assert saved.stat().st_size > 100_000
+            assert b"BlendNet Preview" not in saved.read_bytes()
+            assert window.state["picture"]["name"] == "BlendNet Preview"
+            window.do("bpy.ops.ed.undo_push()" + "\nbpy.ops.ed.undo()" * 3)
+            window.do("for _ in range(200):\n    bpy.ops.blendnet.unwatch()\n    bpy.ops.blendnet.watch()")
+            window.wait(lambda state: state["picture"], "the picture is shown again")
             window.kill()
         assert farms.sha256(scene) == untouched
         with blender(blender34, display, folder, zip_file=None, **about) as window:
@@ -84,10 +97,68 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
             window.wait(
                 lambda state: state["selected"] == job_id and "came to" in state["message"], "its details are shown"
             )
-            window.photograph(pictures / "addon-finished.png", "526x620+530+44")
+            window.photograph(pictures / "addon-finished.png", "526x720+530+44")
             assert "BlendNet Preview" not in window.state["images"]
+            window.quit()
         reference = farms.reference(blender34, scene, tmp_path / "plain")
         assert max(farms.worst_difference(merged, reference).values()) <= 1
     finally:
         farms.blendnet("down", "--data", farm)
     farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running", 20)
+
+
+def test_manager_elsewhere_is_compared_before_it_is_trusted(
+    blender34: Build, display: str, zip_file: Path, tmp_path: Path
+) -> None:
+    pictures = Path(PICTURES) if PICTURES else tmp_path
+    folder = tmp_path / "blender"
+    folder.mkdir()
+    scene = farms.prepare(blender34, "", tmp_path / "shot.blend", size=(96, 64), samples=8)
+    with (
+        open_farm(tmp_path / "farm") as farm,
+        blender(blender34, display, folder, scene=scene, output=tmp_path / "out", zip_file=zip_file) as window,
+    ):
+        kit = Kit(farm.served.farm, tmp_path)
+        kit.submit([1, 2, 3])
+        window.click_button(1, lines=1)
+        window.photograph(pictures / "addon-connect.png", "526x460+530+44")
+        window.press("Escape")
+
+        connect = f"bpy.ops.blendnet.connect(address={farm.url!r}, password={{!r}})"
+        window.do(connect.format("guessed"))
+        window.wait(lambda state: state["pending"], "the fingerprint is shown")
+        window.photograph(pictures / "addon-fingerprint.png", "526x340+530+44")
+        window.click_button(0, lines=4, across=0.25)
+        refused = window.wait(lambda state: state["error"], "the password is refused")
+        assert "does not accept this password" in refused["message"]
+        assert not refused["set_up"]
+        window.photograph(pictures / "addon-wrong-password.png", "526x350+530+44")
+
+        window.do(connect.format(read_password(farm.served.data / "password")))
+        window.wait(lambda state: state["pending"], "the fingerprint is shown again")
+        window.click_button(0, lines=4, across=0.25)
+        window.wait(lambda state: len(state["jobs"]) == 1, "the jobs are shown")
+
+        job_id = window.state["jobs"][0]["id"]
+        window.do(
+            "with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):\n"
+            f"    bpy.ops.blendnet.log(job={job_id!r})"
+        )
+        window.wait(lambda state: "submitted: 3 frames" in state["texts"].get("BlendNet Log", ""), "the log is shown")
+        window.photograph(tmp_path / "log.png")
+        window.do(f"bpy.ops.wm.save_as_mainfile(filepath={str(tmp_path / 'saved.blend')!r}, copy=True)")
+        window.wait(lambda state: not state["texts"], "the log is gone")
+
+        kept = folder / "blendnet" / "manager.json"
+        login = json.loads(kept.read_text("utf-8"))
+        good = login["ca"]
+        login["ca"] = ensure_server_certificate(tmp_path / "other").ca.read_text("ascii")
+        kept.write_text(json.dumps(login), "utf-8")
+        window.wait(lambda state: state["problem"] == "untrusted", "another certificate is refused")
+        window.photograph(pictures / "addon-another-certificate.png", "526x480+530+44")
+        kept.write_text(json.dumps({**login, "ca": good}), "utf-8")
+        window.wait(lambda state: state["problem"] is None, "the Manager is trusted again")
+        kept.write_text(json.dumps({**login, "ca": good, "url": "https://127.0.0.1:9"}), "utf-8")
+        window.wait(lambda state: state["problem"] == "unreachable", "the Manager is gone")
+        kept.write_text(json.dumps({**login, "ca": good}), "utf-8")
+        window.wait(lambda state: state["problem"] is None and state["jobs"], "the Manager is back")

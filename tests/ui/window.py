@@ -19,7 +19,8 @@ from tests.end_to_end.farms import wait_until
 SCRIPT = Path(__file__).parent / "scripts" / "at_start.py"
 SCREEN = "1280x900x24"
 START_TIMEOUT_S = 90.0
-FIRST_BUTTON = 88
+QUIT_TIMEOUT_S = 20.0
+FIRST_BUTTON = 175
 """Pixels from the top of the panel's region to the middle of the first button (Blender 2.90 and later)."""
 ASIDE = ("1270", "880")
 """Where the mouse rests: on nothing that lights up."""
@@ -85,7 +86,7 @@ class Window:
         try:
             wait_until(holds, what, timeout_s)
         except AssertionError as error:
-            self.photograph(self._folder / "failed.png")
+            self.photograph(self._folder / "failed.png", moving=True)
             raise AssertionError(f"{error}\n{json.dumps(seen[0], indent=1)[:3000]}") from error
         return seen[0]
 
@@ -94,11 +95,15 @@ class Window:
         self._tool("xdotool", "mousemove", str(x), str(y), "sleep", "0.2", "click", "1")
         self._tool("xdotool", "sleep", "0.1", "mousemove", *ASIDE)
 
-    def click_button(self, number: int, lines: int = 0) -> None:
-        """Press the panel's button `number`, from 0, that has `lines` lines of text above it."""
+    def press(self, key: str) -> None:
+        """Press a key."""
+        self._tool("xdotool", "key", key)
+
+    def click_button(self, number: int, lines: int = 0, across: float = 0.5) -> None:
+        """Press the panel's button `number`, from 0, below `lines` lines of text, at that share of the width."""
         left, bottom, width, height = self.state["panel"]
         x, y, window_height = self._place()
-        self.click(x + left + width // 2, y + window_height - bottom - height + self._offset(number, lines))
+        self.click(x + left + int(width * across), y + window_height - bottom - height + self._offset(number, lines))
 
     @staticmethod
     def _offset(number: int, lines: int) -> int:
@@ -114,13 +119,16 @@ class Window:
 
     def do(self, code: str) -> None:
         """Run Python inside, on the main thread; returns when it ran."""
+        path = self._tell(code)
+        wait_until(lambda: not path.exists(), "Blender runs a script", 60.0)
+
+    def _tell(self, code: str) -> Path:
         path = self._folder / "do.py"
         (self._folder / "do.new").write_text(code, "utf-8")
-        (self._folder / "do.new").replace(path)
-        wait_until(lambda: not path.exists(), "Blender runs a script", 30.0)
+        return (self._folder / "do.new").replace(path)
 
-    def photograph(self, path: Path, crop: str = "") -> None:
-        """The screen, or a part of it (WIDTHxHEIGHT+X+Y), as a PNG."""
+    def photograph(self, path: Path, crop: str = "", *, moving: bool = False) -> None:
+        """The screen, or a part of it (WIDTHxHEIGHT+X+Y), as a PNG; `moving`: at once, it never stands still."""
         part = ["-crop", crop, "+repage"] if crop else []
         command = ["import", "-window", "root", "-strip", *part, "+dither", "-colors", "200", f"PNG8:{path}"]
         seen: list[bytes] = []
@@ -130,7 +138,7 @@ class Window:
             subprocess.run(command, env=self._env, check=True, timeout=30)
             seen.append(path.read_bytes())
             time.sleep(STILL_S)
-            return len(seen) >= STILL and len(set(seen[-STILL:])) == 1
+            return moving or (len(seen) >= STILL and len(set(seen[-STILL:])) == 1)
 
         wait_until(still, "the window is still", 20.0)
 
@@ -138,6 +146,11 @@ class Window:
         """As a crash does."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
+
+    def quit(self) -> None:
+        """As the menu does, and wait until nothing of it is left."""
+        self._tell("bpy.ops.wm.quit_blender()")
+        assert self._process.wait(QUIT_TIMEOUT_S) == 0
 
     def _tool(self, *arguments: str) -> str:
         done = subprocess.run(arguments, env=self._env, capture_output=True, text=True, check=True, timeout=30)

@@ -120,6 +120,7 @@ def animation():
     ops.priority(priority=7)
     ops.steer(verb="resume")
     assert jobs()[job_id]["priority"] == 7
+    ops.log(job=job_id)
     ops.steer(verb="cancel", job=job_id)
     assert jobs()[job_id]["state"] == "canceled"
     refused("is canceled", ops.watch, timeout_s=5)

@@ -32,9 +32,10 @@ def subclasses(kind):
 
 
 def only_ours():
-    """Unregister every other panel of the Render tab: then ours begins at the top."""
+    """Unregister every panel of the Render tab but ours and the one it is part of."""
     for kind in list(subclasses(bpy.types.Panel)):
-        foreign = getattr(kind, "bl_context", "") == "render" and not kind.__name__.startswith("BLENDNET")
+        ours = kind.__name__.startswith("BLENDNET") or kind.__name__ == "RENDER_PT_context"
+        foreign = getattr(kind, "bl_context", "") == "render" and not ours
         if foreign and getattr(kind, "is_registered", False):
             bpy.utils.unregister_class(kind)
 
@@ -100,6 +101,7 @@ def state():
         "pending": session.pending is not None,
         "picture": picture(),
         "images": [image.name for image in bpy.data.images],
+        "texts": {text.name: text.as_string() for text in bpy.data.texts},
         "dirty": bpy.data.is_dirty,
         "file": bpy.data.filepath,
         "worst_tick_s": Watch.worst_s,
@@ -113,11 +115,11 @@ def tick():
     if os.path.exists(DO):
         with open(DO, encoding="utf-8") as file:
             text = file.read()
-        os.remove(DO)
         try:
             exec(text, {"bpy": bpy, "sys": sys})
         except Exception:
             traceback.print_exc()
+        os.remove(DO)
     with open(STATE + ".new", "w", encoding="utf-8") as file:
         json.dump(state(), file)
     os.replace(STATE + ".new", STATE)
