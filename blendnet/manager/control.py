@@ -18,7 +18,9 @@ from blendnet.settings import get_settings
 WORKER_NAME = "control@%h"
 MERGING_MODULE = "blendnet.manager.merging"
 CHILD_MEMORY_KIB = 1 << 20
-"""Above this the process that merges is renewed between two merges: OpenEXR's row reader loses a little per call."""
+CHILD_MERGES = 500
+"""The process that merges is renewed after so many merges, or above so much memory: OpenEXR's row reader loses a little
+per call."""
 
 
 @worker_process_init.connect
@@ -51,6 +53,7 @@ def main() -> None:
             *("--hostname", WORKER_NAME),
             *("--loglevel", get_settings().log_level),
             *("--max-memory-per-child", str(CHILD_MEMORY_KIB)),
+            *("--max-tasks-per-child", str(CHILD_MERGES)),
             "--without-gossip",
             "--without-mingle",
         ]

@@ -15,6 +15,10 @@ from blendnet.manager.schedule import ChordFrame, ChunkMessage, Followup, Waitin
 QUEUES = (*AGENT_QUEUES, CONTROL_QUEUE)
 RENDER_QUEUES = (AGAIN_QUEUE, *(render_queue(lane) for lane in range(RENDER_LANES)))
 
+TAKEN, TAKEN_INDEX = "unacked", "unacked_index"
+"""Kombu's keys for messages that workers have taken, and for when they did: of all together, or with `:AGENT`."""
+FORGET_AT_ONCE = 1000
+
 
 class Publisher:
     """Publishes tasks by name and under stable ids: whatever is published twice counts once."""
@@ -73,6 +77,23 @@ class Publisher:
             for queue in QUEUES:
                 pipe.lrange(queue, 0, -1)
             return set(_ids(message for queue in pipe.execute() for message in queue))
+
+    def forget_taken(self, before: float) -> int:
+        """Delete messages that were taken before (seconds since the epoch) and never acknowledged; how many.
+
+        Dead agents leave them, and Redis would keep them: for hours, or for ever under the keys of an agent that never
+        returns. Whoever still works on one may: acknowledging what is gone does nothing, and the ledger, not Redis,
+        knows what is to be done again.
+        """
+        redis, count = self._redis(), 0
+        for index in list(redis.scan_iter(match=f"{TAKEN_INDEX}*")):
+            taken = index.replace(TAKEN_INDEX.encode(), TAKEN.encode(), 1)
+            while old := redis.zrangebyscore(index, "-inf", before, start=0, num=FORGET_AT_ONCE):
+                with redis.pipeline() as pipe:
+                    pipe.zrem(index, *old)
+                    pipe.hdel(taken, *old)
+                    count += pipe.execute()[0]
+        return count
 
     def _callback(self, frame_id: str) -> Signature:
         """What follows the last chunk of a frame."""

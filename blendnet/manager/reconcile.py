@@ -22,6 +22,9 @@ GRACE_LEASES = 2
 STORE_INTERVAL_S = 3600.0
 """The store is looked through at the start and once in so long."""
 
+TAKEN_KEPT_S = 3600.0
+"""Messages that agents took so long ago and never acknowledged are deleted."""
+
 
 class Reconciler:
     """Compares the ledger with what is queued and with the time, and publishes what is missing."""
@@ -75,6 +78,7 @@ class Reconciler:
         if now >= self._store_at:
             self._store_at = now + STORE_INTERVAL_S
             self._mend_store(now)
+            self._publisher.forget_taken(now - TAKEN_KEPT_S)
         published = self._publish_returned(now) + self._publish_lost(now)
         self._mend_control(now)
         return published

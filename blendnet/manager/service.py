@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blendnet.errors import BlendNetError, Conflict, FarmError
-from blendnet.manager import broker
+from blendnet.manager import broker, heap
 from blendnet.manager.folder import DataFolder
 from blendnet.manager.supervise import Program, Supervisor, limit_log
 from blendnet.security.broker_acl import MANAGER
@@ -38,7 +38,7 @@ REDIS, CONTROL = "redis", "control"
 REDIS_STABLE_S = 5.0
 """A Redis that ends so soon after it ended last cannot read its data."""
 USERS_POLL_S = 0.2
-LOG_CHECK_S = 60.0
+UPKEEP_S = 60.0
 
 
 class Service:
@@ -117,8 +117,9 @@ class Service:
 
     def _idle(self) -> None:
         """Wait for the end. The agents are ended first, while the API still takes what they commit."""
-        while not self._stopping.wait(LOG_CHECK_S):
+        while not self._stopping.wait(UPKEEP_S):
             limit_log(self._folder.service_log)
+            heap.give_back()
         log.info("the farm ends")
         assert self._core
         if self._private:

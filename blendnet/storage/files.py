@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -145,6 +146,8 @@ class FileStore(BlobStore):
     def drop_stale_uploads(self, before: float) -> None:
         for path in self.stale_uploads(before):
             Path(path).unlink(missing_ok=True)
+        with self._lock:
+            self._parts = {sha: part for sha, part in self._parts.items() if part.used_at >= before or part.length()}
 
     def damaged(self) -> dict[str, int]:
         return {str(path): path.stat().st_size for path in self._damaged.glob("*")}
@@ -180,6 +183,7 @@ class FileStore(BlobStore):
             part = self._parts.get(sha256)
             if part is None:
                 part = self._parts[sha256] = PartFile(self._part_path(sha256), sha256)
+            part.used_at = time.time()
             return part
 
     def _part_path(self, sha256: str) -> Path:

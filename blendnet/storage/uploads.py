@@ -22,6 +22,8 @@ class PartFile:
 
     def __init__(self, path: Path, sha256: str) -> None:
         self.path = path
+        self.used_at = 0.0
+        """When somebody last asked for it, seconds since the epoch."""
         self._sha256 = sha256
         self._lock = threading.Lock()
         self._turn = 0

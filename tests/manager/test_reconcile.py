@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
-from blendnet.celery_app import AGAIN_QUEUE
+import pytest
+from kombu import Connection
+
+from blendnet.celery_app import AGAIN_QUEUE, render_queue
 from blendnet.errors import LeaseLost
 from blendnet.manager.findings import Trouble
 from blendnet.manager.lookout import PAUSE_PATIENCE_S, Observed, PauseWatch, message_findings
@@ -13,6 +16,7 @@ from blendnet.manager.reconcile import Reconciler, was_away
 from blendnet.manager.schedule import ChunkMessage, Followup
 from blendnet.messages import JobView
 from blendnet.models import State
+from blendnet.security.broker_acl import own_keys
 from tests.manager.brokers import Broker, dispatcher, playing_worker, reconciler, runs, wait_for
 from tests.manager.farms import Kit
 
@@ -324,3 +328,30 @@ def test_control_worker_is_left_alone_while_the_disk_is_full(
     for _ in range(150):
         work.tick(kit.later(1))
     assert restarts == []
+
+
+@pytest.mark.parametrize("agent", ["", "a1"])
+def test_messages_that_dead_agents_had_taken_do_not_stay_in_redis(kit: Kit, broker: Broker, agent: str) -> None:
+    kit.submit()
+    dispatcher(kit, broker).tick(kit.now)
+    keys = own_keys(agent) if agent else ("unacked", "unacked_index", "unacked_mutex")
+    names = ("unacked_key", "unacked_index_key", "unacked_mutex_key")
+    options = {**broker.app.conf.broker_transport_options, **dict(zip(names, keys, strict=True))}
+    publisher = Publisher(broker.app)
+    with Connection(broker.url, transport_options=options) as taker:
+        message = taker.default_channel.basic_get(render_queue(0))
+        assert broker.client.hlen(keys[0]) == 1
+        assert publisher.forget_taken(time.time() - 60) == 0
+        assert publisher.forget_taken(time.time() + 60) == 1
+        assert broker.client.exists(*keys[:2]) == 0
+        taker.default_channel.basic_ack(message.delivery_tag)
+        taker.default_channel.close()
+    assert publisher.queued_ids() == set()
+
+
+def test_messages_taken_long_ago_are_swept_with_the_store(kit: Kit, broker: Broker) -> None:
+    [chunk] = kit.chunk_ids(kit.submit())
+    broker.client.zadd("unacked_index:a1", {"old": kit.now - 3601, "new": kit.now})
+    broker.client.hset("unacked:a1", mapping={"old": chunk, "new": chunk})
+    reconciler(kit, broker).tick(kit.now)
+    assert broker.client.hkeys("unacked:a1") == broker.client.zrange("unacked_index:a1", 0, -1) == [b"new"]

@@ -6,6 +6,8 @@ import errno
 import hashlib
 import os
 import threading
+import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -190,6 +192,19 @@ def test_stale_uploads_are_those_that_nobody_went_on_with(store: FileStore) -> N
     written = (store.root / "uploads" / f"{SHA}.part").stat().st_mtime
     assert store.stale_uploads(written - 1) == {}
     assert store.stale_uploads(written + 1) == {str(store.root / "uploads" / f"{SHA}.part"): 10}
+
+
+def test_nothing_of_an_upload_stays_in_memory_once_it_is_dropped(store: FileStore) -> None:
+    writer = store.resume(SHA, size_bytes=len(DATA), offset=0)
+    writer.append(DATA[:10])
+    part = weakref.ref(store._part(SHA))
+    del writer
+    store.drop_stale_uploads(time.time() - 60)
+    assert part() is not None
+    store.drop_stale_uploads(time.time() + 60)
+    assert part() is None
+    upload(store, DATA)
+    assert store.path(SHA).read_bytes() == DATA
 
 
 def test_same_blob_put_by_several_threads_is_whole(store: FileStore, tmp_path: Path) -> None:
