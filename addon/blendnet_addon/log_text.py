@@ -21,6 +21,7 @@ def open_editor(context):
     area.type = "TEXT_EDITOR"
     area.spaces.active.text = text
     area.spaces.active.show_word_wrap = True
+    area.spaces.active.show_syntax_highlight = False
 
 
 def fill(title, events):

@@ -43,7 +43,7 @@ def do_everything(blender: Build, farm: Path, folder: Path) -> None:
     }
     done = run(blender, folder, plan)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert '"text": "submitted: 2 frames of 9 samples"' in done.stdout
+    assert '"text": "submitted: 2 frames of 20000 samples"' in done.stdout
     assert farms.sha256(scene) == untouched
     assert list((folder / "kept" / "jobs").iterdir()) == []
 

@@ -12,6 +12,8 @@ import bpy
 
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 OUT = os.path.join(plan["folder"], "out")
+LONG = 20000
+"""Samples of a job that is not done before it is steered."""
 ops = bpy.ops.blendnet
 
 
@@ -109,12 +111,12 @@ def newer(job_id):
 def animation():
     scene = bpy.context.scene
     scene.frame_start, scene.frame_end = 1, 2
-    scene.blendnet.use_samples, scene.blendnet.samples = True, 9
+    scene.blendnet.use_samples, scene.blendnet.samples = True, LONG
     refused("names no frames", ops.render, animation=True, frames="5-1")
     ops.render(animation=True)
     job_id = bpy.context.window_manager.blendnet_job
     job = jobs()[job_id]
-    assert (job["frames_total"], job["samples"]) == (2, 9), job
+    assert (job["frames_total"], job["samples"]) == (2, LONG), job
     ops.steer(verb="pause")
     assert jobs()[job_id]["state"] == "paused"
     ops.priority(priority=7)
