@@ -12,6 +12,7 @@ from blendnet.provision.gcp.account import account_of
 from blendnet.provision.gcp.provider import GcpProvider
 from tests.provision.contract import ProviderContract, Subject
 from tests.provision.fake_gce import PROJECT, FakeGce
+from tests.provision.gcp.conftest import cloud_init
 
 
 class TestGcp(ProviderContract):
@@ -35,7 +36,7 @@ class TestGcp(ProviderContract):
             provider=opened("farm"),
             other_farm=opened("other"),
             offers=[Offer("n2d-highcpu-32", "", self.spot), Offer("c2-standard-16", "us-central1-a", self.spot)],
-            user_data=lambda name: f"#cloud-config {name}",
+            user_data=cloud_init,
             again=lambda: opened("farm"),
         )
 
