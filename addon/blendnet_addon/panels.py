@@ -125,7 +125,11 @@ class BLENDNET_PT_choices(_InRender, bpy.types.Panel):
             ("use_samples", ("samples",)),
             ("use_resolution", ("resolution",)),
             ("use_frames", ("frame_start", "frame_end", "frame_step")),
+            ("use_noise", ("noise",)),
+            ("use_camera", ("camera",)),
+            ("use_format", ("file_format",)),
             ("use_cap", ("cap",)),
+            *((("use_chunk", ("chunk",)),) if own.strategy != "frame" else ()),
         ):
             column = layout.column(align=True)
             column.prop(own, switch, text="Own " + own.bl_rna.properties[switch].name)
@@ -133,7 +137,7 @@ class BLENDNET_PT_choices(_InRender, bpy.types.Panel):
                 for name in names:
                     column.prop(own, name)
         column = layout.column()
-        for name in ("priority", "strategy", "device", "blender", "allow_missing"):
+        for name in ("priority", "strategy", "device", "blender", "scripts", "allow_missing"):
             column.prop(own, name)
 
 

@@ -7,6 +7,7 @@ import bpy
 
 from . import log_text, picture
 from .in_blender import dependencies, describe
+from .in_blender.overrides import Overrides
 from .lib.errors import DiskError, MissingFiles, SceneError
 
 LISTED = 5
@@ -40,12 +41,17 @@ def check(scene):
         raise SceneError(f"{scene.name} has no camera: add one and make it the scene's camera")
 
 
-def prepare(allow_missing):
-    """Look at the open scene and save a copy of it. Raises SceneError, MissingFiles, DiskError."""
-    check(bpy.context.scene)
+def prepare(allow_missing, choices):
+    """Look at the open scene and save a copy of it that has the `choices` (lib.choices.Choices).
+
+    Raises SceneError, MissingFiles, DiskError.
+    """
     picture.hide()
     log_text.remove()
+    overrides = Overrides()
     try:
+        choices.put(overrides, bpy.context.scene)
+        check(bpy.context.scene)
         found = [entry for entry in dependencies.collect_open_scene() if entry["kind"] != "scene"]
         missing = [entry for entry in found if entry["missing"]]
         if missing and not allow_missing:
@@ -53,6 +59,7 @@ def prepare(allow_missing):
         description = describe.describe()
         copy = _save_copy()
     finally:
+        overrides.restore()
         picture.unhide()
     path = bpy.data.filepath or copy
     needed = [entry["path"] for entry in found if not entry["missing"]]

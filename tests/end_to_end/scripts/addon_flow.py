@@ -77,14 +77,26 @@ def set_up():
     assert "is up with 2 agents" in message(), message()
 
 
+def state(scene):
+    """What sending must leave alone."""
+    render, cycles = scene.render.image_settings, scene.cycles
+    own = (scene.camera, render.file_format, render.color_depth, cycles.use_adaptive_sampling)
+    passes = scene.view_layers[0].use_pass_diffuse_color
+    return own + (bpy.data.filepath, bpy.data.is_dirty, passes, len(bpy.data.images))
+
+
 def image():
     scene = bpy.context.scene
     scene.render.filepath = os.path.join(OUT, "still_###")
     scene.frame_set(3)
-    layer = scene.view_layers[0]
-    before = (bpy.data.filepath, bpy.data.is_dirty, layer.use_pass_diffuse_color, len(bpy.data.images))
-    ops.render(samples=12, resolution=50, priority=80, cap=3.0, name="one still")
-    assert before == (bpy.data.filepath, bpy.data.is_dirty, layer.use_pass_diffuse_color, len(bpy.data.images))
+    scene.render.image_settings.file_format = "JPEG"
+    camera, scene.camera = scene.camera, None
+    before = state(scene)
+    refused("has no camera 'Gone'", ops.render, camera="Gone")
+    choices = {"samples": 12, "resolution": 50, "priority": 80, "cap": 3.0, "noise": 0.0}
+    ops.render(name="one still", camera=camera.name, file_format="PNG", **choices)
+    assert before == state(scene), state(scene)
+    scene.camera = camera
     job_id = bpy.context.window_manager.blendnet_job
     job = jobs()[job_id]
     assert (job["name"], job["samples"], job["priority"], job["cap_usd"]) == ("one still", 12, 80, 3.0), job
@@ -113,10 +125,12 @@ def animation():
     scene.frame_start, scene.frame_end = 1, 2
     scene.blendnet.use_samples, scene.blendnet.samples = True, LONG
     refused("names no frames", ops.render, animation=True, frames="5-1")
-    ops.render(animation=True)
+    refused("not split into chunks", ops.render, strategy="frame", chunk=5000)
+    ops.render(animation=True, strategy="split", chunk=5000)
     job_id = bpy.context.window_manager.blendnet_job
     job = jobs()[job_id]
-    assert (job["frames_total"], job["samples"]) == (2, LONG), job
+    assert (job["frames_total"], job["samples"], job["strategy"]) == (2, LONG, "split"), job
+    assert job["chunks_total"] == 2 * LONG // 5000, job
     ops.steer(verb="pause")
     assert jobs()[job_id]["state"] == "paused"
     ops.priority(priority=7)
