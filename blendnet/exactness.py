@@ -52,7 +52,7 @@ def warnings(description: SceneDescription) -> tuple[str, ...]:
         return ()
     return (
         f"the scene denoises, but Blender {description.blender} has no denoiser: its pictures stay noisy. "
-        "Choose another with --blender",
+        "Choose another Blender (--blender) or switch denoising off",
     )
 
 

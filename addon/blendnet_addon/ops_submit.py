@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from . import classes, picture, properties, runtime, scene_copy
-from .lib import parcel, submitting
+from .lib import before_sending, parcel, submitting
 from .lib.choices import Choices, check_sharing
 from .lib.errors import AddonError, SceneError
 
@@ -58,6 +58,7 @@ class BLENDNET_OT_render(bpy.types.Operator):
 
     def execute(self, context):
         session, scene = runtime.get(), context.scene
+        session.drop_question()
         try:
             frames = _frames(scene, self.animation, self.frames)
             settings = self._settings(scene, frames)
@@ -67,7 +68,11 @@ class BLENDNET_OT_render(bpy.types.Operator):
         settings["samples"] = settings["samples"] or prepared.description["samples"]
         name = self.name or bpy.path.display_name_from_filepath(prepared.path)
         sending = _Sending(session, prepared, settings, scene.blendnet.blender, name)
-        return runtime.finish(self, "transfers", "send", sending.run, sending.heard, sending)
+        outcome = runtime.finish(self, "transfers", "send", sending.run, sending.heard, sending)
+        if bpy.app.background:
+            for note in sending.notes or ():
+                self.report({"WARNING"}, note)
+        return outcome
 
     def _settings(self, scene, frames):
         """messages.JobSettings but for the Blender, which the farm's agents decide. Raises SceneError."""
@@ -117,6 +122,8 @@ class _Sending:
         self._blender = blender
         self._name = name
         self._shipment = None
+        self.notes = None
+        """What the artist should know first; None: nobody has looked yet."""
 
     @property
     def step(self):
@@ -126,30 +133,48 @@ class _Sending:
     def share(self):
         return self._shipment.share if self._shipment else None
 
+    def clean(self):
+        """Delete the copy: it is sent, or will not be."""
+        self._prepared.clean()
+
     def run(self, stop):
-        prepared = self._prepared
+        """Send; the job. None: there are new notes for the artist, and `run` is to be called again."""
         try:
             manager = self._session.manager()
-            here = prepared.description["blender"]
-            blender = submitting.choose_blender(self._blender, here, manager.agents())
-            box = parcel.Parcel(prepared.path, prepared.copy, prepared.needed)
-            self._shipment = submitting.Shipment(
-                manager,
-                self._session.notes,
-                box,
-                self._name,
-                dict(self._settings, blender=blender),
-                prepared.description,
-                prepared.path,
-            )
-            return self._shipment.send(stop)
-        finally:
-            prepared.clean()
+            if self.notes is None:
+                self._look(manager)
+                if not bpy.app.background and self._session.is_new(self.notes):
+                    return None
+            job = self._send(manager, stop)
+        except BaseException:
+            self.clean()
+            raise
+        self.clean()
+        return job
+
+    def _look(self, manager):
+        """Choose the Blender and gather the notes."""
+        description, agents = self._prepared.description, manager.agents()
+        blender = submitting.choose_blender(self._blender, description["blender"], agents)
+        self._settings = dict(self._settings, blender=blender)
+        self.notes = self._prepared.warnings + before_sending.notes(manager, self._settings, description, agents)
+
+    def _send(self, manager, stop):
+        prepared = self._prepared
+        box = parcel.Parcel(prepared.path, prepared.copy, prepared.needed)
+        about = prepared.description
+        self._shipment = submitting.Shipment(
+            manager, self._session.notes, box, self._name, self._settings, about, prepared.path
+        )
+        return self._shipment.send(stop)
 
     def heard(self, job):
+        if job is None:
+            self._session.ask(self)
+            return
         session = self._session
         session.last_job = job["id"]
-        session.report = {"job": job["id"], "warnings": self._prepared.warnings + job["warnings"]}
+        session.report = {"job": job["id"], "warnings": self.notes + job["warnings"]}
         session.select(job["id"])
         session.jobs = [other for other in session.jobs if other["id"] != job["id"]] + [job]
         session.say(f"{job['name']} was sent: {_count(job['frames_total'])}.")

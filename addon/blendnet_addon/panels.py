@@ -29,6 +29,8 @@ class BLENDNET_PT_main(_InRender, bpy.types.Panel):
             _draw_fingerprint(layout, context, session)
         elif session.about is None:
             _draw_choice(layout, context)
+        elif session.question is not None:
+            _draw_question(layout, context, session)
         else:
             _draw_buttons(layout, context, session)
         _draw_under_way(layout, context, session)
@@ -54,6 +56,17 @@ def _draw_fingerprint(layout, context, session):
     row.scale_y = 1.4
     row.operator("blendnet.trust", icon="CHECKMARK")
     row.operator("blendnet.distrust", icon="X")
+
+
+def _draw_question(layout, context, session):
+    say(layout, "Before this scene is sent:", context, icon="QUESTION")
+    box = layout.box()
+    for text in session.question.notes:
+        say(box, text, context, icon="DOT")
+    row = layout.row(align=True)
+    row.scale_y = 1.4
+    row.operator("blendnet.send_anyway", icon="CHECKMARK")
+    row.operator("blendnet.send_not", icon="X")
 
 
 def _draw_buttons(layout, context, session):

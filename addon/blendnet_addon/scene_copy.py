@@ -8,6 +8,7 @@ import bpy
 from . import log_text, picture
 from .in_blender import dependencies, describe
 from .in_blender.overrides import Overrides
+from .lib import baking
 from .lib.errors import DiskError, MissingFiles, SceneError
 
 LISTED = 5
@@ -63,7 +64,7 @@ def prepare(allow_missing, choices):
         picture.unhide()
     path = bpy.data.filepath or copy
     needed = [entry["path"] for entry in found if not entry["missing"]]
-    return Prepared(path, copy, description, needed, _warnings(description))
+    return Prepared(path, copy, description, needed, _warnings())
 
 
 def _save_copy():
@@ -86,16 +87,15 @@ def _missing_text(missing):
     )
 
 
-def _warnings(description):
+def _warnings():
     """What the author should know before anything renders."""
     unsaved = [image.name for image in bpy.data.images if image.is_dirty and _is_painted(image)]
     warnings = []
     if unsaved:
         names = ", ".join(unsaved[:LISTED])
         warnings.append(f"images with changes that are not saved are sent as they are on disk: {names}")
-    if not description["denoiser_available"] and (description["denoise"] or description["denoise_nodes"]):
-        warnings.append("this Blender has no denoiser: pictures stay noisy")
-    return warnings
+    simulations = baking.note(baking.unbaked(bpy.data.objects, bpy.data.scenes))
+    return warnings + ([simulations] if simulations else [])
 
 
 def _is_painted(image):

@@ -12,7 +12,7 @@ from blendnet.celery_app import RENDER_LANES
 from blendnet.errors import MissingFiles, SceneError, UserError
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.part import FarmPart
-from blendnet.messages import JobSettings, JobSubmission, SceneDescription
+from blendnet.messages import CheckView, JobCheck, JobSettings, JobSubmission, SceneDescription
 from blendnet.models import SampleRange, Stage, State, Strategy
 
 NAMED_FILES = 20
@@ -23,6 +23,21 @@ SPLIT_CHUNKS = 2
 
 class Submitting(FarmPart):
     """The part of the Farm that accepts jobs."""
+
+    def check(self, job: JobCheck) -> CheckView:
+        """How a job would be rendered by the farm as it is now. Raises SceneError."""
+        check_scene(job.description)
+        with self.ledger.read() as tx:
+            slots = self._slots(tx)
+        strategy, reason = choose_strategy(job.settings, job.description, slots=slots)
+        assessment = exactness.assess(job.description, strategy=strategy, samples=job.settings.samples)
+        return CheckView(
+            strategy=strategy,
+            strategy_reason=reason,
+            exactness=assessment.exactness,
+            reasons=list(assessment.reasons),
+            warnings=list(exactness.warnings(job.description)),
+        )
 
     def _accept(self, submission: JobSubmission, now: float) -> str:
         """Check a job and write it with all its frames and chunks; its id. Raises UserError and its kinds."""
@@ -105,7 +120,17 @@ class Submitting(FarmPart):
 
 def check(submission: JobSubmission) -> None:
     """Raise SceneError or UserError when the job could not be rendered, whatever the store holds."""
-    scene, settings = submission.description, submission.settings
+    check_scene(submission.description)
+    for what, values in (("frame", submission.settings.frames), ("file", [file.path for file in submission.files])):
+        twice = [value for value, count in Counter(values).items() if count > 1]
+        if twice:
+            raise UserError(f"{what} {twice[0]} is listed more than once")
+    if submission.scene not in {file.path for file in submission.files}:
+        raise UserError(f"the scene {submission.scene!r} is not among the job's files")
+
+
+def check_scene(scene: SceneDescription) -> None:
+    """Raise SceneError when the scene could not be rendered."""
     if scene.engine != "CYCLES":
         raise SceneError(
             f"scene {scene.scene!r} renders with {scene.engine}, not Cycles: set the render engine to Cycles"
@@ -114,12 +139,6 @@ def check(submission: JobSubmission) -> None:
         raise SceneError(f"scene {scene.scene!r} has no camera: add one and make it the active camera")
     if not scene.layers:
         raise SceneError(f"scene {scene.scene!r} has no view layer that is used for rendering")
-    for what, values in (("frame", settings.frames), ("file", [file.path for file in submission.files])):
-        twice = [value for value, count in Counter(values).items() if count > 1]
-        if twice:
-            raise UserError(f"{what} {twice[0]} is listed more than once")
-    if submission.scene not in {file.path for file in submission.files}:
-        raise UserError(f"the scene {submission.scene!r} is not among the job's files")
 
 
 def choose_strategy(settings: JobSettings, scene: SceneDescription, *, slots: int) -> tuple[Strategy, str]:

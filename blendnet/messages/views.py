@@ -58,6 +58,18 @@ class AttemptView(Message):
     """How far it had come."""
 
 
+class CheckView(Message):
+    """How the farm would render a job."""
+
+    strategy: Strategy
+    strategy_reason: str
+    exactness: Exactness
+    reasons: list[str] = []
+    """As a job's."""
+    warnings: list[str] = []
+    """What its submitter should know before it renders."""
+
+
 class FrameView(Message):
     """A frame as people see it."""
 

@@ -126,7 +126,11 @@ def animation():
     scene.blendnet.use_samples, scene.blendnet.samples = True, LONG
     refused("names no frames", ops.render, animation=True, frames="5-1")
     refused("not split into chunks", ops.render, strategy="frame", chunk=5000)
-    ops.render(animation=True, strategy="split", chunk=5000)
+    cloth = bpy.data.objects.new("Sheet", bpy.data.meshes.new("Sheet"))
+    scene.collection.objects.link(cloth)
+    cloth.modifiers.new("Cloth", "CLOTH")
+    ops.render(animation=True, strategy="split", chunk=5000, noise=0.1)
+    bpy.data.objects.remove(cloth)
     job_id = bpy.context.window_manager.blendnet_job
     job = jobs()[job_id]
     assert (job["frames_total"], job["samples"], job["strategy"]) == (2, LONG, "split"), job
