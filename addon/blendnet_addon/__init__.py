@@ -28,6 +28,7 @@ MODULES = (
     "ops_agents",
     "panels",
     "menus",
+    "keymap",
 )
 """Registered in this order, unregistered in the opposite one. Each has `register` and `unregister`."""
 

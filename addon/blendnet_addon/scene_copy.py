@@ -10,6 +10,7 @@ from .in_blender import dependencies, describe
 from .in_blender.overrides import Overrides
 from .lib import baking
 from .lib.errors import DiskError, MissingFiles, SceneError
+from .lib.grouping import COPY_PREFIX
 
 LISTED = 5
 """Missing files named in a message; the rest is counted."""
@@ -69,7 +70,7 @@ def prepare(allow_missing, choices):
 
 def _save_copy():
     name = os.path.basename(bpy.data.filepath) or "untitled.blend"
-    path = os.path.join(tempfile.mkdtemp(prefix="blendnet-send-"), name)
+    path = os.path.join(tempfile.mkdtemp(prefix=COPY_PREFIX), name)
     try:
         # Paths stay as they are: in the job's tree the copy lies where the author's file does.
         bpy.ops.wm.save_as_mainfile(filepath=path, check_existing=False, copy=True, relative_remap=False)

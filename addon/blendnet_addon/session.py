@@ -39,6 +39,8 @@ class Session:
         self.events = []
         """Of the selected job: the last lines of its log."""
         self.selected = ""
+        self.folded = set()
+        """Keys of scenes whose jobs the list hides."""
         self.last_job = ""
         """The job that was sent last."""
         self.problem = None
@@ -184,6 +186,11 @@ class Session:
             self.frames = look.frames
             kept = self.events if self.events and self.events[-1].get("job") == self.selected else []
             self.events = (kept + look.events)[-EVENTS_KEPT:]
+
+    def fold(self, key):
+        """Hide the jobs of a scene in the list, or show them again."""
+        self.folded ^= {key}
+        self.version += 1
 
     def select(self, job_id):
         self.selected, self.frames, self.events = job_id, [], []

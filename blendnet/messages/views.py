@@ -144,6 +144,8 @@ class JobView(Message):
     warnings: list[str] = []
     """In the answer to a submission: what its submitter should know before it renders."""
     movie: bool = False
+    scene_path: str = ""
+    """Where its scene lies on its submitter's machine."""
 
 
 class AgentView(Message):

@@ -36,7 +36,34 @@ def traces():
     handlers = [h for name in dir(bpy.app.handlers) for h in _calls(name) if "blendnet_addon" in h.__module__]
     modules = [name for name in sys.modules if "blendnet_addon." in name]
     menus = [draw for draw in bpy.types.TOPBAR_MT_render._dyn_ui_initialize() if "blendnet_addon" in draw.__module__]
-    return named + own + handlers + modules + menus + [name for name in dir(ops) if name in ("render", "fetch")]
+    keys = [item.idname for item in shortcuts()]
+    return named + own + handlers + modules + menus + keys + [name for name in dir(ops) if name in ("render", "fetch")]
+
+
+def shortcuts():
+    """Items of the add-ons' keymaps that are ours."""
+    keyconfig = bpy.context.window_manager.keyconfigs.addon
+    keymaps = keyconfig.keymaps if keyconfig is not None else ()
+    return [item for keymap in keymaps for item in keymap.keymap_items if item.idname.startswith("blendnet")]
+
+
+def shortcut():
+    """The add-on's shortcut is nobody else's, in any keymap that this Blender brings."""
+    manager, folders = bpy.context.window_manager, bpy.utils.preset_paths("keyconfig")
+    if manager.keyconfigs.addon is None or not folders:
+        return
+    (mine,) = shortcuts()
+    keys = [(mine.type, mine.ctrl, mine.shift, mine.alt, mine.oskey)]
+    assert keys == [("F12", True, True, False, False)], keys
+    seen = 0
+    for name in sorted(os.listdir(folders[0])):
+        if name.endswith(".py"):
+            bpy.utils.keyconfig_set(os.path.join(folders[0], name))
+            items = [i for keymap in manager.keyconfigs.active.keymaps for i in keymap.keymap_items]
+            seen += len(items)
+            same = [i.idname for i in items if (i.type, i.ctrl, i.shift, i.alt, i.oskey) in keys and i.active]
+            assert same == [], (name, same)
+    assert seen > 1000, seen
 
 
 def _calls(name):
@@ -173,6 +200,7 @@ def bad_scenes():
 def main():
     module = installed()
     assert traces()
+    shortcut()
     bpy.ops.preferences.addon_disable(module=module)
     assert traces() == [], traces()
     bpy.ops.preferences.addon_enable(module=module)
