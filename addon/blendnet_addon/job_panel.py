@@ -3,6 +3,7 @@
 from . import picture
 from .classes import dollars, say, seconds
 from .lib import grouping
+from .lib.words import plural
 from .ops_jobs import can
 
 LISTED = 8
@@ -38,7 +39,7 @@ def draw(layout, context, session):
         left -= len(shown)
     older = len(jobs) - sum(len(group.jobs) for group in groups if group.key in session.folded) - (LISTED - left)
     if older:
-        layout.label(text=f"and {older} older " + ("one" if older == 1 else "ones"), icon="BLANK1")
+        layout.label(text=f"and {plural(older, 'older one')}", icon="BLANK1")
     job = session.job(session.selected)
     if job is not None:
         _draw_details(layout.box(), context, session, job)
@@ -127,7 +128,7 @@ def _draw_frames(box, context, session):
         if frame["message"]:
             say(column, frame["message"], context, icon="DOT", alert=frame["state"] == "failed")
     if len(working) > FRAMES_LISTED:
-        column.label(text=f"and {len(working) - FRAMES_LISTED} more frames", icon="BLANK1")
+        column.label(text=f"and {plural(len(working) - FRAMES_LISTED, 'more frame')}", icon="BLANK1")
 
 
 def _draw_log(box, context, session):

@@ -9,6 +9,7 @@ from . import classes, picture, properties, runtime, scene_copy
 from .lib import before_sending, parcel, submitting
 from .lib.choices import Choices, check_sharing
 from .lib.errors import AddonError, SceneError
+from .lib.words import plural
 
 SETTINGS = ("SETTINGS", "As the Settings Say", "What the scene's BlendNet settings say")
 FRAMES = re.compile(r"(-?\d+)(?:-(-?\d+))?(?:x(\d+))?$")
@@ -177,13 +178,9 @@ class _Sending:
         session.report = {"job": job["id"], "warnings": self.notes + job["warnings"]}
         session.select(job["id"])
         session.jobs = [other for other in session.jobs if other["id"] != job["id"]] + [job]
-        session.say(f"{job['name']} was sent: {_count(job['frames_total'])}.")
+        session.say(f"{job['name']} was sent: {plural(job['frames_total'], 'frame')}.")
         picture.show(bpy.context, job["id"], None, may_open=False)
         runtime.look_soon()
-
-
-def _count(frames):
-    return "1 frame" if frames == 1 else f"{frames} frames"
 
 
 def _frames(scene, animation, text):

@@ -13,7 +13,7 @@ from blendnet.errors import MissingFiles, SceneError, UserError
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.part import FarmPart
 from blendnet.messages import CheckView, JobCheck, JobSettings, JobSubmission, SceneDescription
-from blendnet.models import SampleRange, Stage, State, Strategy
+from blendnet.models import SampleRange, Stage, State, Strategy, plural
 
 NAMED_FILES = 20
 """Files that an error text names at most."""
@@ -55,7 +55,8 @@ class Submitting(FarmPart):
         missing = [file.path for file in submission.files if there.get(file.sha256) != file.size_bytes]
         if missing:
             named = ", ".join(missing[:NAMED_FILES]) + (", ..." if len(missing) > NAMED_FILES else "")
-            raise MissingFiles(f"{len(missing)} files are not in the store, upload them first: {named}", tuple(missing))
+            count = plural(len(missing), "file")
+            raise MissingFiles(f"{count} missing in the store, upload first: {named}", tuple(missing))
 
     def _write(self, tx: Transaction, submission: JobSubmission, now: float) -> str:
         settings, scene = submission.settings, submission.description
@@ -70,7 +71,8 @@ class Submitting(FarmPart):
         tx.jobs.add_files(job_id, submission.files)
         self._write_frames(tx, job_id, settings, ranges)
         tx.jobs.update(tx.jobs.need(job_id), state=State.QUEUED)
-        self._log(tx, f"submitted: {len(settings.frames)} frames of {settings.samples} samples", now=now, job=job_id)
+        what = f"{plural(len(settings.frames), 'frame')} of {plural(settings.samples, 'sample')}"
+        self._log(tx, f"submitted: {what}", now=now, job=job_id)
         self._log(tx, f"strategy {strategy.value}: {reason}", now=now, job=job_id)
         self._log_warnings(tx, exactness.warnings(scene), now=now, job=job_id)
         return job_id
@@ -144,7 +146,7 @@ def check_scene(scene: SceneDescription) -> None:
 def choose_strategy(settings: JobSettings, scene: SceneDescription, *, slots: int) -> tuple[Strategy, str]:
     """Whole frames or sample chunks, and why."""
     if settings.strategy is Strategy.AUTO and settings.chunk_samples is not None:
-        return Strategy.SPLIT, f"chunks of {settings.chunk_samples} samples were asked for"
+        return Strategy.SPLIT, f"chunks of {plural(settings.chunk_samples, 'sample')} were asked for"
     return planner.choose_strategy(
         settings.strategy,
         frames=len(settings.frames),
