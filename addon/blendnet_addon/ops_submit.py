@@ -6,7 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from . import classes, picture, properties, runtime, scene_copy
-from .lib import before_sending, parcel, submitting
+from .lib import sending
 from .lib.choices import Choices, check_sharing
 from .lib.errors import AddonError, SceneError
 from .lib.words import plural
@@ -68,10 +68,10 @@ class BLENDNET_OT_render(bpy.types.Operator):
             return runtime.fail(self, error)
         settings["samples"] = settings["samples"] or prepared.description["samples"]
         name = self.name or bpy.path.display_name_from_filepath(prepared.path)
-        sending = _Sending(session, prepared, settings, scene.blendnet.blender, name)
-        outcome = runtime.finish(self, "transfers", "send", sending.run, sending.heard, sending)
+        on_its_way = _Sending(session, prepared, settings, scene.blendnet.blender, name, not bpy.app.background)
+        outcome = runtime.finish(self, "transfers", "send", on_its_way.run, on_its_way.heard, on_its_way)
         if bpy.app.background:
-            for note in sending.notes or ():
+            for note in on_its_way.notes or ():
                 self.report({"WARNING"}, note)
         return outcome
 
@@ -113,67 +113,14 @@ class BLENDNET_OT_render(bpy.types.Operator):
         return getattr(own, name) if value == SETTINGS[0] else value
 
 
-class _Sending:
-    """One scene on its way; the panel shows its `step` and `share`."""
-
-    def __init__(self, session, prepared, settings, blender, name):
-        self._session = session
-        self._prepared = prepared
-        self._settings = settings
-        self._blender = blender
-        self._name = name
-        self._shipment = None
-        self.notes = None
-        """What the artist should know first; None: nobody has looked yet."""
-
-    @property
-    def step(self):
-        return self._shipment.step if self._shipment else "Asking the farm"
-
-    @property
-    def share(self):
-        return self._shipment.share if self._shipment else None
-
-    def clean(self):
-        """Delete the copy: it is sent, or will not be."""
-        self._prepared.clean()
-
-    def run(self, stop):
-        """Send; the job. None: there are new notes for the artist, and `run` is to be called again."""
-        try:
-            manager = self._session.manager()
-            if self.notes is None:
-                self._look(manager)
-                if not bpy.app.background and self._session.is_new(self.notes):
-                    return None
-            job = self._send(manager, stop)
-        except BaseException:
-            self.clean()
-            raise
-        self.clean()
-        return job
-
-    def _look(self, manager):
-        """Choose the Blender and gather the notes."""
-        description, agents = self._prepared.description, manager.agents()
-        blender = submitting.choose_blender(self._blender, description["blender"], agents)
-        self._settings = dict(self._settings, blender=blender)
-        self.notes = self._prepared.warnings + before_sending.notes(manager, self._settings, description, agents)
-
-    def _send(self, manager, stop):
-        prepared = self._prepared
-        box = parcel.Parcel(prepared.path, prepared.copy, prepared.needed)
-        about = prepared.description
-        self._shipment = submitting.Shipment(
-            manager, self._session.notes, box, self._name, self._settings, about, prepared.path
-        )
-        return self._shipment.send(stop)
+class _Sending(sending.Sending):
+    """A scene on its way, and what is shown when it has arrived."""
 
     def heard(self, job):
         if job is None:
-            self._session.ask(self)
+            self.session.ask(self)
             return
-        session = self._session
+        session = self.session
         session.last_job = job["id"]
         session.report = {"job": job["id"], "warnings": self.notes + job["warnings"]}
         session.select(job["id"])

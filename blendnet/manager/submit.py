@@ -36,6 +36,7 @@ class Submitting(FarmPart):
             strategy_reason=reason,
             exactness=assessment.exactness,
             reasons=list(assessment.reasons),
+            notes=list(exactness.notes(job.description)),
             warnings=list(exactness.warnings(job.description)),
         )
 

@@ -66,6 +66,8 @@ class CheckView(Message):
     exactness: Exactness
     reasons: list[str] = []
     """As a job's."""
+    notes: list[str] = []
+    """Those of the reasons that are no matter of splitting: what the farm does in another way than one machine."""
     warnings: list[str] = []
     """What its submitter should know before it renders."""
 

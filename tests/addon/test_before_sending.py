@@ -36,10 +36,16 @@ def test_whole_frames_are_those_of_one_machine(manager: Manager) -> None:
     assert notes(manager, "frame", adaptive=True) == []
 
 
+@pytest.mark.parametrize("strategy", ["frame", "split"])
+def test_what_the_farm_does_in_another_way_is_said_once(manager: Manager, strategy: str) -> None:
+    found = notes(manager, strategy, adaptive=True, time_limit_s=3.0)
+    assert len([text for text in found if "time limit of 3 s" in text]) == 1
+    assert not [text for text in found if "one machine: the scene's time limit" in text]
+
+
 def test_what_the_manager_warns_of_is_said(manager: Manager) -> None:
-    found = notes(manager, denoise=True, denoiser_available=False, time_limit_s=3.0)
+    found = notes(manager, denoise=True, denoiser_available=False)
     assert [text for text in found if "no denoiser" in text]
-    assert [text for text in found if "time limit of 3 s is not applied" in text]
 
 
 def test_device_that_no_agent_has_is_said(manager: Manager) -> None:

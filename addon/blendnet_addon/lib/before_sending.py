@@ -18,12 +18,11 @@ def notes(manager, settings, description, agents):
         if error.status in NOT_THERE:
             return found
         raise
-    found += check["warnings"]
+    found += check["warnings"] + check["notes"]
     if check["exactness"] == "equal-noise":
-        found += [f"other noise than on one machine: {reason}" for reason in check["reasons"]]
-    elif check["exactness"] == "exact":
-        # Whole frames are those of one machine, too: why they are not split is no matter of the picture.
-        found += check["reasons"]
+        # Whole frames are those of one machine: why they are not split is no matter of the picture.
+        obstacles = [reason for reason in check["reasons"] if reason not in check["notes"]]
+        found += [f"other noise than on one machine: {reason}" for reason in obstacles]
     return found
 
 
