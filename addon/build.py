@@ -15,7 +15,7 @@ from addon import wheel
 ROOT = wheel.ROOT
 ADDON = ROOT / "addon" / "blendnet_addon"
 SHARED = ROOT / "blendnet" / "agent" / "in_blender"
-WANTED = ("dependencies", "describe", "patterns")
+WANTED = ("dependencies", "describe", "overrides", "patterns")
 """Modules of `SHARED` that the add-on imports; what they import comes with them."""
 ENDINGS = (".py", ".toml")
 PROGRAM = "program"

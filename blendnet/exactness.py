@@ -34,10 +34,10 @@ def assess(description: SceneDescription, *, strategy: Strategy, samples: int) -
     exactness = Exactness.EXACT
     if reasons:
         exactness = Exactness.WHOLE_FRAMES if strategy is Strategy.FRAME else Exactness.EQUAL_NOISE
-    return Assessment(exactness, reasons + _notes(description))
+    return Assessment(exactness, reasons + notes(description))
 
 
-def _notes(description: SceneDescription) -> tuple[str, ...]:
+def notes(description: SceneDescription) -> tuple[str, ...]:
     """What differs from one machine without being a matter of splitting."""
     if description.time_limit_s <= 0:
         return ()
@@ -52,7 +52,7 @@ def warnings(description: SceneDescription) -> tuple[str, ...]:
         return ()
     return (
         f"the scene denoises, but Blender {description.blender} has no denoiser: its pictures stay noisy. "
-        "Choose another with --blender",
+        "Choose another Blender (--blender) or switch denoising off",
     )
 
 

@@ -151,6 +151,11 @@ class SampleRange:
         return self.offset + self.count
 
 
+def plural(count: int, word: str) -> str:
+    """A number of things for people: '1 frame', '2 frames'."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def check_transition(kind: str, table: dict[State, frozenset[State]], old: State, new: State) -> None:
     """Raise TransitionError unless `table` lets `old` become `new`; staying the same is always allowed."""
     if old is not new and new not in table[old]:

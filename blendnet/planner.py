@@ -7,7 +7,7 @@ import math
 import re
 
 from blendnet.errors import UserError
-from blendnet.models import SampleRange, Strategy
+from blendnet.models import SampleRange, Strategy, plural
 
 MAX_FRAMES = 100_000
 """Most frames of one job."""
@@ -175,16 +175,12 @@ def choose_strategy(
         return Strategy.FRAME, "one sample cannot be split"
     if frame_s is not None and frame_s > chunk_time_max_s:
         return Strategy.SPLIT, f"a frame takes {frame_s:.0f} s: in sample chunks, a lost agent costs little"
-    agents, count = _counted(slots, "agent"), _counted(frames, "frame")
+    agents, count = plural(slots, "agent"), plural(frames, "frame")
     if frames >= FRAMES_PER_SLOT * slots:
         return Strategy.FRAME, f"{count} for {agents}: whole frames keep them all busy and are the fastest"
     if not exact and frames >= slots:
         return Strategy.FRAME, f"{count} for {agents}, and sample chunks of this scene would have other noise"
     return Strategy.SPLIT, f"{count} for {agents}: sample chunks let all of them work on a frame"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def segment_interval_s(*, losses: int, agents: int, window_s: float, longest_s: float, shortest_s: float) -> float:

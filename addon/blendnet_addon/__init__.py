@@ -22,11 +22,13 @@ MODULES = (
     "ops_here",
     "ops_connect",
     "ops_submit",
+    "ops_question",
     "ops_jobs",
     "ops_results",
     "ops_agents",
     "panels",
     "menus",
+    "keymap",
 )
 """Registered in this order, unregistered in the opposite one. Each has `register` and `unregister`."""
 

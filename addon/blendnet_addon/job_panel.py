@@ -2,6 +2,8 @@
 
 from . import picture
 from .classes import dollars, say, seconds
+from .lib import grouping
+from .lib.words import plural
 from .ops_jobs import can
 
 LISTED = 8
@@ -29,14 +31,29 @@ def draw(layout, context, session):
     if not jobs:
         layout.label(text="No jobs yet", icon="INFO")
         return
-    column = layout.column(align=True)
-    for job in jobs[:LISTED]:
-        _draw_row(column, job, session)
-    if len(jobs) > LISTED:
-        layout.label(text=f"and {len(jobs) - LISTED} older ones", icon="BLANK1")
+    groups = grouping.grouped(jobs)
+    left = LISTED
+    for group in groups:
+        shown = [] if group.key in session.folded else group.jobs[:left]
+        _draw_group(layout, group, shown, session, titled=len(groups) > 1)
+        left -= len(shown)
+    older = len(jobs) - sum(len(group.jobs) for group in groups if group.key in session.folded) - (LISTED - left)
+    if older:
+        layout.label(text=f"and {plural(older, 'older one')}", icon="BLANK1")
     job = session.job(session.selected)
     if job is not None:
         _draw_details(layout.box(), context, session, job)
+
+
+def _draw_group(layout, group, shown, session, titled):
+    """The jobs of a scene; its name above them when there are other scenes, too."""
+    column = layout.column(align=True)
+    if titled and (shown or group.key in session.folded):
+        icon = "RIGHTARROW" if group.key in session.folded else "DOWNARROW_HLT"
+        text = f"{group.title} ({len(group.jobs)})"
+        column.operator("blendnet.fold", text=text, icon=icon, emboss=False).scene = group.key
+    for job in shown:
+        _draw_row(column, job, session)
 
 
 def _draw_row(layout, job, session):
@@ -44,15 +61,7 @@ def _draw_row(layout, job, session):
     chosen = session.selected == job["id"]
     name = split.operator("blendnet.select", text=job["name"], icon=ICONS.get(job["state"], "DOT"), depress=chosen)
     name.job = job["id"]
-    split.label(text=_summary(job))
-
-
-def _summary(job):
-    """'active 42%', 'completed'."""
-    if job["state"] in ("completed", "canceled"):
-        return job["state"]
-    total = job["samples_total"]
-    return f"{job['state']}  {job['samples_done'] / total:.0%}" if total else job["state"]
+    split.label(text=grouping.summary(job))
 
 
 def _draw_details(box, context, session, job):
@@ -119,7 +128,7 @@ def _draw_frames(box, context, session):
         if frame["message"]:
             say(column, frame["message"], context, icon="DOT", alert=frame["state"] == "failed")
     if len(working) > FRAMES_LISTED:
-        column.label(text=f"and {len(working) - FRAMES_LISTED} more frames", icon="BLANK1")
+        column.label(text=f"and {plural(len(working) - FRAMES_LISTED, 'more frame')}", icon="BLANK1")
 
 
 def _draw_log(box, context, session):

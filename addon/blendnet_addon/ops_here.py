@@ -9,6 +9,7 @@ from . import classes, preferences, runtime
 from .lib import farm_here, install
 from .lib.errors import AddonError, Offline, SetUpError
 from .lib.kept_login import HERE
+from .lib.words import plural
 from .session import Visible
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "program")
@@ -68,7 +69,7 @@ class _Start:
     def heard(self, answer):
         self._session.set_up_changed()
         agents = len(answer.get("agents", []))
-        self._session.say(f"The farm of this computer is up with {agents} agent{'s' if agents != 1 else ''}.")
+        self._session.say(f"The farm of this computer is up with {plural(agents, 'agent')}.")
         runtime.look_soon()
 
 

@@ -93,6 +93,24 @@ class BLENDNET_OT_select(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class BLENDNET_OT_fold(bpy.types.Operator):
+    """Hide the jobs of this scene, or show them again"""
+
+    bl_idname = "blendnet.fold"
+    bl_label = "Fold"
+    bl_options = {"INTERNAL"}
+
+    scene: StringProperty(name="Scene", description="Path of the scene")
+
+    @classmethod
+    def description(cls, context, properties):
+        return f"Hide the jobs of {properties.scene or 'no known scene'}, or show them again"
+
+    def execute(self, context):
+        runtime.get().fold(self.scene)
+        return {"FINISHED"}
+
+
 class BLENDNET_OT_steer(bpy.types.Operator):
     """Pause, resume, cancel or retry a job"""
 
@@ -242,6 +260,7 @@ CLASSES = (
     BLENDNET_OT_refresh,
     BLENDNET_OT_list_jobs,
     BLENDNET_OT_select,
+    BLENDNET_OT_fold,
     BLENDNET_OT_steer,
     BLENDNET_OT_priority,
     BLENDNET_OT_remove,

@@ -9,6 +9,7 @@ from . import classes, picture, preferences, runtime
 from .in_blender.patterns import frame_name
 from .lib.errors import AddonError
 from .lib.fetching import fetch_results
+from .lib.words import plural
 from .ops_jobs import chosen
 from .session import ENDED, Visible
 
@@ -48,17 +49,13 @@ def fetch(context, job_id, directory="", overwrite=False, quiet=False):
                 session.notes.write(job_id, dict(kept, fetched_for=mark))
         if fetched.newer:
             session.say(
-                f"{_files(len(fetched.newer))} of {job['name']} would replace newer ones: nothing was replaced."
+                f"{plural(len(fetched.newer), 'file')} of {job['name']} would replace newer ones: nothing was replaced."
             )
         elif fetched.came or not quiet:
             where = classes.short_path(directory or note["directory"])
-            session.say(f"{_files(len(fetched.came))} of {job['name']} came to {where}.")
+            session.say(f"{plural(len(fetched.came), 'file')} of {job['name']} came to {where}.")
 
     return runtime.run("transfers", "fetch", run, heard, visible)
-
-
-def _files(count):
-    return "1 file" if count == 1 else f"{count} files"
 
 
 def _mark(job):

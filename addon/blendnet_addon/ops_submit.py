@@ -3,12 +3,15 @@
 import re
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from . import classes, picture, runtime, scene_copy
-from .lib import parcel, submitting
+from . import classes, picture, properties, runtime, scene_copy
+from .lib import sending
+from .lib.choices import Choices, check_sharing
 from .lib.errors import AddonError, SceneError
+from .lib.words import plural
 
+SETTINGS = ("SETTINGS", "As the Settings Say", "What the scene's BlendNet settings say")
 FRAMES = re.compile(r"(-?\d+)(?:-(-?\d+))?(?:x(\d+))?$")
 
 
@@ -25,6 +28,23 @@ class BLENDNET_OT_render(bpy.types.Operator):
     frames: StringProperty(name="Frames", description="FIRST-LAST or FIRST-LASTxSTEP; empty: as the settings say")
     priority: IntProperty(name="Priority", description="-1: as the settings say", default=-1, min=-1, max=100)
     cap: FloatProperty(name="Cap", description="US dollars; 0: as the settings say", default=0.0, min=0.0)
+    strategy: EnumProperty(
+        name="Strategy", description="How agents share the work", items=(SETTINGS, *properties.STRATEGIES)
+    )
+    chunk: IntProperty(name="Samples per Chunk", description="0: as the settings say", default=0, min=0, max=1 << 24)
+    device: EnumProperty(name="Device", description="What renders", items=(SETTINGS, *properties.DEVICES))
+    noise: FloatProperty(
+        name="Noise Target",
+        description="Noise threshold; 0: every pixel gets all samples; -1: as the settings say",
+        default=-1.0,
+        min=-1.0,
+        max=1.0,
+    )
+    camera: StringProperty(name="Camera", description="Name of a camera of the scene; empty: as the settings say")
+    file_format: EnumProperty(
+        name="Format", description="Format of every picture", items=(SETTINGS, *properties.FORMATS)
+    )
+    scripts: BoolProperty(name="Run Scripts", description="Let agents run the scripts of the file; or as the settings")
     name: StringProperty(name="Name", description="The job's name; empty: the file's")
     allow_missing: BoolProperty(name="Without Missing Files", description="Send although files are missing")
 
@@ -39,84 +59,75 @@ class BLENDNET_OT_render(bpy.types.Operator):
 
     def execute(self, context):
         session, scene = runtime.get(), context.scene
+        session.drop_question()
         try:
             frames = _frames(scene, self.animation, self.frames)
-            prepared = scene_copy.prepare(self.allow_missing or scene.blendnet.allow_missing)
-            settings = self._settings(scene, prepared.description, frames)
+            settings = self._settings(scene, frames)
+            prepared = scene_copy.prepare(self.allow_missing or scene.blendnet.allow_missing, self._choices(scene))
         except AddonError as error:
             return runtime.fail(self, error)
+        settings["samples"] = settings["samples"] or prepared.description["samples"]
         name = self.name or bpy.path.display_name_from_filepath(prepared.path)
-        sending = _Sending(session, prepared, settings, scene.blendnet.blender, name)
-        return runtime.finish(self, "transfers", "send", sending.run, sending.heard, sending)
+        on_its_way = _Sending(session, prepared, settings, scene.blendnet.blender, name, not bpy.app.background)
+        outcome = runtime.finish(self, "transfers", "send", on_its_way.run, on_its_way.heard, on_its_way)
+        if bpy.app.background:
+            for note in on_its_way.notes or ():
+                self.report({"WARNING"}, note)
+        return outcome
 
-    def _settings(self, scene, description, frames):
-        """messages.JobSettings but for the Blender, which the farm's agents decide."""
+    def _settings(self, scene, frames):
+        """messages.JobSettings but for the Blender, which the farm's agents decide. Raises SceneError."""
         own = scene.blendnet
-        resolution = self.resolution or (own.resolution if own.use_resolution else None)
         cap = self.cap or (own.cap if own.use_cap else None)
+        strategy = self._or_own("strategy", own)
+        # What the settings do not show any more is not meant.
+        chunk = self.chunk or (own.chunk if own.use_chunk and strategy != "frame" else None)
+        check_sharing(strategy, chunk)
         return {
             "frames": frames,
-            "samples": self.samples or (own.samples if own.use_samples else description["samples"]),
-            "strategy": own.strategy,
-            "device": own.device,
+            "samples": self.samples or (own.samples if own.use_samples else None),
+            "strategy": strategy,
+            "chunk_samples": chunk,
+            "device": self._or_own("device", own),
             "priority": own.priority if self.priority < 0 else self.priority,
             "cap_usd": None if cap is None else round(cap, 4),
-            "resolution_percentage": resolution,
+            "resolution_percentage": self.resolution or (own.resolution if own.use_resolution else None),
+            "allow_scripts": self.scripts or own.scripts,
         }
 
+    def _choices(self, scene):
+        """What the copy of the scene has otherwise. Raises SceneError."""
+        own = scene.blendnet
+        if own.use_camera and own.camera is None and not self.camera:
+            raise SceneError("no camera is chosen: name one in BlendNet's Choices, or switch off Own Camera there")
+        noise = own.noise if own.use_noise else None
+        file_format = own.file_format if own.use_format else ""
+        return Choices(
+            camera=self.camera or (own.camera.name if own.use_camera else ""),
+            noise=noise if self.noise < 0.0 else self.noise,
+            file_format=file_format if self.file_format == SETTINGS[0] else self.file_format,
+        )
 
-class _Sending:
-    """One scene on its way; the panel shows its `step` and `share`."""
+    def _or_own(self, name, own):
+        value = getattr(self, name)
+        return getattr(own, name) if value == SETTINGS[0] else value
 
-    def __init__(self, session, prepared, settings, blender, name):
-        self._session = session
-        self._prepared = prepared
-        self._settings = settings
-        self._blender = blender
-        self._name = name
-        self._shipment = None
 
-    @property
-    def step(self):
-        return self._shipment.step if self._shipment else "Asking the farm"
-
-    @property
-    def share(self):
-        return self._shipment.share if self._shipment else None
-
-    def run(self, stop):
-        prepared = self._prepared
-        try:
-            manager = self._session.manager()
-            here = prepared.description["blender"]
-            blender = submitting.choose_blender(self._blender, here, manager.agents())
-            box = parcel.Parcel(prepared.path, prepared.copy, prepared.needed)
-            self._shipment = submitting.Shipment(
-                manager,
-                self._session.notes,
-                box,
-                self._name,
-                dict(self._settings, blender=blender),
-                prepared.description,
-                prepared.path,
-            )
-            return self._shipment.send(stop)
-        finally:
-            prepared.clean()
+class _Sending(sending.Sending):
+    """A scene on its way, and what is shown when it has arrived."""
 
     def heard(self, job):
-        session = self._session
+        if job is None:
+            self.session.ask(self)
+            return
+        session = self.session
         session.last_job = job["id"]
-        session.report = {"job": job["id"], "warnings": self._prepared.warnings + job["warnings"]}
+        session.report = {"job": job["id"], "warnings": self.notes + job["warnings"]}
         session.select(job["id"])
         session.jobs = [other for other in session.jobs if other["id"] != job["id"]] + [job]
-        session.say(f"{job['name']} was sent: {_count(job['frames_total'])}.")
+        session.say(f"{job['name']} was sent: {plural(job['frames_total'], 'frame')}.")
         picture.show(bpy.context, job["id"], None, may_open=False)
         runtime.look_soon()
-
-
-def _count(frames):
-    return "1 frame" if frames == 1 else f"{frames} frames"
 
 
 def _frames(scene, animation, text):

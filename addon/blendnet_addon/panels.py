@@ -29,6 +29,8 @@ class BLENDNET_PT_main(_InRender, bpy.types.Panel):
             _draw_fingerprint(layout, context, session)
         elif session.about is None:
             _draw_choice(layout, context)
+        elif session.question is not None:
+            _draw_question(layout, context, session)
         else:
             _draw_buttons(layout, context, session)
         _draw_under_way(layout, context, session)
@@ -54,6 +56,17 @@ def _draw_fingerprint(layout, context, session):
     row.scale_y = 1.4
     row.operator("blendnet.trust", icon="CHECKMARK")
     row.operator("blendnet.distrust", icon="X")
+
+
+def _draw_question(layout, context, session):
+    say(layout, "Before this scene is sent:", context, icon="QUESTION")
+    box = layout.box()
+    for text in session.question.notes:
+        say(box, text, context, icon="DOT")
+    row = layout.row(align=True)
+    row.scale_y = 1.4
+    row.operator("blendnet.send_anyway", icon="CHECKMARK")
+    row.operator("blendnet.send_not", icon="X")
 
 
 def _draw_buttons(layout, context, session):
@@ -125,7 +138,11 @@ class BLENDNET_PT_choices(_InRender, bpy.types.Panel):
             ("use_samples", ("samples",)),
             ("use_resolution", ("resolution",)),
             ("use_frames", ("frame_start", "frame_end", "frame_step")),
+            ("use_noise", ("noise",)),
+            ("use_camera", ("camera",)),
+            ("use_format", ("file_format",)),
             ("use_cap", ("cap",)),
+            *((("use_chunk", ("chunk",)),) if own.strategy != "frame" else ()),
         ):
             column = layout.column(align=True)
             column.prop(own, switch, text="Own " + own.bl_rna.properties[switch].name)
@@ -133,7 +150,7 @@ class BLENDNET_PT_choices(_InRender, bpy.types.Panel):
                 for name in names:
                     column.prop(own, name)
         column = layout.column()
-        for name in ("priority", "strategy", "device", "blender", "allow_missing"):
+        for name in ("priority", "strategy", "device", "blender", "scripts", "allow_missing"):
             column.prop(own, name)
 
 

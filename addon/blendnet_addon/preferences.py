@@ -3,7 +3,7 @@
 import bpy
 from bpy.props import BoolProperty, IntProperty, StringProperty
 
-from . import classes
+from . import classes, keymap
 
 
 class BlendNetPreferences(bpy.types.AddonPreferences):
@@ -47,6 +47,8 @@ class BlendNetPreferences(bpy.types.AddonPreferences):
         column.prop(self, "command")
         column.prop(self, "data")
         column.prop(self, "agents")
+        layout.label(text="Shortcut")
+        keymap.draw(layout.column(), context)
         classes.say(
             layout,
             "Which Manager is used is chosen in Properties > Render > BlendNet. Its password lies in a file of "

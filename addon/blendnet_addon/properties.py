@@ -15,6 +15,17 @@ STRATEGIES = (
 DEVICES = tuple((name, label, f"Render on {label}; an error when no agent has it") for name, label in (
     ("CPU", "CPU"), ("CUDA", "CUDA"), ("OPTIX", "OptiX"), ("HIP", "HIP"), ("METAL", "Metal"), ("ONEAPI", "oneAPI"),
 ))  # fmt: skip
+FORMATS = (
+    ("PNG", "PNG", "Compressed without loss, 8 or 16 bits"),
+    ("JPEG", "JPEG", "Small, 8 bits, with loss"),
+    ("TIFF", "TIFF", "8 or 16 bits without loss"),
+    ("OPEN_EXR", "OpenEXR", "The picture in floating point"),
+    ("OPEN_EXR_MULTILAYER", "OpenEXR MultiLayer", "Every view layer and pass in floating point"),
+)
+
+
+def _is_camera(_, thing):
+    return thing.type == "CAMERA"
 
 
 class BlendNetSceneSettings(bpy.types.PropertyGroup):
@@ -31,6 +42,30 @@ class BlendNetSceneSettings(bpy.types.PropertyGroup):
     frame_start: IntProperty(name="Start", description="First frame", default=1, min=-1048574, max=1048574)
     frame_end: IntProperty(name="End", description="Last frame", default=10, min=-1048574, max=1048574)
     frame_step: IntProperty(name="Step", description="Take every Nth frame only", default=1, min=1, max=1048574)
+    use_noise: BoolProperty(name="Noise Target", description="Render with another noise threshold than the scene's")
+    noise: FloatProperty(
+        name="Noise Target", description="Cycles' noise threshold: pixels below it get no more samples, so sharing "
+        "frames gives other noise than one machine. 0: every pixel gets all samples, which is shared exactly",
+        default=0.0, min=0.0, max=1.0, precision=4, step=1,
+    )  # fmt: skip
+    use_camera: BoolProperty(name="Camera", description="Render through another camera than the scene's")
+    camera: PointerProperty(
+        name="Camera", description="Camera of every frame; cameras of timeline markers do not take over",
+        type=bpy.types.Object, poll=_is_camera,
+    )  # fmt: skip
+    use_format: BoolProperty(name="Format", description="Save pictures in another format than the scene's")
+    file_format: EnumProperty(name="Format", description="Format of every picture", items=FORMATS)
+    use_chunk: BoolProperty(
+        name="Samples per Chunk", description="Share frames in chunks of so many samples instead of BlendNet's choice"
+    )
+    chunk: IntProperty(
+        name="Samples per Chunk", description="Samples of a frame that an agent takes at a time; not for whole frames",
+        default=32, min=1, max=1 << 24,
+    )  # fmt: skip
+    scripts: BoolProperty(
+        name="Run Scripts of the File", description="Let agents run the Python scripts and drivers in this file, as "
+        "Blender's Auto Run Python Scripts does. Only for files that you trust",
+    )  # fmt: skip
     priority: IntProperty(
         name="Priority", description="Jobs with a higher number go first; 50 is usual", default=50, min=0, max=100
     )

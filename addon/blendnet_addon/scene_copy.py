@@ -7,7 +7,10 @@ import bpy
 
 from . import log_text, picture
 from .in_blender import dependencies, describe
+from .in_blender.overrides import Overrides
+from .lib import baking
 from .lib.errors import DiskError, MissingFiles, SceneError
+from .lib.grouping import COPY_PREFIX
 
 LISTED = 5
 """Missing files named in a message; the rest is counted."""
@@ -40,12 +43,17 @@ def check(scene):
         raise SceneError(f"{scene.name} has no camera: add one and make it the scene's camera")
 
 
-def prepare(allow_missing):
-    """Look at the open scene and save a copy of it. Raises SceneError, MissingFiles, DiskError."""
-    check(bpy.context.scene)
+def prepare(allow_missing, choices):
+    """Look at the open scene and save a copy of it that has the `choices` (lib.choices.Choices).
+
+    Raises SceneError, MissingFiles, DiskError.
+    """
     picture.hide()
     log_text.remove()
+    overrides = Overrides()
     try:
+        choices.put(overrides, bpy.context.scene)
+        check(bpy.context.scene)
         found = [entry for entry in dependencies.collect_open_scene() if entry["kind"] != "scene"]
         missing = [entry for entry in found if entry["missing"]]
         if missing and not allow_missing:
@@ -53,15 +61,16 @@ def prepare(allow_missing):
         description = describe.describe()
         copy = _save_copy()
     finally:
+        overrides.restore()
         picture.unhide()
     path = bpy.data.filepath or copy
     needed = [entry["path"] for entry in found if not entry["missing"]]
-    return Prepared(path, copy, description, needed, _warnings(description))
+    return Prepared(path, copy, description, needed, _warnings())
 
 
 def _save_copy():
     name = os.path.basename(bpy.data.filepath) or "untitled.blend"
-    path = os.path.join(tempfile.mkdtemp(prefix="blendnet-send-"), name)
+    path = os.path.join(tempfile.mkdtemp(prefix=COPY_PREFIX), name)
     try:
         # Paths stay as they are: in the job's tree the copy lies where the author's file does.
         bpy.ops.wm.save_as_mainfile(filepath=path, check_existing=False, copy=True, relative_remap=False)
@@ -79,16 +88,15 @@ def _missing_text(missing):
     )
 
 
-def _warnings(description):
+def _warnings():
     """What the author should know before anything renders."""
     unsaved = [image.name for image in bpy.data.images if image.is_dirty and _is_painted(image)]
     warnings = []
     if unsaved:
         names = ", ".join(unsaved[:LISTED])
         warnings.append(f"images with changes that are not saved are sent as they are on disk: {names}")
-    if not description["denoiser_available"] and (description["denoise"] or description["denoise_nodes"]):
-        warnings.append("this Blender has no denoiser: pictures stay noisy")
-    return warnings
+    simulations = baking.note(baking.unbaked(bpy.data.objects, bpy.data.scenes))
+    return warnings + ([simulations] if simulations else [])
 
 
 def _is_painted(image):

@@ -39,6 +39,8 @@ class Session:
         self.events = []
         """Of the selected job: the last lines of its log."""
         self.selected = ""
+        self.folded = set()
+        """Keys of scenes whose jobs the list hides."""
         self.last_job = ""
         """The job that was sent last."""
         self.problem = None
@@ -50,6 +52,10 @@ class Session:
         """Tasks that people see, with `step` and `share` where they have them."""
         self.pending = None
         """A Login whose fingerprint waits for the artist's word."""
+        self.question = None
+        """A scene on its way that waits for the artist's word on its `notes`; it has `clean`."""
+        self._accepted = set()
+        """Notes that the artist has seen and taken."""
         self.newer = {}
         """Job -> files that were not replaced because something newer is there."""
         self.fetched_for = {}
@@ -62,6 +68,7 @@ class Session:
 
     def end(self):
         """Stop everything and wait for the threads."""
+        self.drop_question()
         for worker in (self.calls, self.transfers, self.set_up):
             worker.end()
         if self._manager is not None:
@@ -70,8 +77,33 @@ class Session:
     def set_up_changed(self):
         """The login that is kept is another one now. On the main thread."""
         self.about = self.kept.about()
+        self.drop_question()
         self.jobs, self.agents, self.problem, self.pending = [], [], None, None
         self.select("")
+
+    def is_new(self, notes):
+        """Whether the artist has not taken all of these notes yet."""
+        return not self._accepted.issuperset(notes)
+
+    def ask(self, sending):
+        """Ask the artist whether a scene is to be sent, in spite of its `notes`."""
+        self.drop_question()
+        self.question = sending
+        self.version += 1
+
+    def answer(self):
+        """The artist takes the notes; what waited for that."""
+        sending, self.question = self.question, None
+        self._accepted.update(sending.notes)
+        self.version += 1
+        return sending
+
+    def drop_question(self):
+        """What waits is not sent."""
+        sending, self.question = self.question, None
+        if sending is not None:
+            sending.clean()
+            self.version += 1
 
     def manager(self):
         """The Manager, by the login that is kept. For worker threads too. Raises NotConnected, Offline."""
@@ -154,6 +186,11 @@ class Session:
             self.frames = look.frames
             kept = self.events if self.events and self.events[-1].get("job") == self.selected else []
             self.events = (kept + look.events)[-EVENTS_KEPT:]
+
+    def fold(self, key):
+        """Hide the jobs of a scene in the list, or show them again."""
+        self.folded ^= {key}
+        self.version += 1
 
     def select(self, job_id):
         self.selected, self.frames, self.events = job_id, [], []

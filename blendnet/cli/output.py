@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from blendnet import models
 from blendnet.provision.bill import usd_text
 
 WIDE = 200
@@ -105,4 +106,4 @@ def local_time(at: float) -> str:
 
 def plural(count: int, word: str) -> str:
     """'1 frame', '2 frames'."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    return models.plural(count, word)

@@ -12,7 +12,18 @@ from blendnet.manager.api_errors import describe
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Done, FrameNumber, Id, PageLength, Parts, PartsHere, Position
 from blendnet.manager.previews import frame_picture
-from blendnet.messages import AttemptView, ChunkView, EventView, FrameView, JobSubmission, JobView, Message, ResultView
+from blendnet.messages import (
+    AttemptView,
+    CheckView,
+    ChunkView,
+    EventView,
+    FrameView,
+    JobCheck,
+    JobSubmission,
+    JobView,
+    Message,
+    ResultView,
+)
 from blendnet.models import Role
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(require(Role.OWNER))])
@@ -38,6 +49,12 @@ def _submit(body: bytes, parts: Parts) -> JobView:
     except ValidationError as error:
         raise describe(error) from error
     return parts.farm.submit(submission, parts.clock())
+
+
+@router.post("/check")
+def check(parts: PartsHere, body: JobCheck) -> CheckView:
+    """How the farm would render a job, without its files: strategy, exactness, warnings. Nothing is kept."""
+    return parts.farm.check(body)
 
 
 @router.get("")

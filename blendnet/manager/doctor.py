@@ -14,6 +14,7 @@ from blendnet.manager.healing import EMPTY_STORE
 from blendnet.manager.jobs import Farm
 from blendnet.manager.lookout import Observed, PauseWatch, lease_findings, message_findings
 from blendnet.messages import Check, DoctorReport, Health
+from blendnet.models import plural
 from blendnet.settings import GIB, MIB
 
 NAMED = 5
@@ -71,7 +72,7 @@ class Doctor:
         lost = self._farm.lost_blobs()
         there = self._farm.store.listing()
         if lost and not there:
-            text = f"the store {self._farm.store.place} is empty, {len(lost)} files are missing: {EMPTY_STORE}"
+            text = f"the store {self._farm.store.place} is empty, {plural(len(lost), 'file')} missing: {EMPTY_STORE}"
             return _check("store", text, "")
         found = self._farm.heal(lost, now) if repair else self._farm.diagnose(lost)
         total = sum(stored.size_bytes for stored in there.values())
@@ -86,7 +87,9 @@ class Doctor:
         else:
             found = [finding for sha256 in damaged for finding in self._farm.blob_damaged(sha256, now)]
         text = (
-            f"{len(damaged)} files do not match their hash; {_texts(found) or 'nothing needs them'}" if damaged else ""
+            f"{plural(len(damaged), 'file')} damaged (another hash); {_texts(found) or 'nothing needs them'}"
+            if damaged
+            else ""
         )
         fine = f"all {len(there)} files match their hash"
         return _check("hashes", text, fine, repaired=repair and _repairable(found))
@@ -99,7 +102,7 @@ class Doctor:
 
     def _unknown(self) -> Check:
         unknown = self._farm.unknown_blobs()
-        what = f"the ledger does not know {len(unknown)} files of {sum(unknown.values())} bytes"
+        what = f"the ledger does not know {plural(len(unknown), 'file')} of {sum(unknown.values())} bytes"
         text = f"{what}: `blendnet gc` deletes them once they are a day old" if unknown else ""
         return _check("unknown files", text, "every file is known", bad=Health.WARNING)
 

@@ -13,7 +13,7 @@ from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Tran
 from blendnet.manager.ledger.frames import OPEN
 from blendnet.manager.ledger.references import FileReference, ResultReference
 from blendnet.manager.part import FarmPart
-from blendnet.models import State
+from blendnet.models import State, plural
 from blendnet.storage.base import BlobStore
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,9 @@ class Healing(FarmPart):
         """Make up for everything that the store lacks. Raises FarmError when it lacks all: then its disk is missing."""
         lost = self.lost_blobs()
         if lost and not self.store.listing():
-            raise FarmError(f"the store {self.store.place} is empty, {len(lost)} files are missing: {EMPTY_STORE}")
+            raise FarmError(
+                f"the store {self.store.place} is empty, {plural(len(lost), 'file')} missing: {EMPTY_STORE}"
+            )
         return self.heal(lost, now)
 
     def diagnose(self, lost: Collection[str]) -> list[Finding]:

@@ -13,7 +13,7 @@ from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.ledger.frames import OPEN
 from blendnet.manager.lifecycle import fail_frame
 from blendnet.messages import Blob, FailureReport
-from blendnet.models import SampleRange, Stage, State
+from blendnet.models import SampleRange, Stage, State, plural
 
 CONTROL = "control"
 """Name under which the Manager's own worker holds leases."""
@@ -127,7 +127,7 @@ class MergeWorkPart(AttemptBook):
             path = f"{frame_file_name(job.output_name, frame.number)}_merged.exr"
             place = (frame.id, frame.position, frame.number)
             tx.results.put(job.id, kind="merged", path=path, blob=blob, frame=place)
-            self._log(tx, f"merged from {frame.segments} segments", now=now, job=job.id, frame=frame.number)
+            self._log(tx, f"merged from {plural(frame.segments, 'segment')}", now=now, job=job.id, frame=frame.number)
             self._log_warnings(tx, warnings, now=now, job=job.id, frame=frame.number)
 
     def failed_merge(self, frame_id: str, token: int, message: str, now: float, *, kind: str = "crash") -> None:

@@ -12,7 +12,7 @@ from blendnet.manager.ledger.chunks import UNFINISHED
 from blendnet.manager.lifecycle import end_job, settle, start_job
 from blendnet.manager.part import FarmPart
 from blendnet.messages import Blob
-from blendnet.models import Stage, State
+from blendnet.models import Stage, State, plural
 
 UNFINISHED_FRAMES = (State.CREATED, State.QUEUED, State.ACTIVE)
 GIVEN_UP = (State.FAILED, State.CANCELED)
@@ -70,7 +70,7 @@ class Steering(FarmPart):
             states = {"state": State.QUEUED, "finished_at": None} if job.state.final else {}
             job = tx.jobs.update(job, frames_failed=0, **fresh, **states)
             settle(tx, job, now)
-            self._log(tx, f"retried: {len(again)} frames", now=now, job=job_id)
+            self._log(tx, f"retried: {plural(len(again), 'frame')}", now=now, job=job_id)
         self.changes.note()
 
     def _set_priority(self, job_id: str, priority: int, now: float) -> None:

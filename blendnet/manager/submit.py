@@ -12,8 +12,8 @@ from blendnet.celery_app import RENDER_LANES
 from blendnet.errors import MissingFiles, SceneError, UserError
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.part import FarmPart
-from blendnet.messages import JobSettings, JobSubmission, SceneDescription
-from blendnet.models import SampleRange, Stage, State, Strategy
+from blendnet.messages import CheckView, JobCheck, JobSettings, JobSubmission, SceneDescription
+from blendnet.models import SampleRange, Stage, State, Strategy, plural
 
 NAMED_FILES = 20
 """Files that an error text names at most."""
@@ -23,6 +23,22 @@ SPLIT_CHUNKS = 2
 
 class Submitting(FarmPart):
     """The part of the Farm that accepts jobs."""
+
+    def check(self, job: JobCheck) -> CheckView:
+        """How a job would be rendered by the farm as it is now. Raises SceneError."""
+        check_scene(job.description)
+        with self.ledger.read() as tx:
+            slots = self._slots(tx)
+        strategy, reason = choose_strategy(job.settings, job.description, slots=slots)
+        assessment = exactness.assess(job.description, strategy=strategy, samples=job.settings.samples)
+        return CheckView(
+            strategy=strategy,
+            strategy_reason=reason,
+            exactness=assessment.exactness,
+            reasons=list(assessment.reasons),
+            notes=list(exactness.notes(job.description)),
+            warnings=list(exactness.warnings(job.description)),
+        )
 
     def _accept(self, submission: JobSubmission, now: float) -> str:
         """Check a job and write it with all its frames and chunks; its id. Raises UserError and its kinds."""
@@ -40,7 +56,8 @@ class Submitting(FarmPart):
         missing = [file.path for file in submission.files if there.get(file.sha256) != file.size_bytes]
         if missing:
             named = ", ".join(missing[:NAMED_FILES]) + (", ..." if len(missing) > NAMED_FILES else "")
-            raise MissingFiles(f"{len(missing)} files are not in the store, upload them first: {named}", tuple(missing))
+            count = plural(len(missing), "file")
+            raise MissingFiles(f"{count} missing in the store, upload first: {named}", tuple(missing))
 
     def _write(self, tx: Transaction, submission: JobSubmission, now: float) -> str:
         settings, scene = submission.settings, submission.description
@@ -55,7 +72,8 @@ class Submitting(FarmPart):
         tx.jobs.add_files(job_id, submission.files)
         self._write_frames(tx, job_id, settings, ranges)
         tx.jobs.update(tx.jobs.need(job_id), state=State.QUEUED)
-        self._log(tx, f"submitted: {len(settings.frames)} frames of {settings.samples} samples", now=now, job=job_id)
+        what = f"{plural(len(settings.frames), 'frame')} of {plural(settings.samples, 'sample')}"
+        self._log(tx, f"submitted: {what}", now=now, job=job_id)
         self._log(tx, f"strategy {strategy.value}: {reason}", now=now, job=job_id)
         self._log_warnings(tx, exactness.warnings(scene), now=now, job=job_id)
         return job_id
@@ -105,7 +123,17 @@ class Submitting(FarmPart):
 
 def check(submission: JobSubmission) -> None:
     """Raise SceneError or UserError when the job could not be rendered, whatever the store holds."""
-    scene, settings = submission.description, submission.settings
+    check_scene(submission.description)
+    for what, values in (("frame", submission.settings.frames), ("file", [file.path for file in submission.files])):
+        twice = [value for value, count in Counter(values).items() if count > 1]
+        if twice:
+            raise UserError(f"{what} {twice[0]} is listed more than once")
+    if submission.scene not in {file.path for file in submission.files}:
+        raise UserError(f"the scene {submission.scene!r} is not among the job's files")
+
+
+def check_scene(scene: SceneDescription) -> None:
+    """Raise SceneError when the scene could not be rendered."""
     if scene.engine != "CYCLES":
         raise SceneError(
             f"scene {scene.scene!r} renders with {scene.engine}, not Cycles: set the render engine to Cycles"
@@ -114,18 +142,12 @@ def check(submission: JobSubmission) -> None:
         raise SceneError(f"scene {scene.scene!r} has no camera: add one and make it the active camera")
     if not scene.layers:
         raise SceneError(f"scene {scene.scene!r} has no view layer that is used for rendering")
-    for what, values in (("frame", settings.frames), ("file", [file.path for file in submission.files])):
-        twice = [value for value, count in Counter(values).items() if count > 1]
-        if twice:
-            raise UserError(f"{what} {twice[0]} is listed more than once")
-    if submission.scene not in {file.path for file in submission.files}:
-        raise UserError(f"the scene {submission.scene!r} is not among the job's files")
 
 
 def choose_strategy(settings: JobSettings, scene: SceneDescription, *, slots: int) -> tuple[Strategy, str]:
     """Whole frames or sample chunks, and why."""
     if settings.strategy is Strategy.AUTO and settings.chunk_samples is not None:
-        return Strategy.SPLIT, f"chunks of {settings.chunk_samples} samples were asked for"
+        return Strategy.SPLIT, f"chunks of {plural(settings.chunk_samples, 'sample')} were asked for"
     return planner.choose_strategy(
         settings.strategy,
         frames=len(settings.frames),

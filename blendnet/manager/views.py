@@ -126,6 +126,7 @@ class Views(FarmPart):
             unpriced_s=cost.unpriced_s,
             cap_usd=job.cap_usd,
             movie=job.movie,
+            scene_path=f"{job.root.rstrip('/')}/{job.scene}" if job.root else job.scene,
         )
 
     def _remaining_s(self, tx: Transaction, job: JobRow, samples_done: int) -> float | None:

@@ -98,6 +98,13 @@ class JobSettings(Message):
     allow_scripts: bool = False
 
 
+class JobCheck(Message):
+    """A job that somebody thinks of, without its files."""
+
+    settings: JobSettings
+    description: SceneDescription
+
+
 class JobSubmission(Message):
     """A job as the client sends it: its blobs must be in the store already."""
 

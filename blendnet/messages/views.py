@@ -58,6 +58,20 @@ class AttemptView(Message):
     """How far it had come."""
 
 
+class CheckView(Message):
+    """How the farm would render a job."""
+
+    strategy: Strategy
+    strategy_reason: str
+    exactness: Exactness
+    reasons: list[str] = []
+    """As a job's."""
+    notes: list[str] = []
+    """Those of the reasons that are no matter of splitting: what the farm does in another way than one machine."""
+    warnings: list[str] = []
+    """What its submitter should know before it renders."""
+
+
 class FrameView(Message):
     """A frame as people see it."""
 
@@ -132,6 +146,8 @@ class JobView(Message):
     warnings: list[str] = []
     """In the answer to a submission: what its submitter should know before it renders."""
     movie: bool = False
+    scene_path: str = ""
+    """Where its scene lies on its submitter's machine."""
 
 
 class AgentView(Message):

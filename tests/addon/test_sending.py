@@ -45,6 +45,7 @@ def test_job_has_the_copy_in_the_place_of_the_scene(
     notes = Notes(str(tmp_path / "notes"))
     job = shipment(manager, notes, scene).send(go)
     assert (job["name"], job["frames_total"], job["priority"]) == ("still life", 2, 70)
+    assert job["scene_path"] == str(scene)
     files = {file.path: file.sha256 for file in served.farm.files(job["id"])}
     assert set(files) == {"shots/a.blend", "textures/wood.png"}
     assert served.store.path(files["shots/a.blend"]).read_bytes() == b"copy/a.blend"

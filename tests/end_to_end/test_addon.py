@@ -44,6 +44,8 @@ def do_everything(blender: Build, farm: Path, folder: Path) -> None:
     done = run(blender, folder, plan)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert '"text": "submitted: 2 frames of 20000 samples"' in done.stdout
+    for note in ("not baked: Sheet: Cloth. Agents", "other noise than on one machine: adaptive sampling"):
+        assert done.stdout.count(f"Warning: {note}") == 1
     assert farms.sha256(scene) == untouched
     assert list((folder / "kept" / "jobs").iterdir()) == []
 

@@ -43,7 +43,7 @@ def test_documented_commands_upload_submit_and_watch_a_job(tmp_path: Path) -> No
             timeout=60,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "submitted: 1 frames of 128 samples" in done.stdout
+        assert "submitted: 1 frame of 128 samples" in done.stdout
         assert done.stdout.rstrip().endswith("canceled")
         assert [job.name for job in served.farm.jobs()] == ["my first job"]
     assert (tmp_path / "farm.curl").stat().st_mode & 0o077 == 0

@@ -229,7 +229,7 @@ def test_events_tell_the_story_of_a_job(kit: Kit) -> None:
     events = kit.farm.events(job.id)
     assert [event.id for event in kit.farm.events(job.id, after=events[0].id)] == [e.id for e in events[1:]]
     story = "\n".join(f"{event.level} {event.frame} {event.text}" for event in events)
-    for line in ("submitted: 1 frames", "error 1 crash: it broke", "merged from 1 segments", "info 1 completed"):
+    for line in ("submitted: 1 frame of ", "error 1 crash: it broke", "merged from 1 segment", "info 1 completed"):
         assert line in story
 
 

@@ -23,6 +23,10 @@ class Manager:
         answer = self.http.post("/v1/blobs/missing", {"blobs": wanted})
         return {entry["sha256"]: entry["received_bytes"] for entry in answer["missing"]}
 
+    def check(self, settings, description):
+        """How the farm would render such a job: strategy, exactness, reasons, warnings. Nothing is sent for that."""
+        return self.http.post("/v1/jobs/check", {"settings": settings, "description": description})
+
     def submit(self, submission):
         return self.http.post("/v1/jobs", submission)
 

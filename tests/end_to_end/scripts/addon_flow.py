@@ -36,7 +36,34 @@ def traces():
     handlers = [h for name in dir(bpy.app.handlers) for h in _calls(name) if "blendnet_addon" in h.__module__]
     modules = [name for name in sys.modules if "blendnet_addon." in name]
     menus = [draw for draw in bpy.types.TOPBAR_MT_render._dyn_ui_initialize() if "blendnet_addon" in draw.__module__]
-    return named + own + handlers + modules + menus + [name for name in dir(ops) if name in ("render", "fetch")]
+    keys = [item.idname for item in shortcuts()]
+    return named + own + handlers + modules + menus + keys + [name for name in dir(ops) if name in ("render", "fetch")]
+
+
+def shortcuts():
+    """Items of the add-ons' keymaps that are ours."""
+    keyconfig = bpy.context.window_manager.keyconfigs.addon
+    keymaps = keyconfig.keymaps if keyconfig is not None else ()
+    return [item for keymap in keymaps for item in keymap.keymap_items if item.idname.startswith("blendnet")]
+
+
+def shortcut():
+    """The add-on's shortcut is nobody else's, in any keymap that this Blender brings."""
+    manager, folders = bpy.context.window_manager, bpy.utils.preset_paths("keyconfig")
+    if manager.keyconfigs.addon is None or not folders:
+        return
+    (mine,) = shortcuts()
+    keys = [(mine.type, mine.ctrl, mine.shift, mine.alt, mine.oskey)]
+    assert keys == [("F12", True, True, False, False)], keys
+    seen = 0
+    for name in sorted(os.listdir(folders[0])):
+        if name.endswith(".py"):
+            bpy.utils.keyconfig_set(os.path.join(folders[0], name))
+            items = [i for keymap in manager.keyconfigs.active.keymaps for i in keymap.keymap_items]
+            seen += len(items)
+            same = [i.idname for i in items if (i.type, i.ctrl, i.shift, i.alt, i.oskey) in keys and i.active]
+            assert same == [], (name, same)
+    assert seen > 1000, seen
 
 
 def _calls(name):
@@ -77,14 +104,26 @@ def set_up():
     assert "is up with 2 agents" in message(), message()
 
 
+def state(scene):
+    """What sending must leave alone."""
+    render, cycles = scene.render.image_settings, scene.cycles
+    own = (scene.camera, render.file_format, render.color_depth, cycles.use_adaptive_sampling)
+    passes = scene.view_layers[0].use_pass_diffuse_color
+    return own + (bpy.data.filepath, bpy.data.is_dirty, passes, len(bpy.data.images))
+
+
 def image():
     scene = bpy.context.scene
     scene.render.filepath = os.path.join(OUT, "still_###")
     scene.frame_set(3)
-    layer = scene.view_layers[0]
-    before = (bpy.data.filepath, bpy.data.is_dirty, layer.use_pass_diffuse_color, len(bpy.data.images))
-    ops.render(samples=12, resolution=50, priority=80, cap=3.0, name="one still")
-    assert before == (bpy.data.filepath, bpy.data.is_dirty, layer.use_pass_diffuse_color, len(bpy.data.images))
+    scene.render.image_settings.file_format = "JPEG"
+    camera, scene.camera = scene.camera, None
+    before = state(scene)
+    refused("has no camera 'Gone'", ops.render, camera="Gone")
+    choices = {"samples": 12, "resolution": 50, "priority": 80, "cap": 3.0, "noise": 0.0}
+    ops.render(name="one still", camera=camera.name, file_format="PNG", **choices)
+    assert before == state(scene), state(scene)
+    scene.camera = camera
     job_id = bpy.context.window_manager.blendnet_job
     job = jobs()[job_id]
     assert (job["name"], job["samples"], job["priority"], job["cap_usd"]) == ("one still", 12, 80, 3.0), job
@@ -113,10 +152,16 @@ def animation():
     scene.frame_start, scene.frame_end = 1, 2
     scene.blendnet.use_samples, scene.blendnet.samples = True, LONG
     refused("names no frames", ops.render, animation=True, frames="5-1")
-    ops.render(animation=True)
+    refused("not split into chunks", ops.render, strategy="frame", chunk=5000)
+    cloth = bpy.data.objects.new("Sheet", bpy.data.meshes.new("Sheet"))
+    scene.collection.objects.link(cloth)
+    cloth.modifiers.new("Cloth", "CLOTH")
+    ops.render(animation=True, strategy="split", chunk=5000, noise=0.1)
+    bpy.data.objects.remove(cloth)
     job_id = bpy.context.window_manager.blendnet_job
     job = jobs()[job_id]
-    assert (job["frames_total"], job["samples"]) == (2, LONG), job
+    assert (job["frames_total"], job["samples"], job["strategy"]) == (2, LONG, "split"), job
+    assert job["chunks_total"] == 2 * LONG // 5000, job
     ops.steer(verb="pause")
     assert jobs()[job_id]["state"] == "paused"
     ops.priority(priority=7)
@@ -155,6 +200,7 @@ def bad_scenes():
 def main():
     module = installed()
     assert traces()
+    shortcut()
     bpy.ops.preferences.addon_disable(module=module)
     assert traces() == [], traces()
     bpy.ops.preferences.addon_enable(module=module)
