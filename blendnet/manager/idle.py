@@ -36,7 +36,7 @@ class Sight:
     requests: int = 0
     """Owners' requests that are being answered, downloads and uploads among them."""
     asked_at: float = float("-inf")
-    """When an owner's last request ended."""
+    """When an owner's last request ended, or the Manager started."""
     machines: Sequence[str] = ()
     """Agents' machines that cost money, or may."""
 
