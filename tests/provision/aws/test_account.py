@@ -14,6 +14,7 @@ from blendnet.provision.aws.identity import POLICY_NAME
 from blendnet.provision.aws.network import Rule, manager_rules, split_permissions
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import InstanceState, Offer, Wanted
+from blendnet.provision.bootstrap_manager import BROKER_PORT
 from tests.provision.aws.conftest import MakeProvider
 from tests.provision.moto_machines import ACCOUNT
 from tests.provision.moto_server import REGION, FakeAws
@@ -154,7 +155,7 @@ def test_agents_let_nobody_in_and_the_manager_only_who_may(open_farm: MakeProvid
         Rule(443, "203.0.113.7/32"),
         Rule(443, "2001:db8::/64"),
         Rule(443, made.agents_group),
-        Rule(6379, made.agents_group),
+        Rule(BROKER_PORT, made.agents_group),
     }
 
 
@@ -171,11 +172,11 @@ def test_another_address_takes_the_place_of_the_first_and_strange_rules_go(open_
     everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
     for group in (made.agents_group, made.manager_group):
         first._clients["ec2"].authorize_security_group_ingress(GroupId=group, IpPermissions=[ssh, everything])
-    second = open_farm(first.account.labels.farm, allow="198.51.100.9/32", broker_port="6380")
+    second = open_farm(first.account.labels.farm, allow="198.51.100.9/32", broker_port="6390")
     second.account.ensure()
     assert rules(second, made.agents_group) == set()
     assert rules(second, made.manager_group) == {
-        Rule(443, "198.51.100.9/32"), Rule(443, made.agents_group), Rule(6380, made.agents_group)
+        Rule(443, "198.51.100.9/32"), Rule(443, made.agents_group), Rule(6390, made.agents_group)
     }  # fmt: skip
 
 
