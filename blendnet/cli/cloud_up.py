@@ -18,6 +18,7 @@ from blendnet.cli.cloud_types import age_text
 from blendnet.cli.options import data_option, json_option
 from blendnet.errors import Conflict
 from blendnet.manager.folder import DataFolder
+from blendnet.manager.idle import while_text
 from blendnet.messages import FarmView
 from blendnet.provision.bootstrap_manager import manager_user_data
 from blendnet.provision.manager_machine import ManagerMachine, ManagerState, ManagerWanted
@@ -197,7 +198,7 @@ def _show(headquarters: Headquarters, price: ManagerPrice, idle: float) -> None:
     output.say(f"A Manager for {headquarters.label} at {headquarters.provider.name}, {headquarters.site.region}:")
     for what, usd, about in rows:
         output.say(f"  {what:<36} {usd:>12}  {about}")
-    ends = f"it stops itself after {idle / 60:.0f} min without jobs" if idle else "it runs until `blendnet cloud stop`"
+    ends = f"it stops itself after {while_text(idle)} without jobs" if idle else "it runs until `blendnet cloud stop`"
     output.say(f"  {'together while it runs':<36} {_hourly(price.usd_per_hour):>12}  {ends}")
     output.say("Machines of agents, traffic and the bucket come on top, as jobs need them (`blendnet cloud estimate`).")
 
