@@ -246,8 +246,32 @@ def test_a_role_of_somebody_else_is_not_taken_over(open_farm: MakeProvider) -> N
     iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
     with pytest.raises(FarmError, match="without the tag blendnet-farm"):
         provider.account.ensure()
-    iam.delete_role(RoleName=name)
     provider.account.remove()
+    assert provider.account.remains() == []
+    assert iam.get_role(RoleName=name)["Role"]["RoleName"] == name
+    iam.delete_role(RoleName=name)
+
+
+def test_an_instance_profile_of_somebody_else_is_not_taken_over(open_farm: MakeProvider) -> None:
+    provider = open_farm()
+    iam, name = provider._clients["iam"], provider.account.labels.role
+    iam.create_role(RoleName="administrator", AssumeRolePolicyDocument="{}")
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName="administrator")
+    with pytest.raises(FarmError, match=r"instance profile .* without the tag blendnet-farm"):
+        provider.account.ensure()
+    iam.tag_instance_profile(
+        InstanceProfileName=name, Tags=[{"Key": "blendnet-farm", "Value": provider.account.labels.farm}]
+    )
+    with pytest.raises(FarmError, match="gives the role administrator, not the farm's"):
+        provider.account.ensure()
+    iam.untag_instance_profile(InstanceProfileName=name, TagKeys=["blendnet-farm"])
+    provider.account.remove()
+    assert provider.account.remains() == []
+    assert iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
+    iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName="administrator")
+    iam.delete_instance_profile(InstanceProfileName=name)
+    iam.delete_role(RoleName="administrator")
 
 
 def test_names_fit_what_aws_takes(open_farm: MakeProvider) -> None:
