@@ -27,6 +27,8 @@ class Note:
     region: str
     options: Mapping[str, str] = field(default_factory=dict)
     """Of the provider (Place.options)."""
+    bucket: str = ""
+    """The farm's, whose name stands for an account or project; '': an older BlendNet made it."""
     url: str = ""
     """'': it has not said so yet."""
     fingerprint: str = ""

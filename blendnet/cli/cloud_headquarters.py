@@ -74,8 +74,8 @@ class Headquarters:
     def note_place(self) -> None:
         """Remember which cloud the farm is in, before anything is made there."""
         note = self.farm.read() or Note(provider=self.provider.name, region="")
-        region, options = self.site.region, self.place.options
-        self.farm.write(replace(note, provider=self.provider.name, region=region, options=options))
+        name, site, options = self.provider.name, self.site, self.place.options
+        self.farm.write(replace(note, provider=name, region=site.region, options=options, bucket=site.bucket))
 
     def price(self, machine: str, disk_gb: int, settings: Settings) -> ManagerPrice:
         """What the machine costs, as far as anybody knows."""
@@ -184,7 +184,8 @@ def headquarters_of(choice: Choice, folder: DataFolder) -> Headquarters:
 
     Raises:
         UserError: nobody says in which cloud, or that cloud makes no machine for a Manager.
-        Conflict: the farm is in another place already.
+        Conflict: the farm is in another place or account already.
+        FarmError: the cloud does not say which account this is.
     """
     settings = get_settings()
     folder.create()
@@ -192,7 +193,15 @@ def headquarters_of(choice: Choice, folder: DataFolder) -> Headquarters:
     if note is not None:
         choice = _as_noted(choice, note)
     place = replace(choice.place(settings), farm=folder.label())
-    return Headquarters(folder, open_provider(choice.name(settings), place), place)
+    found = Headquarters(folder, open_provider(choice.name(settings), place), place)
+    if note is not None and note.bucket and note.bucket != found.site.bucket:
+        # In another account there is nothing of it: that must not pass for the truth.
+        raise Conflict(
+            f"your cloud login is for another account or project than the one of this farm's Manager: its bucket is "
+            f"{note.bucket}, here it would be {found.site.bucket}. Log in there, or name it (AWS_PROFILE; "
+            "GOOGLE_CLOUD_PROJECT; --option profile=NAME or project=NAME)"
+        )
+    return found
 
 
 def _as_noted(choice: Choice, note: Note) -> Choice:

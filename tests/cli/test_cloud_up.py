@@ -334,13 +334,6 @@ def test_destroy_that_is_broken_off_is_repeated(account: Account, run: Run) -> N
     assert done_json(run, "destroy", "--yes")["there"] == []
 
 
-def test_destroy_that_keeps_data_leaves_no_agent_of_a_manager_that_has_ended(account: Account, run: Run) -> None:
-    up(run)
-    account.end("whether agent-1 are gone is not confirmed")
-    account.agents = ["agent-1"]
-    assert done_json(run, "destroy", "--keep-data", "--yes")["there"] == ["bucket farm", "disk d-1"]
-
-
 def test_a_new_machine_with_the_kept_disk_is_the_same_manager(account: Account, run: Run) -> None:
     first = up(run)
     assert done_json(run, "destroy", "--keep-data", "--yes")["there"] == ["bucket farm", "disk d-1"]

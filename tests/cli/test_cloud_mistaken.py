@@ -1,0 +1,48 @@
+"""A Manager in the cloud and what its owner may miss: another account, machines left over, options without effect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from blendnet.manager.folder import DataFolder
+from blendnet.provision.manager_machine import ManagerMachine, ManagerState
+from blendnet.settings import get_settings
+from tests.cli.clouds import clouds
+from tests.cli.conftest import Done
+from tests.cli.manager_cloud import Account, account
+
+__all__ = ["account", "clouds"]
+
+Run = Callable[..., Done]
+
+
+def made(run: Run) -> None:
+    done = run("cloud", "up", "--yes")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "start", "stop", "status", "destroy"])
+def test_another_account_where_nothing_of_it_is_does_not_pass_for_the_farms(
+    account: Account, run: Run, command: str
+) -> None:
+    made(run)
+    there, account.machine, account.number = account.machine, ManagerMachine(state=ManagerState.ABSENT), "another"
+    account.prepared = False
+    done = run("cloud", command, *(["--yes"] if command in ("up", "stop", "destroy") else []))
+    assert done.returncode == 1
+    assert "its bucket is s3://farm-bucket, here it would be s3://another" in done.stderr
+    assert DataFolder(get_settings().data).cloud_note.exists()
+    account.number, account.machine = "farm-bucket", there
+    assert run("cloud", "status").returncode == 0
+
+
+def test_destroy_that_keeps_data_leaves_no_agent_of_a_manager_that_has_ended(account: Account, run: Run) -> None:
+    made(run)
+    account.end("whether agent-1 are gone is not confirmed")
+    account.agents = ["agent-1"]
+    done = run("cloud", "destroy", "--keep-data", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["there"] == ["bucket farm", "disk d-1"]
