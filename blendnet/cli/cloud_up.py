@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,10 @@ def up(
         manager = carried(settings, price, idle_min=idle_min, agents_max=agents_max, cap_day=cap_day)
         _make(headquarters, ManagerWanted(user_data="", machine=machine, disk_gb=disk_gb, zone=zone), manager, bundle)
     else:
+        larger = disk_gb if disk_gb > max(there.disk_gb, DISK_GB) else None
+        asked: dict[str, object] = {"--machine": machine, "--disk": larger, "--zone": zone, "--idle": idle_min}
+        asked |= {"--agents-max": agents_max, "--cap-day": cap_day, "--bundle": bundle}
+        _say_unheeded([name for name, value in asked.items() if value not in ("", None)], there)
         headquarters.note_place()
         _start(headquarters, there)
     _finish(headquarters, headquarters.wait_until_up(), price, as_json)
@@ -184,6 +188,15 @@ def _start(headquarters: Headquarters, there: ManagerMachine) -> None:
     else:
         output.say(f"{there.id} is {there.state.value} already.")
         headquarters.host.start()  # It may lack its disk, after an `up` that was broken off.
+
+
+def _say_unheeded(options: Sequence[str], there: ManagerMachine) -> None:
+    """Who asks for a cap must not believe that there is one."""
+    if options:
+        output.say(
+            f"{there.id} is there already, and stays as it was made: what you say with {', '.join(options)} changes "
+            "nothing. `blendnet costs` changes caps, `blendnet cloud destroy --keep-data` and `cloud up` the rest."
+        )
 
 
 def _show(headquarters: Headquarters, price: ManagerPrice, idle: float) -> None:

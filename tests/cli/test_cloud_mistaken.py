@@ -39,6 +39,14 @@ def test_another_account_where_nothing_of_it_is_does_not_pass_for_the_farms(
     assert run("cloud", "status").returncode == 0
 
 
+def test_options_without_effect_on_a_machine_that_is_there_are_named(account: Account, run: Run) -> None:
+    made(run)
+    done = run("cloud", "up", "--yes", "--cap-day", "5", "--idle", "0", "--disk", "500")
+    assert done.returncode == 0
+    assert "m-1 is there already, and stays as it was made: what you say with --disk, --idle, --cap-day" in done.stderr
+    assert "as it was made" not in run("cloud", "up", "--yes", "--disk", "50").stderr
+
+
 def test_destroy_that_keeps_data_leaves_no_agent_of_a_manager_that_has_ended(account: Account, run: Run) -> None:
     made(run)
     account.end("whether agent-1 are gone is not confirmed")
