@@ -148,15 +148,23 @@ class Headquarters:
             self._sleep(LOOK_S)
 
     def stop(self) -> ManagerMachine:
-        """End the farm, its agents first, and stop the machine; returns when the cloud says so. Raises FarmError."""
+        """End the farm, its agents first, and stop the machine; returns when the cloud says so. Raises FarmError.
+
+        A Manager that does not answer ends no agents: `end_agents`.
+        """
         with contextlib.suppress(ManagerUnreachable, Conflict, NoLogin):
             with self.client() as client:
                 client.stop_farm()  # It ends its agents, and powers its machine off.
             self._wait_for_stop(STOP_LIMIT_S)
         self.host.stop()
-        machine = self._wait_for_stop(STOP_LIMIT_S)
-        MachinesAlone(self.provider).remove()
-        return machine
+        return self._wait_for_stop(STOP_LIMIT_S)
+
+    def end_agents(self) -> None:
+        """End the agents' machines that no Manager has ended. Raises FarmError, also when some are still there."""
+        machines = MachinesAlone(self.provider)
+        machines.remove()
+        if left := machines.remains():
+            raise FarmError(f"not all agents have ended ({', '.join(left)}): they cost money; try again in a minute")
 
     def _wait_for_stop(self, limit_s: float) -> ManagerMachine:
         until = self._clock() + limit_s

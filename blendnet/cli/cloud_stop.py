@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from blendnet.cli import output
-from blendnet.cli.cloud_account import MachinesAlone
 from blendnet.cli.cloud_headquarters import Headquarters, headquarters_of, unfinished
 from blendnet.cli.cloud_place import choice_of, place_options
 from blendnet.cli.options import data_option, json_option
@@ -46,6 +45,7 @@ def stop(
         _ask(headquarters, "Stop the Manager?")
     with output.waiting("Stopping: agents first, then the Manager; minutes"):
         machine = headquarters.stop()
+        headquarters.end_agents()
     if machine.state not in (ManagerState.STOPPED, ManagerState.ABSENT):
         raise FarmError(f"{machine.id} is still {machine.state.value}: look again with `blendnet cloud status`")
     if as_json:
@@ -122,7 +122,7 @@ def _remove(headquarters: Headquarters, *, keep_data: bool) -> None:
         headquarters.stop()  # It ends its agents: nobody else makes new ones meanwhile.
     headquarters.host.destroy()
     if keep_data:
-        MachinesAlone(headquarters.provider).remove()  # A Manager that ended without a word may have left some.
+        headquarters.end_agents()  # Whatever the Manager has left.
     else:
         headquarters.account.remove()
 

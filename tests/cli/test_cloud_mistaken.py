@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from blendnet.cli import cloud_account
 from blendnet.manager.folder import DataFolder
 from blendnet.provision.manager_machine import ManagerMachine, ManagerState
 from blendnet.settings import get_settings
@@ -45,6 +46,18 @@ def test_options_without_effect_on_a_machine_that_is_there_are_named(account: Ac
     assert done.returncode == 0
     assert "m-1 is there already, and stays as it was made: what you say with --disk, --idle, --cap-day" in done.stderr
     assert "as it was made" not in run("cloud", "up", "--yes", "--disk", "50").stderr
+
+
+@pytest.mark.parametrize("command", [["stop"], ["destroy", "--keep-data"]])
+def test_agents_that_do_not_end_are_not_passed_over(
+    account: Account, run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    made(run)
+    account.agents = ["agent-1"]
+    monkeypatch.setattr(cloud_account, "END_LIMIT_S", 0.0)
+    done = run("cloud", *command, "--yes")
+    assert done.returncode == 1
+    assert "not all agents have ended (machine agent-1)" in done.stderr
 
 
 def test_destroy_that_keeps_data_leaves_no_agent_of_a_manager_that_has_ended(account: Account, run: Run) -> None:
