@@ -47,6 +47,8 @@ class CloudFarm:
         self.folder = folder
         self.ca = folder.cloud / "ca.crt"
         self.password_file = folder.cloud / "password"
+        self.bundle = folder.cloud / "bundle.tar.gz"
+        """Packed here for its machine."""
 
     def read(self) -> Note | None:
         """None: the folder's farm is not in a cloud. Raises FarmError when the note is damaged."""
@@ -90,5 +92,5 @@ class CloudFarm:
 
     def forget(self) -> None:
         """There is no Manager in a cloud any more."""
-        for path in (self.folder.cloud_note, self.ca, self.password_file):
+        for path in (self.folder.cloud_note, self.ca, self.password_file, self.bundle):
             Path(path).unlink(missing_ok=True)

@@ -169,7 +169,7 @@ def _make(headquarters: Headquarters, wanted: ManagerWanted, settings: Mapping[s
     """Account, bundle, machine: each step finds what an earlier try has made."""
     headquarters.note_place()  # First: whatever happens, `cloud destroy` and `cloud remains` know where.
     owner_hash = hash_password(headquarters.farm.password())
-    path, sha256 = bundle_for(headquarters.farm.folder, named or get_settings().worker_bundle)
+    path, sha256 = bundle_for(headquarters.farm.bundle, named or get_settings().worker_bundle)
     with output.waiting("Preparing the account: network rules, identity, bucket"):
         headquarters.account.ensure()
     site = headquarters.site
