@@ -61,8 +61,8 @@ class Options:
         _port(read.broker_port)
         if read.max_usd_per_hour:
             _number("max_usd_per_hour", read.max_usd_per_hour, 0.0001, 1000)
-        for network in read.allowed:
-            _network(network)
+        for part in split(read.allow):
+            _network(part)
         return read
 
     def for_the_manager(self) -> dict[str, str]:
@@ -77,8 +77,11 @@ class Options:
 
     @property
     def allowed(self) -> list[str]:
-        """Networks that may reach the Manager."""
-        return split(self.allow)
+        """Networks that may reach the Manager, as AWS writes them: '203.0.113.7' is '203.0.113.7/32'.
+
+        Raises UserError.
+        """
+        return [_network(part) for part in split(self.allow)]
 
 
 def split(text: str) -> list[str]:
@@ -100,8 +103,8 @@ def _port(text: str) -> None:
         raise UserError(f"option broker_port: {text!r} is no port that Redis can have: 1 to 65535, but not {API_PORT}")
 
 
-def _network(text: str) -> None:
+def _network(text: str) -> str:
     try:
-        ipaddress.ip_network(text)
+        return str(ipaddress.ip_network(text))
     except ValueError as error:
         raise UserError(f"option allow: {error}: write for example 203.0.113.7/32") from error

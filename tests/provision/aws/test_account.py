@@ -12,6 +12,7 @@ from blendnet.errors import FarmError, UserError
 from blendnet.provision.aws.account import Thing
 from blendnet.provision.aws.identity import POLICY_NAME
 from blendnet.provision.aws.network import Rule, manager_rules, split_permissions
+from blendnet.provision.aws.options import Options
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import InstanceState, Offer, Wanted
 from blendnet.provision.bootstrap_manager import BROKER_PORT
@@ -163,6 +164,13 @@ def test_the_world_reaches_the_manager_on_443_alone() -> None:
     assert manager_rules("sg-1", ["0.0.0.0/0"], 6380) == {
         Rule(443, "0.0.0.0/0"), Rule(443, "sg-1"), Rule(6380, "sg-1")
     }  # fmt: skip
+
+
+def test_addresses_and_networks_are_allowed_as_aws_writes_them() -> None:
+    read = Options.read({"allow": "203.0.113.7, 2001:DB8:0::/64"})
+    assert read.allowed == ["203.0.113.7/32", "2001:db8::/64"]
+    with pytest.raises(UserError, match="option allow"):
+        Options.read({"allow": "203.0.113.7/8"})
 
 
 def test_another_address_takes_the_place_of_the_first_and_strange_rules_go(open_farm: MakeProvider) -> None:
