@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from blendnet.cli.cloud_place import Choice
 from blendnet.client import Connection
 from blendnet.errors import Conflict, FarmError
 from blendnet.manager.folder import DataFolder
@@ -38,6 +39,27 @@ class Note:
     def place(self) -> str:
         """For people."""
         return f"{self.provider}, {self.region}" if self.region else self.provider
+
+    def choice(self, choice: Choice) -> Choice | None:
+        """With what is noted where the options say nothing; None: they name another place."""
+        for given, noted in ((choice.provider, self.provider), (choice.region, self.region)):
+            if given and noted and given != noted:
+                return None
+        region = self.region if choice.region is None else choice.region
+        return Choice(self.provider, region, {**self.options, **choice.options})
+
+    def check_login(self, bucket: str) -> None:
+        """`bucket`: what the farm's would be by the cloud login of now.
+
+        Raises Conflict: it is that of another account, where nothing is of the farm, and that must not pass for the
+        truth.
+        """
+        if self.bucket and self.bucket != bucket:
+            raise Conflict(
+                f"your cloud login is for another account or project than the one of this farm's Manager: its bucket "
+                f"is {self.bucket}, here it would be {bucket}. Log in there, or name it (AWS_PROFILE; "
+                "GOOGLE_CLOUD_PROJECT; --option profile=NAME or project=NAME)"
+            )
 
 
 class CloudFarm:

@@ -202,26 +202,20 @@ def headquarters_of(choice: Choice, folder: DataFolder) -> Headquarters:
         choice = _as_noted(choice, note)
     place = replace(choice.place(settings), farm=folder.label())
     found = Headquarters(folder, open_provider(choice.name(settings), place), place)
-    if note is not None and note.bucket and note.bucket != found.site.bucket:
-        # In another account there is nothing of it: that must not pass for the truth.
-        raise Conflict(
-            f"your cloud login is for another account or project than the one of this farm's Manager: its bucket is "
-            f"{note.bucket}, here it would be {found.site.bucket}. Log in there, or name it (AWS_PROFILE; "
-            "GOOGLE_CLOUD_PROJECT; --option profile=NAME or project=NAME)"
-        )
+    if note is not None:
+        note.check_login(found.site.bucket)
     return found
 
 
 def _as_noted(choice: Choice, note: Note) -> Choice:
     """With what the note says where the options say nothing. Raises Conflict."""
-    for given, noted in ((choice.provider, note.provider), (choice.region, note.region)):
-        if given and noted and given != noted:
-            raise Conflict(
-                f"the Manager of this farm is in {note.place}: end it with `blendnet cloud destroy` first, or use "
-                "another data folder (--data)"
-            )
-    options = {**note.options, **choice.options}
-    return Choice(note.provider, note.region if choice.region is None else choice.region, options)
+    noted = note.choice(choice)
+    if noted is None:
+        raise Conflict(
+            f"the Manager of this farm is in {note.place}: end it with `blendnet cloud destroy` first, or use "
+            "another data folder (--data)"
+        )
+    return noted
 
 
 def last_words(console: str) -> Sequence[str]:
