@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -194,7 +195,12 @@ class GcsBucket(CloudBucket):
 
 
 def make_client(**arguments: Any) -> storage.Client:
-    """A client as BlendNet needs it: with connections for its threads."""
+    """A client as BlendNet needs it: with connections for its threads, and no questions that nobody asked.
+
+    For traces that are not even switched on the library asks in the background what a bucket is, and goes on for
+    minutes when nobody answers.
+    """
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     client = storage.Client(**arguments)
     client._http.mount("https://", HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
     return client

@@ -6,6 +6,7 @@ import hashlib
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -190,6 +191,7 @@ def test_server_that_is_away_is_waited_for(kind: str, aws: Moto, monkeypatch: py
     for call in (bucket.check, lambda: bucket.head("key")):
         with pytest.raises(StoreUnreachable, match="does not answer"):
             call()
+    assert not [thread.name for thread in threading.enumerate() if "_background" in thread.name]
 
 
 def answered(code: str, status: int = 400) -> ClientError:

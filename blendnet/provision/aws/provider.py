@@ -91,6 +91,8 @@ class AwsProvider:
         self._types: Sequence[MachineType] = ()
         self._seen_gone: dict[str, float] = {}
         self._lock = threading.Lock()
+        self._creating = threading.Lock()
+        """Requests take turns: two for one machine would delete each other's launch template."""
 
     @property
     def region(self) -> str:
@@ -99,6 +101,10 @@ class AwsProvider:
 
     def create(self, wanted: Wanted) -> Created:
         """Start a machine for each name in the best place that has one; see fleet.py."""
+        with self._creating:
+            return self._create(wanted)
+
+    def _create(self, wanted: Wanted) -> Created:
         known = self._known(wanted)
         missing = [name for name in wanted.names if name not in known]
         if not missing:

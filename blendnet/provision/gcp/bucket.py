@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -154,6 +155,8 @@ class Bucket:
             storage = importlib.import_module("google.cloud.storage")
         except ImportError as error:
             raise FarmError(f"Google's libraries are missing ({error}): pip install 'blendnet[gcp]'") from error
+        # For traces that are not switched on it would ask in the background what the bucket is.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         endpoint = self._google.account.endpoint
         options = {"client_options": {"api_endpoint": endpoint}} if endpoint else {}
         return storage.Client(project=self._google.project, credentials=self._google.credentials, **options)
