@@ -72,7 +72,7 @@ main() {
     mkfs.ext4 -q -m 0 -L "$label" "$found"
   else
     # 1: it has mended something. It may be larger than it was.
-    fsck.ext4 -p "$found" || [ $? = 1 ] || fail "the file system on $found is damaged: mend it by hand with fsck.ext4"
+    fsck.ext4 -p "$found" || [ $? = 1 ] || fail "the file system on $found is damaged: attach the disk to another machine and mend it there with fsck.ext4"
     resize2fs "$found" || say "$found keeps its size"
   fi
   mkdir -p "$folder"

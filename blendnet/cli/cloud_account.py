@@ -14,6 +14,7 @@ from blendnet.cli.options import data_option, json_option
 from blendnet.errors import FarmError, UserError
 from blendnet.manager.folder import DataFolder
 from blendnet.provision.base import Account, InstanceState, Provider, account_of
+from blendnet.provision.manager_machine import manager_host_of
 from blendnet.settings import get_settings
 
 END_LIMIT_S = 600.0
@@ -37,7 +38,7 @@ def prepare(
 
     Everything bears the label of the farm (of its data folder). May be repeated, also after it was broken off.
     """
-    account, label = _account(choice_of(provider, region, option), folder)
+    account, label, _ = _account(choice_of(provider, region, option), folder)
     with output.waiting("Preparing the account"):
         account.ensure()
     _print(account, label, as_json)
@@ -56,7 +57,8 @@ def remains(
     Example:
       blendnet cloud remains --provider aws
     """
-    _print(*_account(choice_of(provider, region, option), folder, MachinesAlone), as_json)
+    account, label, _ = _account(choice_of(provider, region, option), folder, MachinesAlone)
+    _print(account, label, as_json)
 
 
 @click.command()
@@ -78,7 +80,7 @@ def remove(
     """
     if folder.running():
         raise UserError(f"a farm runs on {folder.root}: end it with `blendnet down` first")
-    account, label = _account(choice_of(provider, region, option), folder, MachinesAlone)
+    account, label, elsewhere = _account(choice_of(provider, region, option), folder, MachinesAlone)
     there = _names(account)
     if there and not yes:
         for name in there:
@@ -89,7 +91,8 @@ def remove(
     left = _print(account, label, as_json)
     if left:
         raise FarmError(f"{output.plural(len(left), 'thing')} of {label} could not be removed: try again in a minute")
-    CloudFarm(folder).forget()
+    if not elsewhere:
+        CloudFarm(folder).forget()
 
 
 class MachinesAlone:
@@ -125,21 +128,25 @@ class MachinesAlone:
 
 def _account(
     choice: Choice, folder: DataFolder, otherwise: Callable[[Provider], Account] | None = None
-) -> tuple[Account, str]:
-    """The farm's account, and its label.
+) -> tuple[Account, str, bool]:
+    """The farm's account, its label, and whether the options name another place than that of the farm's Manager.
 
     `otherwise` makes that of a provider which makes nothing besides machines. Raises UserError when it is None.
     """
     settings = get_settings()
     folder.create()
     label = folder.label()
-    provider = choice.open(settings, farm=label)
+    note = CloudFarm(folder).read()
+    noted = note.choice(choice) if note else None
+    provider = (noted or choice).open(settings, farm=label)
+    if note and noted and (host := manager_host_of(provider)):
+        note.check_login(host.site().bucket)
     account = account_of(provider)
     if account is None and otherwise is not None:
         account = otherwise(provider)
     if account is None:
         raise UserError(f"{provider.name} needs nothing to be prepared: machines are all that a farm has there")
-    return account, label
+    return account, label, note is not None and noted is None
 
 
 def _print(account: Account, label: str, as_json: bool) -> list[str]:

@@ -11,19 +11,20 @@ from pathlib import Path
 import blendnet
 from blendnet.cli import output
 from blendnet.errors import FarmError, UserError
-from blendnet.manager.folder import DataFolder
 
 PACK_LIMIT_S = 600.0
+WARNING = "bundle: "
+"""So begin lines of bundle.sh for people."""
 
 
-def bundle_for(folder: DataFolder, named: Path | None) -> tuple[Path, str]:
-    """The file and its SHA-256.
+def bundle_for(target: Path, named: Path | None) -> tuple[Path, str]:
+    """The file and its SHA-256; it is packed into `target` when none is named.
 
     Raises:
         UserError: it cannot be read, or none is named and this BlendNet is no checkout.
         FarmError: it cannot be packed.
     """
-    path = named or _packed(folder.cloud / "bundle.tar.gz")
+    path = named or _packed(target)
     try:
         return path, hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -53,4 +54,7 @@ def _packed(target: Path) -> Path:
             raise FarmError(f"cannot pack this BlendNet: {error}") from error
     if done.returncode:
         raise FarmError(f"cannot pack this BlendNet ({script}): {done.stderr.strip()[-500:]}")
+    for line in done.stderr.splitlines():
+        if line.startswith(WARNING):
+            output.say(line)
     return target

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from blendnet.cli.cloud_place import Choice
 from blendnet.client import Connection
 from blendnet.errors import Conflict, FarmError
 from blendnet.manager.folder import DataFolder
@@ -27,6 +28,8 @@ class Note:
     region: str
     options: Mapping[str, str] = field(default_factory=dict)
     """Of the provider (Place.options)."""
+    bucket: str = ""
+    """The farm's, whose name stands for an account or project; '': an older BlendNet made it."""
     url: str = ""
     """'': it has not said so yet."""
     fingerprint: str = ""
@@ -37,6 +40,27 @@ class Note:
         """For people."""
         return f"{self.provider}, {self.region}" if self.region else self.provider
 
+    def choice(self, choice: Choice) -> Choice | None:
+        """With what is noted where the options say nothing; None: they name another place."""
+        for given, noted in ((choice.provider, self.provider), (choice.region, self.region)):
+            if given and noted and given != noted:
+                return None
+        region = self.region if choice.region is None else choice.region
+        return Choice(self.provider, region, {**self.options, **choice.options})
+
+    def check_login(self, bucket: str) -> None:
+        """`bucket`: what the farm's would be by the cloud login of now.
+
+        Raises Conflict: it is that of another account, where nothing is of the farm, and that must not pass for the
+        truth.
+        """
+        if self.bucket and self.bucket != bucket:
+            raise Conflict(
+                f"your cloud login is for another account or project than the one of this farm's Manager: its bucket "
+                f"is {self.bucket}, here it would be {bucket}. Log in there, or name it (AWS_PROFILE; "
+                "GOOGLE_CLOUD_PROJECT; --option profile=NAME or project=NAME)"
+            )
+
 
 class CloudFarm:
     """The note of one data folder, with password and authority."""
@@ -45,6 +69,8 @@ class CloudFarm:
         self.folder = folder
         self.ca = folder.cloud / "ca.crt"
         self.password_file = folder.cloud / "password"
+        self.bundle = folder.cloud / "bundle.tar.gz"
+        """Packed here for its machine."""
 
     def read(self) -> Note | None:
         """None: the folder's farm is not in a cloud. Raises FarmError when the note is damaged."""
@@ -88,5 +114,5 @@ class CloudFarm:
 
     def forget(self) -> None:
         """There is no Manager in a cloud any more."""
-        for path in (self.folder.cloud_note, self.ca, self.password_file):
+        for path in (self.folder.cloud_note, self.ca, self.password_file, self.bundle):
             Path(path).unlink(missing_ok=True)

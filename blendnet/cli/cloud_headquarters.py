@@ -74,8 +74,8 @@ class Headquarters:
     def note_place(self) -> None:
         """Remember which cloud the farm is in, before anything is made there."""
         note = self.farm.read() or Note(provider=self.provider.name, region="")
-        region, options = self.site.region, self.place.options
-        self.farm.write(replace(note, provider=self.provider.name, region=region, options=options))
+        name, site, options = self.provider.name, self.site, self.place.options
+        self.farm.write(replace(note, provider=name, region=site.region, options=options, bucket=site.bucket))
 
     def price(self, machine: str, disk_gb: int, settings: Settings) -> ManagerPrice:
         """What the machine costs, as far as anybody knows."""
@@ -148,15 +148,23 @@ class Headquarters:
             self._sleep(LOOK_S)
 
     def stop(self) -> ManagerMachine:
-        """End the farm, its agents first, and stop the machine; returns when the cloud says so. Raises FarmError."""
+        """End the farm, its agents first, and stop the machine; returns when the cloud says so. Raises FarmError.
+
+        A Manager that does not answer ends no agents: `end_agents`.
+        """
         with contextlib.suppress(ManagerUnreachable, Conflict, NoLogin):
             with self.client() as client:
                 client.stop_farm()  # It ends its agents, and powers its machine off.
             self._wait_for_stop(STOP_LIMIT_S)
         self.host.stop()
-        machine = self._wait_for_stop(STOP_LIMIT_S)
-        MachinesAlone(self.provider).remove()
-        return machine
+        return self._wait_for_stop(STOP_LIMIT_S)
+
+    def end_agents(self) -> None:
+        """End the agents' machines that no Manager has ended. Raises FarmError, also when some are still there."""
+        machines = MachinesAlone(self.provider)
+        machines.remove()
+        if left := machines.remains():
+            raise FarmError(f"not all agents have ended ({', '.join(left)}): they cost money; try again in a minute")
 
     def _wait_for_stop(self, limit_s: float) -> ManagerMachine:
         until = self._clock() + limit_s
@@ -174,7 +182,8 @@ class Headquarters:
         name = machine.id or "the Manager's machine"
         return FarmError(
             f"{name} {what}. It costs money while it is there: `blendnet cloud status` looks, `blendnet cloud logs` "
-            f"shows all of its console, `blendnet cloud destroy --keep-data` ends it. Its last words:\n{last}"
+            f"shows all of its console, `blendnet cloud destroy --keep-data` ends it (then `blendnet cloud up` makes "
+            f"another). Its last words:\n{last}"
         )
 
 
@@ -183,7 +192,8 @@ def headquarters_of(choice: Choice, folder: DataFolder) -> Headquarters:
 
     Raises:
         UserError: nobody says in which cloud, or that cloud makes no machine for a Manager.
-        Conflict: the farm is in another place already.
+        Conflict: the farm is in another place or account already.
+        FarmError: the cloud does not say which account this is.
     """
     settings = get_settings()
     folder.create()
@@ -191,19 +201,21 @@ def headquarters_of(choice: Choice, folder: DataFolder) -> Headquarters:
     if note is not None:
         choice = _as_noted(choice, note)
     place = replace(choice.place(settings), farm=folder.label())
-    return Headquarters(folder, open_provider(choice.name(settings), place), place)
+    found = Headquarters(folder, open_provider(choice.name(settings), place), place)
+    if note is not None:
+        note.check_login(found.site.bucket)
+    return found
 
 
 def _as_noted(choice: Choice, note: Note) -> Choice:
     """With what the note says where the options say nothing. Raises Conflict."""
-    for given, noted in ((choice.provider, note.provider), (choice.region, note.region)):
-        if given and noted and given != noted:
-            raise Conflict(
-                f"the Manager of this farm is in {note.place}: end it with `blendnet cloud destroy` first, or use "
-                "another data folder (--data)"
-            )
-    options = {**note.options, **choice.options}
-    return Choice(note.provider, note.region if choice.region is None else choice.region, options)
+    noted = note.choice(choice)
+    if noted is None:
+        raise Conflict(
+            f"the Manager of this farm is in {note.place}: end it with `blendnet cloud destroy` first, or use "
+            "another data folder (--data)"
+        )
+    return noted
 
 
 def last_words(console: str) -> Sequence[str]:

@@ -45,6 +45,7 @@ def stop(
         _ask(headquarters, "Stop the Manager?")
     with output.waiting("Stopping: agents first, then the Manager; minutes"):
         machine = headquarters.stop()
+        headquarters.end_agents()
     if machine.state not in (ManagerState.STOPPED, ManagerState.ABSENT):
         raise FarmError(f"{machine.id} is still {machine.state.value}: look again with `blendnet cloud status`")
     if as_json:
@@ -57,7 +58,7 @@ def stop(
 
 @click.command()
 @place_options
-@click.option("--keep-data", is_flag=True, help="Remove the machine alone; disk, bucket and account stay.")
+@click.option("--keep-data", is_flag=True, help="Remove machines alone; disk, bucket and account stay.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @data_option
 @json_option
@@ -89,7 +90,7 @@ def destroy(
         if headquarters.host.look().state is ManagerState.RUNNING:
             _say_unfinished(headquarters)
         lost = (
-            "Remove the Manager's machine, and nothing else"
+            "Remove the Manager's machine and all agents, and nothing else"
             if keep_data
             else "Remove all of it, with all jobs and files"
         )
@@ -120,7 +121,9 @@ def _remove(headquarters: Headquarters, *, keep_data: bool) -> None:
     if headquarters.host.look().state in RUNS:
         headquarters.stop()  # It ends its agents: nobody else makes new ones meanwhile.
     headquarters.host.destroy()
-    if not keep_data:
+    if keep_data:
+        headquarters.end_agents()  # Whatever the Manager has left.
+    else:
         headquarters.account.remove()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from blendnet.cli.cloud_types import age_text
 from blendnet.cli.options import data_option, json_option
 from blendnet.errors import Conflict
 from blendnet.manager.folder import DataFolder
+from blendnet.manager.idle import while_text
 from blendnet.messages import FarmView
 from blendnet.provision.bootstrap_manager import manager_user_data
 from blendnet.provision.manager_machine import ManagerMachine, ManagerState, ManagerWanted
@@ -102,6 +103,10 @@ def up(
         manager = carried(settings, price, idle_min=idle_min, agents_max=agents_max, cap_day=cap_day)
         _make(headquarters, ManagerWanted(user_data="", machine=machine, disk_gb=disk_gb, zone=zone), manager, bundle)
     else:
+        larger = disk_gb if disk_gb > max(there.disk_gb, DISK_GB) else None
+        asked: dict[str, object] = {"--machine": machine, "--disk": larger, "--zone": zone, "--idle": idle_min}
+        asked |= {"--agents-max": agents_max, "--cap-day": cap_day, "--bundle": bundle}
+        _say_unheeded([name for name, value in asked.items() if value not in ("", None)], there)
         headquarters.note_place()
         _start(headquarters, there)
     _finish(headquarters, headquarters.wait_until_up(), price, as_json)
@@ -164,7 +169,7 @@ def _make(headquarters: Headquarters, wanted: ManagerWanted, settings: Mapping[s
     """Account, bundle, machine: each step finds what an earlier try has made."""
     headquarters.note_place()  # First: whatever happens, `cloud destroy` and `cloud remains` know where.
     owner_hash = hash_password(headquarters.farm.password())
-    path, sha256 = bundle_for(headquarters.farm.folder, named or get_settings().worker_bundle)
+    path, sha256 = bundle_for(headquarters.farm.bundle, named or get_settings().worker_bundle)
     with output.waiting("Preparing the account: network rules, identity, bucket"):
         headquarters.account.ensure()
     site = headquarters.site
@@ -185,6 +190,15 @@ def _start(headquarters: Headquarters, there: ManagerMachine) -> None:
         headquarters.host.start()  # It may lack its disk, after an `up` that was broken off.
 
 
+def _say_unheeded(options: Sequence[str], there: ManagerMachine) -> None:
+    """Who asks for a cap must not believe that there is one."""
+    if options:
+        output.say(
+            f"{there.id} is there already, and stays as it was made: what you say with {', '.join(options)} changes "
+            "nothing. `blendnet costs` changes caps, `blendnet cloud destroy --keep-data` and `cloud up` the rest."
+        )
+
+
 def _show(headquarters: Headquarters, price: ManagerPrice, idle: float) -> None:
     """What it costs, before it does."""
     found = price.price
@@ -197,7 +211,7 @@ def _show(headquarters: Headquarters, price: ManagerPrice, idle: float) -> None:
     output.say(f"A Manager for {headquarters.label} at {headquarters.provider.name}, {headquarters.site.region}:")
     for what, usd, about in rows:
         output.say(f"  {what:<36} {usd:>12}  {about}")
-    ends = f"it stops itself after {idle / 60:.0f} min without jobs" if idle else "it runs until `blendnet cloud stop`"
+    ends = f"it stops itself after {while_text(idle)} without jobs" if idle else "it runs until `blendnet cloud stop`"
     output.say(f"  {'together while it runs':<36} {_hourly(price.usd_per_hour):>12}  {ends}")
     output.say("Machines of agents, traffic and the bucket come on top, as jobs need them (`blendnet cloud estimate`).")
 

@@ -18,10 +18,10 @@ class Attendance:
         self._clock = clock
         self._lock = threading.Lock()
         self._requests = 0
-        self._asked_at = float("-inf")
+        self._asked_at = clock()  # Who has started the farm wants to ask it something.
 
     def seen(self) -> tuple[int, float]:
-        """How many requests are being answered, and when the last one ended."""
+        """How many requests are being answered, and when the last one ended; at first, when this began."""
         with self._lock:
             return self._requests, self._asked_at
 

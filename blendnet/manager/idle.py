@@ -36,7 +36,7 @@ class Sight:
     requests: int = 0
     """Owners' requests that are being answered, downloads and uploads among them."""
     asked_at: float = float("-inf")
-    """When an owner's last request ended."""
+    """When an owner's last request ended, or the Manager started."""
     machines: Sequence[str] = ()
     """Agents' machines that cost money, or may."""
 
@@ -69,7 +69,8 @@ def next_step(before: Standing, sight: Sight, now: float, patience: Patience) ->
     attended = sight.requests > 0 or now - sight.asked_at < patience.attended_s
     if attended or idle_s < patience.idle_s:
         return Standing(idle_since=before.idle_since)
-    why = f"there was nothing to do for {idle_s / 60:.0f} min, and BLENDNET_MANAGER_IDLE_S is {patience.idle_s:.0f} s"
+    limit = f"BLENDNET_MANAGER_IDLE_S is {patience.idle_s:g} s"
+    why = f"there was nothing to do for {while_text(idle_s)}, and {limit}"
     since = now if before.dismissing_since is None else before.dismissing_since
     standing = Standing(before.idle_since, since, Step.DISMISS, why)
     if not sight.machines:
@@ -79,6 +80,12 @@ def next_step(before: Standing, sight: Sight, now: float, patience: Patience) ->
         why = f"{why}; whether {left} are gone is not confirmed: they end themselves when the Manager is silent"
         return replace(standing, step=Step.END, why=why)
     return standing
+
+
+def while_text(seconds: float) -> str:
+    """How long, for people: '30 min', '1.5 min', '12 s'. PURE."""
+    number, unit = (seconds / 60, "min") if seconds >= 60 else (seconds, "s")
+    return f"{number:.0f} {unit}" if number >= 10 else f"{number:.2g} {unit}"
 
 
 class IdleWatch:

@@ -17,6 +17,8 @@ MANAGER_FILE = "/etc/blendnet/manager.env"
 """Read by blendnet-manager.service and blendnet-data.service."""
 MANAGER_UNIT = "blendnet-manager.service"
 API_PORT = 443
+BROKER_PORT = 6380
+"""Of Redis when nobody names another: in every cloud, and in docs/clouds.md."""
 DATA_DISK = "DATA_DISK"
 """Variable for blendnet-data.service: glob of the lasting disk's device."""
 
@@ -42,7 +44,7 @@ class Site:
     one with BlendNet's file system is taken, else the only one that is empty."""
     machine: str
     """Machine type of a Manager when nobody names one."""
-    broker_port: int = 6380
+    broker_port: int = BROKER_PORT
     """That the firewall opens to agents."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Options (Place.options) for the provider on the Manager's machine: those of the user that make sense there."""

@@ -17,7 +17,7 @@ from blendnet.errors import UserError
 
 HEADER = "#cloud-config\n"
 LIMIT_BYTES = 16 << 10
-"""What AWS takes; others take more."""
+"""What EC2 takes; others take more."""
 DONE_FILE = "/var/lib/blendnet-user-data-done"
 """A start-up script runs at every boot, and does its work at the first."""
 

@@ -13,9 +13,19 @@ FETCH_FILE = "/run/blendnet-fetch.py"
 """Not in /run/blendnet, which belongs to the agent."""
 BUNDLE_FOLDER = "/var/lib/blendnet-bundle"
 ARCHIVE = f"{BUNDLE_FOLDER}/bundle.tar.gz"
-UNBORN_UNIT = "blendnet-unborn"
+UNBORN_UNIT = "blendnet-unborn.service"
 """Ends a stock machine that did not become what it is to be in time."""
 UNBORN_S = 2700
+UNBORN = f"""\
+[Unit]
+Description=End this machine unless it becomes a part of a BlendNet farm
+[Service]
+ExecStart=/bin/sh -c "sleep {UNBORN_S}; systemctl is-active -q blendnet-manager blendnet-agent || systemctl poweroff"
+[Install]
+WantedBy=multi-user.target
+"""
+"""At each boot until it is disabled: clouds stop a Manager's machine that powers itself off, and somebody may start it
+again, when nothing else on it would ever end it."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 TOKEN_URL = re.compile(r"http://[A-Za-z0-9.:-]{1,200}/[A-Za-z0-9/._-]{0,300}")
@@ -75,9 +85,15 @@ def check_bundle(bundle: Bundle) -> None:
 
 
 def stock_files(bundle: Bundle, ca_file: str) -> list[File]:
-    """What the machine needs to fetch the bundle. `ca_file`: where the farm's authority is, if that alone counts."""
+    """What the machine needs to fetch the bundle, and to end when that comes to nothing.
+
+    `ca_file`: where the farm's authority is, if that alone counts.
+    """
     values = [bundle.url, bundle.sha256, ARCHIVE, ca_file, bundle.token_url]
-    return [File(FETCH_FILE, f"url, sha256, target, ca, token_url = {json.dumps(values)}\n{FETCH}", "0600")]
+    return [
+        File(FETCH_FILE, f"url, sha256, target, ca, token_url = {json.dumps(values)}\n{FETCH}", "0600"),
+        File(f"/etc/systemd/system/{UNBORN_UNIT}", UNBORN, "0644"),
+    ]
 
 
 def stock_commands(*options: str) -> list[Sequence[str]]:
@@ -85,7 +101,7 @@ def stock_commands(*options: str) -> list[Sequence[str]]:
     end = ["systemctl", "--no-block", "poweroff"]
     install = " ".join([f"{BUNDLE_FOLDER}/worker_image/install.sh", *options])
     return [
-        ["systemd-run", f"--unit={UNBORN_UNIT}", f"--on-active={UNBORN_S}", *end],
+        ["systemctl", "enable", "--now", UNBORN_UNIT],
         ["mkdir", "-p", BUNDLE_FOLDER],
         ["python3", FETCH_FILE],
         ["tar", "-xzf", ARCHIVE, "-C", BUNDLE_FOLDER, "--no-same-owner"],
@@ -93,5 +109,5 @@ def stock_commands(*options: str) -> list[Sequence[str]]:
     ]
 
 
-BORN: Sequence[str] = ("systemctl", "stop", f"{UNBORN_UNIT}.timer")
+BORN: Sequence[str] = ("systemctl", "disable", "--now", UNBORN_UNIT)
 """The machine is what it was to be."""

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -209,12 +210,19 @@ def make_client(**config: Any) -> Any:
         "request_checksum_calculation": "when_required",
         "response_checksum_validation": "when_required",
     }
-    session, values = boto3.session.Session(), {**values, **config}
+    session, values = boto3.session.Session(botocore_session=_session()), {**values, **config}
     client = session.client("s3", config=Config(**values))
     if (urlsplit(client.meta.endpoint_url).hostname or "").endswith(AWS_HOSTS):
         # Signed addresses would name the bucket without its region, where a new one is not known for hours.
         client = session.client("s3", config=Config(**{"s3": {"addressing_style": "virtual"}, **values}))
     return client
+
+
+def _session() -> botocore.session.Session:
+    """The environment's, as all of AWS' tools but boto3 see it: AWS_REGION says the region, too."""
+    session = botocore.session.get_session()
+    session.session_var_map["region"] = ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)
+    return session
 
 
 def _raise_first(failed: Collection[dict[str, str]]) -> None:

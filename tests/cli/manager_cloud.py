@@ -46,6 +46,8 @@ class Account:
     agents: list[str] = field(default_factory=list)
     user_data: str = ""
     wanted: list[ManagerWanted] = field(default_factory=list)
+    number: str = "farm-bucket"
+    """The bucket's name stands for it."""
     served: Served | None = None
     calls: list[str] = field(default_factory=list)
     console: str = "boot: all is well\n"
@@ -158,8 +160,9 @@ class Host:
         self.place = place
 
     def site(self) -> Site:
-        return Site(cloud="aws", region=self.place.region or "sky-1", bucket="s3://farm-bucket", disk="/dev/vdb",
-                    machine="c.small", options=dict(self.place.options))  # fmt: skip
+        region, bucket = self.place.region or "sky-1", f"s3://{self.real.number}"
+        options = dict(self.place.options)
+        return Site(cloud="aws", region=region, bucket=bucket, disk="/dev/vdb", machine="c.small", options=options)
 
     def bring(self, bundle: Path, sha256: str) -> Bundle:
         self.real.called("bring")

@@ -119,6 +119,10 @@ def test_a_setting_of_zero_minutes_lets_it_run_for_ever(account: Account, run: R
     assert "runs until `blendnet cloud stop`" in done.stderr
 
 
+def test_an_idle_limit_under_a_minute_is_shown_in_seconds(account: Account, run: Run) -> None:
+    assert "after 12 s without jobs" in run("cloud", "up", "--idle", "0.2").stderr
+
+
 def test_up_again_leaves_a_running_manager_as_it_is(account: Account, run: Run) -> None:
     first = up(run)
     before = account.calls.copy()

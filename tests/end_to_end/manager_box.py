@@ -36,7 +36,7 @@ LASTING = "/var/lib/blendnet-manager"
 COMMAND_LIMIT_S = 60.0
 PORTS = {"BLENDNET_API_PORT": "0", "BLENDNET_BROKER_PORT": "0"}
 """Those that are free here: the machine has no network of its own."""
-_PLACES = re.compile(r"(?<![\w/.-])/(?:etc|run|var/lib)/(?=blendnet)")
+_PLACES = re.compile(r"(?<![\w/.-])/(?:etc|etc/systemd/system|run|var/lib)/(?=blendnet)")
 
 
 @dataclass(frozen=True)
@@ -214,11 +214,9 @@ class ManagerBox:
                 case ["bash", "-c", _]:
                     script, option = words[2].split()[:2]
                     assert (Path(script).is_file(), option) == (True, "--manager"), words
+                case ["systemctl", "enable" | "disable", "--now", unit] if unit == UNBORN_UNIT:
+                    pass
                 case ["systemctl", "enable", "--now", enabled]:
-                    pass
-                case ["systemd-run", unit, *_] if unit == f"--unit={UNBORN_UNIT}":
-                    pass
-                case ["systemctl", "stop", unit] if unit == f"{UNBORN_UNIT}.timer":
                     pass
                 case _:
                     raise AssertionError(f"the box does not know what to do with {command}")

@@ -27,6 +27,15 @@ def test_a_manager_without_work_ends_in_time_and_says_why() -> None:
     assert "BLENDNET_MANAGER_IDLE_S is 1800 s" in ended.why
 
 
+@pytest.mark.parametrize(
+    ("idle_s", "text"),
+    [(0.3, "0.3 s"), (12.0, "12 s"), (59.0, "59 s"), (90.0, "1.5 min"), (1800.0, "30 min"), (600_000.0, "10000 min")],
+)
+def test_a_while_is_never_nothing(idle_s: float, text: str) -> None:
+    ended = after(idle_s, patience=Patience(idle_s=idle_s / 2, attended_s=0))
+    assert (ended.step, f"nothing to do for {text}, " in ended.why) == (Step.END, True)
+
+
 @pytest.mark.parametrize("idle_s", [0.0, 1e9])
 def test_zero_means_never(idle_s: float) -> None:
     assert after(idle_s, patience=Patience(idle_s=0, attended_s=0)).step is Step.STAY

@@ -76,12 +76,11 @@ def test_units_that_are_started_exist_and_read_what_is_written() -> None:
 def test_stock_machine_makes_itself_a_worker_and_ends_when_it_cannot() -> None:
     document = parsed(user_data(AGENT, lifetime_s=7200, bundle=replace(BUNDLE, gpu=True)))
     commands = document["runcmd"]
-    assert commands[0][:2] == ["systemd-run", "--unit=blendnet-unborn"]
-    assert commands[0][-1] == "poweroff"
+    assert commands[0] == ["systemctl", "enable", "--now", "blendnet-unborn.service"]
     assert ["python3", stock.FETCH_FILE] in commands
     assert commands[4][:2] == ["bash", "-c"]
     assert "install.sh --gpu || systemctl --no-block poweroff" in commands[4][2]
-    assert commands[-1] == ["systemctl", "stop", "blendnet-unborn.timer"]
+    assert commands[-1] == ["systemctl", "disable", "--now", "blendnet-unborn.service"]
     # A signed address is a secret for a while: not on a command line.
     assert BUNDLE.url not in json.dumps(commands)
 

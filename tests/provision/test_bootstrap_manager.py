@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -171,7 +172,9 @@ class Machine:
 
     def boot(self, user_data: str, ca: Path) -> subprocess.CompletedProcess[str]:
         document = json.loads(user_data.removeprefix(cloud_init.HEADER))
-        moved = re.sub(r"(/etc/blendnet|/var/lib/blendnet|/run/blendnet)", rf"{self.root}\1", json.dumps(document))
+        moved = re.sub(
+            r"(/etc/blendnet|/etc/systemd|/var/lib/blendnet|/run/blendnet)", rf"{self.root}\1", json.dumps(document)
+        )
         script = startup_script(moved.replace("(5, 10, 20, 40, 60, 60, 0)", "(0,)"))
         script = script.replace(cloud_init.DONE_FILE, f"{self.root}/done")
         path = f"{self.root}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -213,15 +216,32 @@ def test_machine_fetches_proves_installs_and_starts_the_manager_once(tmp_path: P
             done = machine.boot(text, server.ca)
             assert done.returncode == 0, done.stderr
     unborn, installed, started, born = machine.told()
-    assert unborn.endswith("systemctl --no-block poweroff")
+    assert unborn == "systemctl enable --now blendnet-unborn.service"
+    assert (machine.root / "etc/systemd/system/blendnet-unborn.service").read_text() == stock.UNBORN
     assert installed == "installed --manager"
     assert started == "systemctl enable --now blendnet-manager.service"
-    assert born == "systemctl stop blendnet-unborn.timer"
+    assert born == "systemctl disable --now blendnet-unborn.service"
     environment = machine.root / "etc/blendnet/manager.env"
     assert environment.stat().st_mode & 0o777 == 0o600
     assert f'BLENDNET_OWNER_HASH="{HASH}"\n' in environment.read_text()
     assert (machine.root / "var/lib/blendnet-bundle/bundle.tar.gz").read_bytes() == archive.read_bytes()
     assert server.logins == [""]
+
+
+@pytest.mark.parametrize("lives", [True, False], ids=["lives", "never came to be"])
+def test_machine_that_never_came_to_be_ends_at_every_boot(tmp_path: Path, lives: bool) -> None:
+    machine = Machine(tmp_path)
+    for name, does in (("sleep", ""), ("systemctl", f'[ "$1" != is-active ] || exit {0 if lives else 3}')):
+        (tmp_path / "bin" / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{machine.said}\n{does}\n')
+        (tmp_path / "bin" / name).chmod(0o755)
+    [command] = re.findall(r"^ExecStart=(.*)$", stock.UNBORN, re.MULTILINE)
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    subprocess.run(shlex.split(command), env={"PATH": path}, check=False, timeout=20)
+    waited, asked, *ended = machine.told()
+    assert waited == f"sleep {stock.UNBORN_S}"
+    assert set(asked.split()[3:]) == {"blendnet-manager", "blendnet-agent"}
+    assert ended == ([] if lives else ["systemctl poweroff"])
+    assert "WantedBy=multi-user.target\n" in stock.UNBORN
 
 
 def test_machine_that_gets_another_bundle_powers_itself_off(tmp_path: Path, archive: Path) -> None:

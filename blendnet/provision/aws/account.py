@@ -77,10 +77,9 @@ class Account:
             FarmError, UserError: it could not be made whole; call it again, or `remove`.
         """
         account = self.number()
-        bucket = self._own.bucket(account)
         agents, manager = self._network.ensure()
         template = self._template.ensure(agents)
-        self._bucket.ensure(bucket)
+        bucket = self._bucket.ensure(account)
         role = self._identity.ensure(account, bucket)
         return Made(account, self._own.region, agents, manager, template, role, bucket)
 
@@ -105,7 +104,7 @@ class Account:
         self._each(self._network.groups(), lambda group: self._ec2.delete_security_group(GroupId=group["GroupId"]))
         self._identity.remove()
         if not keep_bucket:
-            self._bucket.remove(self._own.bucket(self.number()))
+            self._bucket.remove(self.number())
 
     def remains(self) -> list[Thing]:
         """All that is there of the farm, by asking AWS for each kind; machines that have ended are not.
@@ -125,8 +124,8 @@ class Account:
             found.append(Thing("instance profile", self._identity.name))
         if self._identity.role_exists():
             found.append(Thing("role", self._identity.name))
-        if self._bucket.exists(bucket := self._own.bucket(self.number())):
-            found.append(Thing("bucket", bucket))
+        if self._bucket.exists(account := self.number()):
+            found.append(Thing("bucket", self._own.bucket(account)))
         return found
 
     def number(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,63 +72,74 @@ def tls_only(bucket: str) -> str:
 
 
 class Bucket:
-    """The bucket of one farm."""
+    """The bucket of one farm. `account` is the number of the account that has to own it: anybody may have made one of
+    that name, and what lies there would be trusted."""
 
     def __init__(self, clients: Clients, own: Labels) -> None:
         self._clients = clients
         self._own = own
 
-    def ensure(self, name: str) -> None:
-        """Make it what it has to be. Raises FarmError."""
-        s3 = self._clients["s3"]
+    def ensure(self, account: str) -> str:
+        """Make it what it has to be; its name. Raises FarmError."""
+        s3, at = self._clients["s3"], self._at(account)
+        name = at["Bucket"]
         with explained(f"make the bucket {name}"):
             self._create(name)
-            s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=PRIVATE)
-            s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": labels.tag_list(self._own.tags())})
-            s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration=ENCRYPTION)
-            s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration=LIFECYCLE)
-            s3.put_bucket_policy(Bucket=name, Policy=tls_only(name))
+            s3.put_public_access_block(**at, PublicAccessBlockConfiguration=PRIVATE)
+            s3.put_bucket_tagging(**at, Tagging={"TagSet": labels.tag_list(self._own.tags())})
+            s3.put_bucket_encryption(**at, ServerSideEncryptionConfiguration=ENCRYPTION)
+            s3.put_bucket_lifecycle_configuration(**at, LifecycleConfiguration=LIFECYCLE)
+            s3.put_bucket_policy(**at, Policy=tls_only(name))
+        return name
 
-    def exists(self, name: str) -> bool:
+    def exists(self, account: str) -> bool:
         """True when it is there. Raises FarmError, also when it belongs to somebody else."""
         from botocore.exceptions import ClientError
 
-        with explained(f"look for the bucket {name}"):
+        at = self._at(account)
+        with explained(f"look for the bucket {at['Bucket']}"):
             try:
-                self._clients["s3"].head_bucket(Bucket=name)
+                self._clients["s3"].head_bucket(**at)
             except ClientError as error:
                 if code_of(error) not in _MISSING:
                     raise
                 return False
         return True
 
-    def read(self, name: str, key: str) -> bytes | None:
+    def read(self, account: str, key: str) -> bytes | None:
         """What lies at `key`; None: nothing, or no bucket. Raises FarmError."""
         from botocore.exceptions import ClientError
 
-        with explained(f"read {key} in the bucket {name}"):
+        at = self._at(account)
+        with explained(f"read {key} in the bucket {at['Bucket']}"):
             try:
-                return bytes(self._clients["s3"].get_object(Bucket=name, Key=key)["Body"].read())
+                return bytes(self._clients["s3"].get_object(**at, Key=key)["Body"].read())
             except ClientError as error:
                 if code_of(error) not in (*_MISSING, "NoSuchKey"):
                     raise
                 return None
 
-    def hand_out(self, name: str, key: str, file: Path, seconds: float) -> str:
+    def hand_out(self, account: str, key: str, file: Path, seconds: float) -> str:
         """Put a file at `key`, and sign an address under which anybody gets it for so long. Raises FarmError."""
-        place = {"Bucket": name, "Key": key}
-        with explained(f"put {file.name} into the bucket {name}"), file.open("rb") as body:
-            self._clients["s3"].put_object(**place, Body=body, ContentType="application/octet-stream")
+        at = self._at(account)
+        place = {"Bucket": at["Bucket"], "Key": key}
+        with explained(f"put {file.name} into the bucket {at['Bucket']}"), file.open("rb") as body:
+            self._clients["s3"].put_object(**at, Key=key, Body=body, ContentType="application/octet-stream")
             return str(self._clients["s3"].generate_presigned_url("get_object", Params=place, ExpiresIn=int(seconds)))
 
-    def remove(self, name: str) -> None:
+    def remove(self, account: str) -> None:
         """Delete it with all that is in it; gone already is fine. Raises FarmError."""
-        if not self.exists(name):
+        if not self.exists(account):
             return
-        with explained(f"delete the bucket {name}"):
-            self._abort_uploads(name)
-            self._empty(name)
-            self._clients["s3"].delete_bucket(Bucket=name)
+        at = self._at(account)
+        with explained(f"delete the bucket {at['Bucket']}"):
+            self._abort_uploads(at)
+            self._empty(at)
+            self._clients["s3"].delete_bucket(**at)
+
+    def _at(self, account: str) -> dict[str, str]:
+        """Which one, for calls of S3."""
+        return {"Bucket": self._own.bucket(account), "ExpectedBucketOwner": account}
 
     def _create(self, name: str) -> None:
         from botocore.exceptions import ClientError
@@ -145,17 +157,17 @@ class Bucket:
             if code_of(error) != _OURS:
                 raise
 
-    def _abort_uploads(self, name: str) -> None:
+    def _abort_uploads(self, at: Mapping[str, str]) -> None:
         s3 = self._clients["s3"]
-        for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name):
+        for page in s3.get_paginator("list_multipart_uploads").paginate(**at):
             for upload in page.get("Uploads", ()):
-                s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+                s3.abort_multipart_upload(**at, Key=upload["Key"], UploadId=upload["UploadId"])
 
-    def _empty(self, name: str) -> None:
+    def _empty(self, at: Mapping[str, str]) -> None:
         s3 = self._clients["s3"]
-        for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
+        for page in s3.get_paginator("list_object_versions").paginate(**at):
             found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
             if objects := [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]:
-                answer = s3.delete_objects(Bucket=name, Delete={"Objects": objects, "Quiet": True})
+                answer = s3.delete_objects(**at, Delete={"Objects": objects, "Quiet": True})
                 if errors := answer.get("Errors"):
-                    raise FarmError(f"cannot empty the bucket {name}: {errors[0].get('Message', errors[0])}")
+                    raise FarmError(f"cannot empty the bucket {at['Bucket']}: {errors[0].get('Message', errors[0])}")

@@ -48,41 +48,58 @@ class Identity:
                 # AWS has no word of its own for "is there": InvalidInput says so in prose.
                 _try(partial(iam.create_service_linked_role, AWSServiceName=service), "InvalidInput", _EXISTS)
             _try(lambda: iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST), Tags=tags), _EXISTS)
-            self._check_ours(iam.get_role(RoleName=name)["Role"])
+            self._check_ours("role", iam.get_role(RoleName=name)["Role"])
             iam.put_role_policy(RoleName=name, PolicyName=POLICY_NAME, PolicyDocument=document)
             _try(lambda: iam.create_instance_profile(InstanceProfileName=name, Tags=tags), _EXISTS)
-            if not self._roles_in_profile():
+            self._check_ours("instance profile", self._profile())
+            if not self._roles():
                 _try(lambda: iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name), _THERE_ALREADY)
+            if strange := [role for role in self._roles() if role != name]:
+                raise FarmError(
+                    f"the instance profile {name} gives the role {strange[0]}, not the farm's: delete it, or choose "
+                    "another farm"
+                )
         return name
 
     def profile_exists(self) -> bool:
-        """Raises FarmError."""
+        """One of that name without the farm's tag is somebody else's. Raises FarmError."""
         with explained("look for the Manager's instance profile"):
-            return _try(lambda: self._clients["iam"].get_instance_profile(InstanceProfileName=self.name), _MISSING)
+            return self._is_ours(self._profile)
 
     def role_exists(self) -> bool:
-        """Raises FarmError."""
+        """One of that name without the farm's tag is somebody else's. Raises FarmError."""
         with explained("look for the Manager's role"):
-            return _try(lambda: self._clients["iam"].get_role(RoleName=self.name), _MISSING)
+            return self._is_ours(lambda: self._clients["iam"].get_role(RoleName=self.name)["Role"])
 
     def remove(self) -> None:
         """Delete both, and what hangs on them; what is gone already is fine. Raises FarmError."""
         iam, name = self._clients["iam"], self.name
         with explained("delete the Manager's role"):
             if self.profile_exists():
-                for role in self._roles_in_profile():
+                for role in self._roles():
                     iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=role)
                 iam.delete_instance_profile(InstanceProfileName=name)
-            _try(lambda: iam.delete_role_policy(RoleName=name, PolicyName=POLICY_NAME), _MISSING)
-            _try(lambda: iam.delete_role(RoleName=name), _MISSING)
+            if self.role_exists():
+                _try(lambda: iam.delete_role_policy(RoleName=name, PolicyName=POLICY_NAME), _MISSING)
+                _try(lambda: iam.delete_role(RoleName=name), _MISSING)
 
-    def _roles_in_profile(self) -> list[str]:
-        profile = self._clients["iam"].get_instance_profile(InstanceProfileName=self.name)["InstanceProfile"]
-        return [role["RoleName"] for role in profile["Roles"]]
+    def _profile(self) -> dict[str, Any]:
+        return dict(self._clients["iam"].get_instance_profile(InstanceProfileName=self.name)["InstanceProfile"])
 
-    def _check_ours(self, role: dict[str, Any]) -> None:
-        if labels.tags_of(role).get(labels.FARM) != self._own.farm:
-            raise FarmError(f"the role {self.name} is there without the tag {labels.FARM}: choose another farm")
+    def _roles(self) -> list[str]:
+        """Those that the instance profile gives."""
+        return [role["RoleName"] for role in self._profile()["Roles"]]
+
+    def _is_ours(self, get: Callable[[], dict[str, Any]]) -> bool:
+        found: list[dict[str, Any]] = []
+        return _try(lambda: found.append(get()), _MISSING) and self._tagged(found[0])
+
+    def _tagged(self, thing: dict[str, Any]) -> bool:
+        return labels.tags_of(thing).get(labels.FARM) == self._own.farm
+
+    def _check_ours(self, kind: str, thing: dict[str, Any]) -> None:
+        if not self._tagged(thing):
+            raise FarmError(f"the {kind} {self.name} is there without the tag {labels.FARM}: choose another farm")
 
 
 def _try(call: Callable[[], Any], *expected: str) -> bool:

@@ -76,7 +76,7 @@ class ManagerHost:
 
     def bring(self, bundle: Path, sha256: str) -> Bundle:
         """As the contract says; the address is signed with the user's own login."""
-        url = self._bucket.hand_out(self._own.bucket(self._account()), BUNDLE, bundle, BUNDLE_S)
+        url = self._bucket.hand_out(self._account(), BUNDLE, bundle, BUNDLE_S)
         return Bundle(url=url, sha256=sha256)
 
     def ensure(self, wanted: ManagerWanted) -> ManagerMachine:
@@ -128,7 +128,7 @@ class ManagerHost:
 
     def published(self) -> bytes | None:
         """As the contract says."""
-        return self._bucket.read(self._own.bucket(self._account()), PUBLISHED)
+        return self._bucket.read(self._account(), PUBLISHED)
 
     def rehearsals(self) -> dict[str, Callable[[], object]]:
         """Action -> the call that needs it, as a rehearsal: EC2 says whether it is permitted, and does nothing.

@@ -17,8 +17,7 @@ from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.labels import Labels
 from blendnet.provision.aws.options import Options, split
 from blendnet.provision.aws.trouble import code_of, explained
-
-API_PORT = 443
+from blendnet.provision.bootstrap_manager import API_PORT
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from blendnet.errors import UserError
+from blendnet.provision.bootstrap_manager import API_PORT, BROKER_PORT
 
 WORLD = "0.0.0.0/0"
 OF_THE_OWNER = ("profile", "allow", "manager_image", "price_cache")
@@ -33,7 +34,7 @@ class Options:
     """EC2 key pair for people who want to log in to agents; no port is opened for it."""
     allow: str = WORLD
     """Who may reach the Manager's port 443: networks as CIDR, with commas between; '' for nobody but agents."""
-    broker_port: str = "6379"
+    broker_port: str = str(BROKER_PORT)
     """Port of Redis on the Manager: open to the farm's agents only."""
     machines: str = ""
     """Machine types that are meant to be used, with commas between: `cloud doctor` looks whether they are on offer."""
@@ -57,11 +58,11 @@ class Options:
                 raise UserError(f"the provider aws has no option {name!r}: one of {', '.join(known)}")
         read = Options(**options)
         _number("disk_gb", read.disk_gb, 8, 16_384)
-        _number("broker_port", read.broker_port, 1, 65_535)
+        _port(read.broker_port)
         if read.max_usd_per_hour:
             _number("max_usd_per_hour", read.max_usd_per_hour, 0.0001, 1000)
-        for network in read.allowed:
-            _network(network)
+        for part in split(read.allow):
+            _network(part)
         return read
 
     def for_the_manager(self) -> dict[str, str]:
@@ -76,8 +77,11 @@ class Options:
 
     @property
     def allowed(self) -> list[str]:
-        """Networks that may reach the Manager."""
-        return split(self.allow)
+        """Networks that may reach the Manager, as AWS writes them: '203.0.113.7' is '203.0.113.7/32'.
+
+        Raises UserError.
+        """
+        return [_network(part) for part in split(self.allow)]
 
 
 def split(text: str) -> list[str]:
@@ -94,8 +98,13 @@ def _number(name: str, text: str, least: float, most: float) -> None:
         raise UserError(f"option {name}: {text!r} is not a number from {least:g} to {most:g}")
 
 
-def _network(text: str) -> None:
+def _port(text: str) -> None:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 16) or int(text) == API_PORT:
+        raise UserError(f"option broker_port: {text!r} is no port that Redis can have: 1 to 65535, but not {API_PORT}")
+
+
+def _network(text: str) -> str:
     try:
-        ipaddress.ip_network(text)
+        return str(ipaddress.ip_network(text))
     except ValueError as error:
         raise UserError(f"option allow: {error}: write for example 203.0.113.7/32") from error

@@ -11,9 +11,8 @@ import re
 from email import message_from_string
 
 from blendnet.errors import FarmError
+from blendnet.provision.cloud_init import LIMIT_BYTES
 
-LIMIT_BYTES = 16_384
-"""EC2 takes no more, before base64."""
 _BOUNDARY = "=-=-blendnet-=-="
 
 _TIMER = """#cloud-boothook
@@ -40,7 +39,7 @@ def wrap(text: str, lifetime_s: float) -> str:
 
 
 def check(text: str, what: str) -> None:
-    """Raises FarmError when user data is longer than EC2 takes; `what` has to become shorter then."""
+    """Raises FarmError when user data is longer than EC2 takes, before base64; `what` has to become shorter then."""
     if (size := len(text.encode())) > LIMIT_BYTES:
         raise FarmError(f"the user data has {size} bytes, EC2 takes {LIMIT_BYTES}: shorten {what}")
 

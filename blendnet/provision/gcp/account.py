@@ -11,6 +11,7 @@ from pathlib import Path
 
 from blendnet.errors import UserError
 from blendnet.provision.base import Place
+from blendnet.provision.bootstrap_manager import API_PORT, BROKER_PORT
 from blendnet.settings import cloud_variable, get_settings
 
 FARM_LABEL = "blendnet-farm"
@@ -33,7 +34,7 @@ OPTIONS = {
     "disk-gb": "size of an agent's disk; default: 30",
     "disk-type": "default: pd-balanced, or hyperdisk-balanced where a machine knows nothing else",
     "allow": "networks that may reach the Manager, with commas, as in 203.0.113.7/32; default: 0.0.0.0/0, the world",
-    "broker-port": "port of Redis on the Manager's machine, for agents alone; default: 6379",
+    "broker-port": f"port of Redis on the Manager's machine, for agents alone; default: {BROKER_PORT}",
     "external-ip": "yes or no: agents have an address on the Internet; default: yes",
     "endpoint": "address of all of Google's APIs, for tests; default: BLENDNET_GCP_ENDPOINT",
     "cache": "folder for the price catalog; default: in the farm's data folder",
@@ -44,8 +45,6 @@ OPTIONS = {
 DEFAULT_IMAGE = "projects/debian-cloud/global/images/family/debian-12"
 DEFAULT_WAIT_S = 180.0
 EVERYWHERE = "0.0.0.0/0"
-HTTPS_PORT = 443
-BROKER_PORT = 6379
 _FARM = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _AGENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,17}[a-z0-9])?")
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
@@ -193,7 +192,7 @@ def _networks(text: str) -> tuple[str, ...]:
 
 def _port(given: Mapping[str, str]) -> int:
     port = _number(given, "broker-port", BROKER_PORT)
-    if port != int(port) or port > 65_535 or port == HTTPS_PORT:
+    if port != int(port) or port > 65_535 or port == API_PORT:
         raise UserError(f"option broker-port={given['broker-port']!r} of provider gcp is no port that Redis can have")
     return int(port)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from blendnet.provision.gcp.account import EVERYWHERE, HTTPS_PORT, Account
+from blendnet.provision.bootstrap_manager import API_PORT
+from blendnet.provision.gcp.account import EVERYWHERE, Account
 from blendnet.provision.gcp.operations import Operations
 from blendnet.provision.gcp.request import network_path
 from blendnet.provision.gcp.sdk import Google, Refused
@@ -58,7 +59,7 @@ def rules(account: Account) -> Sequence[dict[str, Any]]:
     """
     shared = {"network": network_path(account.network), "direction": "INGRESS"}
     manager, agent = [account.manager_tag], [account.agent_tag]
-    https, broker = _tcp(HTTPS_PORT), _tcp(HTTPS_PORT, account.broker_port)
+    https, broker = _tcp(API_PORT), _tcp(API_PORT, account.broker_port)
     return [
         {**shared, "name": f"bn-{account.farm}-https", "priority": OPEN, "description": "BlendNet: Manager's API",
          "source_ranges": list(account.allow), "target_tags": manager, "allowed": https},

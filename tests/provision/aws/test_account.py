@@ -12,8 +12,10 @@ from blendnet.errors import FarmError, UserError
 from blendnet.provision.aws.account import Thing
 from blendnet.provision.aws.identity import POLICY_NAME
 from blendnet.provision.aws.network import Rule, manager_rules, split_permissions
+from blendnet.provision.aws.options import Options
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import InstanceState, Offer, Wanted
+from blendnet.provision.bootstrap_manager import BROKER_PORT
 from tests.provision.aws.conftest import MakeProvider
 from tests.provision.moto_machines import ACCOUNT
 from tests.provision.moto_server import REGION, FakeAws
@@ -154,7 +156,7 @@ def test_agents_let_nobody_in_and_the_manager_only_who_may(open_farm: MakeProvid
         Rule(443, "203.0.113.7/32"),
         Rule(443, "2001:db8::/64"),
         Rule(443, made.agents_group),
-        Rule(6379, made.agents_group),
+        Rule(BROKER_PORT, made.agents_group),
     }
 
 
@@ -164,6 +166,13 @@ def test_the_world_reaches_the_manager_on_443_alone() -> None:
     }  # fmt: skip
 
 
+def test_addresses_and_networks_are_allowed_as_aws_writes_them() -> None:
+    read = Options.read({"allow": "203.0.113.7, 2001:DB8:0::/64"})
+    assert read.allowed == ["203.0.113.7/32", "2001:db8::/64"]
+    with pytest.raises(UserError, match="option allow"):
+        Options.read({"allow": "203.0.113.7/8"})
+
+
 def test_another_address_takes_the_place_of_the_first_and_strange_rules_go(open_farm: MakeProvider) -> None:
     first = open_farm(allow="203.0.113.7/32")
     made = first.account.ensure()
@@ -171,11 +180,11 @@ def test_another_address_takes_the_place_of_the_first_and_strange_rules_go(open_
     everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
     for group in (made.agents_group, made.manager_group):
         first._clients["ec2"].authorize_security_group_ingress(GroupId=group, IpPermissions=[ssh, everything])
-    second = open_farm(first.account.labels.farm, allow="198.51.100.9/32", broker_port="6380")
+    second = open_farm(first.account.labels.farm, allow="198.51.100.9/32", broker_port="6390")
     second.account.ensure()
     assert rules(second, made.agents_group) == set()
     assert rules(second, made.manager_group) == {
-        Rule(443, "198.51.100.9/32"), Rule(443, made.agents_group), Rule(6380, made.agents_group)
+        Rule(443, "198.51.100.9/32"), Rule(443, made.agents_group), Rule(6390, made.agents_group)
     }  # fmt: skip
 
 
@@ -245,8 +254,32 @@ def test_a_role_of_somebody_else_is_not_taken_over(open_farm: MakeProvider) -> N
     iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
     with pytest.raises(FarmError, match="without the tag blendnet-farm"):
         provider.account.ensure()
-    iam.delete_role(RoleName=name)
     provider.account.remove()
+    assert provider.account.remains() == []
+    assert iam.get_role(RoleName=name)["Role"]["RoleName"] == name
+    iam.delete_role(RoleName=name)
+
+
+def test_an_instance_profile_of_somebody_else_is_not_taken_over(open_farm: MakeProvider) -> None:
+    provider = open_farm()
+    iam, name = provider._clients["iam"], provider.account.labels.role
+    iam.create_role(RoleName="administrator", AssumeRolePolicyDocument="{}")
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName="administrator")
+    with pytest.raises(FarmError, match=r"instance profile .* without the tag blendnet-farm"):
+        provider.account.ensure()
+    iam.tag_instance_profile(
+        InstanceProfileName=name, Tags=[{"Key": "blendnet-farm", "Value": provider.account.labels.farm}]
+    )
+    with pytest.raises(FarmError, match="gives the role administrator, not the farm's"):
+        provider.account.ensure()
+    iam.untag_instance_profile(InstanceProfileName=name, TagKeys=["blendnet-farm"])
+    provider.account.remove()
+    assert provider.account.remains() == []
+    assert iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
+    iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName="administrator")
+    iam.delete_instance_profile(InstanceProfileName=name)
+    iam.delete_role(RoleName="administrator")
 
 
 def test_names_fit_what_aws_takes(open_farm: MakeProvider) -> None:

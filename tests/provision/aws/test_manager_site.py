@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.request
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,24 @@ def test_a_bundle_is_brought_where_the_machine_can_fetch_it_for_an_hour(farm: Aw
     assert (bundle.sha256, bundle.token_url, bundle.pinned) == ("0" * 64, "", False)
     assert "X-Amz-Expires=3600" in bundle.url
     assert f"/{BUNDLE}?" in bundle.url
+
+
+def test_no_bucket_of_another_account_is_believed_given_to_or_emptied(farm: AwsProvider, tmp_path: Path) -> None:
+    asked: dict[str, str | None] = {}
+
+    def note(model: Any, params: dict[str, Any], **_: object) -> None:
+        asked[model.name] = params["headers"].get("x-amz-expected-bucket-owner")
+
+    farm._clients["s3"].meta.events.register("before-call.s3", note)
+    file = tmp_path / "bundle.tar.gz"
+    file.write_bytes(b"wheels")
+    farm.manager_host.bring(file, "0" * 64)
+    assert farm.manager_host.published() is None
+    farm.account.ensure()
+    farm.account.remove()
+    assert asked.pop("CreateBucket") is None  # It is not there yet; whose it is then, AWS says.
+    assert {"PutObject", "GetObject", "HeadBucket", "PutBucketPolicy", "DeleteObjects", "DeleteBucket"} <= set(asked)
+    assert set(asked.values()) == {ACCOUNT}
 
 
 def test_a_signed_address_of_aws_names_the_buckets_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

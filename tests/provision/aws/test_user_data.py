@@ -8,7 +8,8 @@ from email import message_from_string
 import pytest
 
 from blendnet.errors import FarmError
-from blendnet.provision.aws.user_data import LIMIT_BYTES, timer, unwrap, wrap
+from blendnet.provision.aws.user_data import timer, unwrap, wrap
+from blendnet.provision.cloud_init import LIMIT_BYTES
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_firewall_opens_https_from_where_it_is_told_and_the_broker_to_agents_alone(
     make: Make, fake: FakeGce
 ) -> None:
-    provider = make(allow="203.0.113.7, 198.51.100.0/24", broker_port="6380")
+    provider = make(allow="203.0.113.7, 198.51.100.0/24", broker_port="6390")
     provider.account.ensure()
-    assert provider.manager_host.site().broker_port == 6380
+    assert provider.manager_host.site().broker_port == 6390
     https, agents, closed = (fake.firewalls[f"bn-farm-{name}"] for name in ("https", "agents", "closed"))
     assert (https["sourceRanges"], https["targetTags"]) == (
         ["203.0.113.7/32", "198.51.100.0/24"], ["bn-farm-manager"],
@@ -36,7 +36,7 @@ def test_the_firewall_opens_https_from_where_it_is_told_and_the_broker_to_agents
     assert https["allowed"] == [{"IPProtocol": "tcp", "ports": ["443"]}]
     assert agents["sourceTags"] == ["bn-farm-agent"]
     assert "sourceRanges" not in agents
-    assert agents["allowed"] == [{"IPProtocol": "tcp", "ports": ["443", "6380"]}]
+    assert agents["allowed"] == [{"IPProtocol": "tcp", "ports": ["443", "6390"]}]
     assert closed["denied"] == [{"IPProtocol": "all"}]
     assert closed["targetTags"] == ["bn-farm-manager", "bn-farm-agent"]
     assert https["priority"] < closed["priority"] < 1000
