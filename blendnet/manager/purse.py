@@ -55,7 +55,8 @@ class Purse(Forecast):
         self.gate.begin_look()
         before = self.work.looked_at
         with self.ledger.read() as tx:
-            held, capped, farm_caps = tx.usage.held(), tx.jobs.with_caps(), self.caps_in(tx)
+            held, farm_caps = tx.usage.held(), self.caps_in(tx)
+            capped = tx.jobs.with_caps(self.work.paying())
         self.work.look(held, now)
         if not capped and not farm_caps:
             self.write_counts(now, at_once=False)
@@ -63,7 +64,8 @@ class Purse(Forecast):
             return
         self.write_counts(now, at_once=True)
         with self.ledger.read() as tx:
-            judged = self._judge(tx, tx.jobs.with_caps(), held, now, new_day=day_of(before) != day_of(now))
+            capped = tx.jobs.with_caps(self.work.paying())
+            judged = self._judge(tx, capped, held, now, new_day=day_of(before) != day_of(now))
         if judged.acts:
             with self.ledger.write() as tx:
                 self._act(tx, judged, held, now)

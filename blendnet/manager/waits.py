@@ -47,6 +47,10 @@ class Waits:
         """The machines of a job."""
         return [instance for instance, account in self._accounts.items() if account.job == job]
 
+    def paying(self) -> set[str]:
+        """Jobs that have machines."""
+        return {account.job for account in self._accounts.values()} - {""}
+
     def drop(self, instances: Collection[int]) -> None:
         """They are on nobody's account until they work again."""
         for instance in instances:

@@ -122,6 +122,16 @@ class WorkBook:
             job = self._waits.job_of(machine.instance)
             return machine.asked_by if job is None else job
 
+    def paying(self) -> set[str]:
+        """Jobs on whose account machines are."""
+        with self._lock:
+            return self._waits.paying()
+
+    def forget_job(self, job: str) -> None:
+        """A job is removed: its machines are on nobody's account until they work for another."""
+        with self._lock:
+            self._waits.drop(self._waits.on_account(job))
+
     def waiting(self, job: str) -> dict[int, float]:
         """Machines that cloud and job both know of, which boot or idle on the job's account -> USD per hour."""
         with self._lock:

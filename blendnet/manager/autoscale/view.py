@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from blendnet.manager.agents import DRAINING, ENDED
@@ -76,7 +76,7 @@ def situation_of(
         ]
         needs = [need for job in tx.jobs.running() if (need := _need(tx, farm, job)) is not None]
         caps = [Cap(name=m.cap, limit_usd=m.cap_usd, spent_usd=m.spent_usd) for m in farm.farm_money(tx, now)]
-        caps += _job_caps(tx) if times.jobs_pay else []
+        caps += _job_caps(tx, farm.work.paying()) if times.jobs_pay else []
     return Situation(
         now=now,
         needs=needs,
@@ -92,8 +92,8 @@ def situation_of(
     )
 
 
-def _job_caps(tx: Transaction) -> list[Cap]:
-    """Of jobs that go on, or that their cap has paused: their machines have to end in time."""
+def _job_caps(tx: Transaction, paying: Collection[str]) -> list[Cap]:
+    """Of jobs that go on, that their cap has paused, or that pay for machines still: these have to end in time."""
     spent = tx.usage.job_costs()
     return [
         Cap(
@@ -102,7 +102,7 @@ def _job_caps(tx: Transaction) -> list[Cap]:
             spent_usd=spent[job.id].usd if job.id in spent else 0.0,
             job=job.id,
         )
-        for job in tx.jobs.with_caps()
+        for job in tx.jobs.with_caps(paying)
         if job.cap_usd is not None and (job.state is not State.PAUSED or job.capped)
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
@@ -28,6 +28,10 @@ class Instances(Access[InstanceRow]):
     def all(self) -> list[InstanceRow]:
         """Every life there ever was, the oldest first."""
         return self._all(self._select().order_by(_c.asked_at, _c.id))
+
+    def forget_job(self, job_id: str) -> None:
+        """A job is removed: machines that were asked for it are on nobody's account."""
+        self._connection.execute(update(tables.instances).where(_c.job == job_id).values(job=""))
 
     def since(self, then: float) -> list[InstanceRow]:
         """Lives that had not ended at `then`, the oldest first."""

@@ -97,3 +97,22 @@ def test_the_decision_knows_the_caps_of_jobs(fleet: Fleet) -> None:
     assert (cap.name, cap.job, cap.limit_usd) == (f"job {job}", job, 50.0)
     assert cap.spent_usd == pytest.approx(cost(fleet, job), abs=0.02)
     assert [machine.job for machine in seen.machines] == [job]
+
+
+@pytest.mark.parametrize("removed", [False, True], ids=["kept", "removed"])
+def test_the_cap_of_a_job_holds_after_its_end_while_its_machine_idles(fleet: Fleet, *, removed: bool) -> None:
+    cap_usd, kit = 7.0, fleet.kit
+    job = submit(fleet, cap_usd)
+    booted(fleet, job)
+    chunk = kit.chunk_ids(kit.farm.job(job))[0]
+    claim = kit.claim(chunk, "agent-1")
+    while cost(fleet, job) < 4.5:
+        kit.farm.heartbeat(chunk, claim.token, kit.now, 4, sample_s=1.0, rest_s=5000.0)
+        fleet.tick(4.0)
+    kit.farm.cancel(job, kit.now)
+    if removed:
+        kit.farm.remove(job)
+    fleet.ticks(600.0)
+    assert fleet.cloud.running() == []
+    (view,) = kit.farm.costs(kit.now).in_all.jobs
+    assert 4.5 <= (view.usd or 0.0) <= cap_usd
