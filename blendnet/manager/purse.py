@@ -167,10 +167,14 @@ class Purse(Forecast):
         return pieces
 
     def halt(self, reasons: Mapping[str, str], now: float) -> None:
-        """Pause jobs whose caps have no room for the machines that they would need."""
+        """Pause jobs whose caps have no room for the machines that they would need; those that run, and no others."""
+        with self.ledger.read() as tx:
+            running = {job.id for job in tx.jobs.running()}.intersection(reasons)
+        if not running:
+            return  # It is said at every decision: a change would only have the next one made at once.
         with self.ledger.write() as tx:
-            for job_id, reason in reasons.items():
-                job = tx.jobs.need(job_id)
+            for job_id in sorted(running):
+                job, reason = tx.jobs.need(job_id), reasons[job_id]
                 if job.state in RUNNING and job.cap_usd is not None:
                     costs = tx.usage.job_costs(job_id)
                     text = self._reached(job, costs[job_id].usd if job_id in costs else 0.0)
