@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from blendnet.provision import commitments, demand
+from blendnet.provision import commitments, demand, places
 from blendnet.provision.bill import HOUR_S
 from blendnet.provision.decision import Ending, Halt, Why
 from blendnet.provision.policy import Policy
@@ -101,14 +101,28 @@ def _money(found: Endings, cap: Cap, situation: Situation, policy: Policy) -> No
 
 def _is_spent(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Machine]) -> bool:
     """Nobody works for the job now, and those that would begin to could do nothing useful for what is left."""
-    if any(machine.job == cap.job for machine in staying):
+    if situation.beside or any(machine.job == cap.job for machine in staying):
         return False
     useful_usd = commitments.going_on_usd(cap, situation, staying, policy.useful_s)
     if not commitments.movers(cap, situation, staying):
         # None is there, but one that another job asks for may be soon.
         known = [c.price.usd_per_hour for c in situation.choices if c.price is not None]
         useful_usd = min(known, default=0.0) * (policy.useful_s + situation.end_delay_s) / HOUR_S
+        useful_usd = max(useful_usd, _own_machine_usd(cap, situation, policy, staying))
     return commitments.left_usd(cap, situation) < useful_usd
+
+
+def _own_machine_usd(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Machine]) -> float:
+    """What the cheapest machine for a job costs at least, when no other comes: the job would wait for it for ever.
+
+    0 when machines may come on another account.
+    """
+    need = next((need for need in situation.needs if need.job == cap.job), None)
+    if need is None or staying or policy.min or len(situation.needs) > 1:
+        return 0.0
+    found = places.pools(situation, policy, need.device, {}, {})
+    known = [(pool.choice, pool.usd_per_hour) for pool in found if pool.usd_per_hour is not None]
+    return min((commitments.least_usd(choice, usd, situation, policy) for choice, usd in known), default=0.0)
 
 
 def _elsewhere(cap: Cap, situation: Situation, policy: Policy, found: Endings) -> dict[str, int]:

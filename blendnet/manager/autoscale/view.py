@@ -13,6 +13,7 @@ from blendnet.manager.crew import usual_sample_s
 from blendnet.manager.instances import ASKED, SETTLED_S
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import AgentRow, ChunkRow, InstanceRow, JobRow, Transaction
+from blendnet.manager.ledger.agents import AWAY
 from blendnet.models import State
 from blendnet.provision.base import InstanceState, Offer
 from blendnet.provision.bill import LEAST_BILLED_S
@@ -88,6 +89,7 @@ def situation_of(
         caps=caps,
         boot_s=times.boot_s,
         end_delay_s=times.end_delay_s,
+        beside=_is_any_beside(agents, rows),
         looked_at=memory.looked_at,
     )
 
@@ -122,6 +124,12 @@ def _work(tx: Transaction) -> _Work:
 def _idle(rows: Sequence[InstanceRow], agents: dict[str, AgentRow], work: _Work) -> set[str]:
     busy = {*work.chunks, *work.others}
     return {row.name for row in rows if row.joined_at is not None and row.name in agents} - busy
+
+
+def _is_any_beside(agents: dict[str, AgentRow], rows: Sequence[InstanceRow]) -> bool:
+    """Agents that are not the fleet's take work."""
+    own = {row.name for row in rows}
+    return any(agent.state not in AWAY and name not in own for name, agent in agents.items())
 
 
 def _is_leaving(row: InstanceRow, agent: AgentRow | None) -> bool:

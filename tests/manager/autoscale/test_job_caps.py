@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from blendnet.manager.autoscale.view import situation_of
+from blendnet.messages import AgentReport
 from blendnet.models import State
 from tests.manager.autoscale.cloud import USD
 from tests.manager.autoscale.loops import POLL_S, Fleet, make_fleet
@@ -56,14 +57,34 @@ def test_the_boot_of_a_machine_is_paid_by_the_job_that_it_was_asked_for(fleet: F
     assert view.jobs[0].boot_s == pytest.approx(BOOT_S + 1, abs=2)
 
 
-def test_no_machine_is_asked_for_that_the_jobs_cap_has_no_room_for(fleet: Fleet) -> None:
-    job = submit(fleet, 3.0)
+@pytest.mark.parametrize("cap_usd", [3.0, 5.3])
+def test_no_machine_is_asked_for_that_the_jobs_cap_has_no_room_for(fleet: Fleet, cap_usd: float) -> None:
+    job = submit(fleet, cap_usd)
     fleet.pass_time(1.0)
     fleet.ticks(5 * POLL_S)
     assert fleet.cloud.asked == []
     view = fleet.kit.farm.job(job)
     assert view.state is State.PAUSED
     assert f"blendnet job cap {job}" in view.message
+
+
+def test_a_cap_that_pays_for_no_machine_of_the_cloud_leaves_the_job_to_agents_of_the_users_own(fleet: Fleet) -> None:
+    fleet.kit.farm.report("mine", AgentReport(pid=1), fleet.kit.now)
+    job = submit(fleet, 3.0)
+    fleet.pass_time(1.0)
+    fleet.ticks(2 * POLL_S)
+    assert fleet.cloud.asked == []
+    assert fleet.kit.farm.job(job).state is State.QUEUED
+    fleet.kit.claim(fleet.kit.chunk_ids(fleet.kit.farm.job(job))[0], "mine")
+
+
+def test_a_job_whose_cap_is_used_up_wakes_nobody_again(fleet: Fleet) -> None:
+    submit(fleet, 3.0)
+    fleet.pass_time(1.0)
+    fleet.ticks(2 * POLL_S)
+    before = fleet.kit.farm.changes.count
+    fleet.ticks(5 * POLL_S)
+    assert fleet.kit.farm.changes.count == before
 
 
 def test_a_job_stops_in_time_and_its_machine_ends_within_the_cap(fleet: Fleet) -> None:
