@@ -16,6 +16,9 @@ BOOT, IDLE = "boot", "idle"
 Key = tuple[int, str, str, str]
 """Instance, job, day, BOOT or IDLE."""
 
+CLOSED_KEPT = 1000
+"""Accounts of machines that have ended, the newest."""
+
 
 @dataclass
 class _Account:
@@ -35,6 +38,8 @@ class Waits:
         """`idle_s`: so long after its last work a machine idles on the account of that job, its end included."""
         self._idle_s = idle_s
         self._accounts: dict[int, _Account] = {}
+        self._closed: dict[int, _Account] = {}
+        """Of machines that have ended: one that its cloud's list had only left out goes on where it was."""
         self.counted: Counter[Key] = Counter()
         """Not in the ledger yet. Less than nothing: to be taken off what is there."""
 
@@ -68,7 +73,8 @@ class Waits:
 
         `asked_by`: the job that it was asked for; `since`: its launch, or when this Manager began.
         """
-        account = self._accounts.setdefault(instance, _Account(asked_by, since, self._idle_s))
+        account = self._accounts.get(instance) or self._closed.pop(instance, None)
+        account = self._accounts[instance] = account or _Account(asked_by, since, self._idle_s)
         wait_s = now - account.upto - busy_s
         account.upto = max(now, account.upto)
         account.charged = {}
@@ -88,11 +94,17 @@ class Waits:
     def ended(self, instance: int, at: float) -> None:
         """A machine had ended by then: nobody pays for what was counted after it since the last count."""
         account = self._accounts.pop(instance, None)
-        over_s = 0.0 if account is None else account.upto - at
-        for key, seconds in reversed([*account.charged.items()] if account else []):
+        if account is None:
+            return
+        over_s = account.upto - at
+        for key, seconds in reversed(account.charged.items()):
             back_s = min(max(0.0, over_s), seconds)
             self.counted[key] -= back_s  # type: ignore[assignment]
             over_s -= back_s
+        account.upto, account.charged = min(at, account.upto), {}
+        self._closed[instance] = account
+        if len(self._closed) > CLOSED_KEPT:
+            del self._closed[next(iter(self._closed))]
 
     def written(self, what: Counter[Key]) -> None:
         """That is in the ledger now."""
