@@ -28,7 +28,7 @@ class Machine:
     usd_per_hour: float | None
     joined: bool = False
     asked_by: str = ""
-    """The job that it was asked for; '': none."""
+    """The job that it was asked for, or on whose account it was when that was written last; '': none."""
     launched_at: float | None = None
     """None: nobody knows that it is there."""
     is_asked: bool = False
@@ -121,6 +121,13 @@ class WorkBook:
                 return ""
             job = self._waits.job_of(machine.instance)
             return machine.asked_by if job is None else job
+
+    def accounts(self) -> dict[int, str]:
+        """Living machines that are on another account than the ledger says -> job, '' for nobody's."""
+        with self._lock:
+            known = {machine.instance: machine.asked_by for machine in self._machines.values()}
+            now = {instance: self._waits.job_of(instance) for instance in known}
+        return {instance: job for instance, job in now.items() if job is not None and job != known[instance]}
 
     def paying(self) -> set[str]:
         """Jobs on whose account machines are."""

@@ -137,3 +137,21 @@ def test_the_cap_of_a_job_holds_after_its_end_while_its_machine_idles(fleet: Fle
     assert fleet.cloud.running() == []
     (view,) = kit.farm.costs(kit.now).in_all.jobs
     assert 4.5 <= (view.usd or 0.0) <= cap_usd
+
+
+def test_a_new_manager_knows_on_whose_account_a_machine_is(fleet: Fleet) -> None:
+    kit = fleet.kit
+    first = submit(fleet, 50.0)
+    booted(fleet, first)
+    second = kit.submit([1]).id
+    kit.farm.cancel(first, kit.now)
+    chunk = kit.chunk_ids(kit.farm.job(second))[0]
+    kit.claim(chunk, "agent-1")
+    fleet.pass_time(4.0)
+    kit.farm.cancel(second, kit.now)
+    fleet.pass_time(4.0)
+    before = cost(fleet, first)
+    fleet.restart()
+    fleet.pass_time(60.0)
+    assert kit.farm.work.account("agent-1") == second
+    assert cost(fleet, first) == before
