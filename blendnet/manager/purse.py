@@ -49,6 +49,8 @@ class Purse(Forecast):
 
     _stopping: dict[str, float] | None = None
     """Job that its cap stops -> since when."""
+    _renewed: frozenset[str] = frozenset({DAY, FARM})
+    """Caps that may have more room than when they paused jobs: the settings of this Manager, or a day, are new."""
 
     def look(self, now: float) -> None:
         """Count what was worked; pause what reaches its cap, and cut off what does not stop in time."""
@@ -60,6 +62,7 @@ class Purse(Forecast):
         self.work.look(held, now)
         if not capped and not farm_caps:
             self.write_counts(now, at_once=False)
+            self._renewed = frozenset()
             self._open(_Judged())
             return
         self.write_counts(now, at_once=True)
@@ -138,8 +141,12 @@ class Purse(Forecast):
                     judged.pause.setdefault(job.id, (money.cap, money.text))
             if money.spent_usd + money.burn_usd_per_s * LATE_S >= money.cap_usd:
                 judged.cut |= {work.key: work.job for work in held}
-        if new_day and not judged.shut:
-            judged.resume += [job.id for job in tx.jobs.with_caps() if job.state is State.PAUSED and job.capped == DAY]
+        self._renewed |= {DAY} if new_day else set()
+        if not judged.shut:
+            paused = [job for job in tx.jobs.with_caps() if job.state is State.PAUSED]
+            judged.resume += [job.id for job in paused if job.capped in self._renewed]
+        # What runs may leave no room at midnight, and some later.
+        self._renewed &= {DAY} if judged.shut else set()
 
     def _pieces(
         self, tx: Transaction, job: JobRow, held: list[Held], now: float, *, stopping_for_s: float
@@ -204,7 +211,7 @@ class Purse(Forecast):
             tx.jobs.update(job, cap_told=job.cap_usd)
             self._log(tx, text, now=now, job=job_id, level="warning")
         for job_id in judged.resume:
-            self._go_on(tx, tx.jobs.need(job_id), "the day's cap begins anew", now)
+            self._go_on(tx, tx.jobs.need(job_id), "the farm's caps leave room again", now)
         for work in held:
             if work.key in judged.cut:
                 self._cut_off(tx, work, now)
