@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from blendnet.manager.days import by_day
+from blendnet.manager.lately import Lately
 
 BOOT, IDLE = "boot", "idle"
 Key = tuple[int, str, str, str]
@@ -27,8 +28,8 @@ class _Account:
     upto: float
     """Up to here it is counted."""
     idle_left_s: float
-    charged: dict[Key, float] = field(default_factory=dict)
-    """What was counted last, in case that its end turns out to have been before."""
+    lately: Lately[tuple[str, str]] = field(default_factory=Lately)
+    """Job, BOOT or IDLE: what was counted, in case that its end turns out to have been before."""
 
 
 class Waits:
@@ -77,31 +78,28 @@ class Waits:
         account = self._accounts[instance] = account or _Account(asked_by, since, self._idle_s)
         wait_s = now - account.upto - busy_s
         account.upto = max(now, account.upto)
-        account.charged = {}
         if wait_s <= 0 or not account.job:
             return
         paid_s = wait_s
         if joined:
             paid_s = min(wait_s, account.idle_left_s)
             account.idle_left_s -= paid_s
+        kind = IDLE if joined else BOOT
+        account.lately.note((account.job, kind), now - paid_s, now)
         for day, seconds in by_day(now - paid_s, now):
-            key = (instance, account.job, day, IDLE if joined else BOOT)
-            account.charged[key] = seconds
-            self.counted[key] += seconds  # type: ignore[assignment]
+            self.counted[instance, account.job, day, kind] += seconds  # type: ignore[assignment]
         if account.idle_left_s <= 0:
             account.job = ""
 
     def ended(self, instance: int, at: float) -> None:
-        """A machine had ended by then: nobody pays for what was counted after it since the last count."""
+        """A machine had ended by then: nobody pays for what was counted after it."""
         account = self._accounts.pop(instance, None)
         if account is None:
             return
-        over_s = account.upto - at
-        for key, seconds in reversed(account.charged.items()):
-            back_s = min(max(0.0, over_s), seconds)
-            self.counted[key] -= back_s  # type: ignore[assignment]
-            over_s -= back_s
-        account.upto, account.charged = min(at, account.upto), {}
+        for (job, kind), begin, end in account.lately.take_back(at):
+            for day, seconds in by_day(begin, end):
+                self.counted[instance, job, day, kind] -= seconds  # type: ignore[assignment]
+        account.upto = min(at, account.upto)
         self._closed[instance] = account
         if len(self._closed) > CLOSED_KEPT:
             del self._closed[next(iter(self._closed))]

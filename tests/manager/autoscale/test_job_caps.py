@@ -155,3 +155,21 @@ def test_a_new_manager_knows_on_whose_account_a_machine_is(fleet: Fleet) -> None
     fleet.pass_time(60.0)
     assert kit.farm.work.account("agent-1") == second
     assert cost(fleet, first) == before
+
+
+@pytest.mark.parametrize("works", [True, False], ids=["working", "idle"])
+def test_a_job_pays_for_nothing_after_the_end_that_the_cloud_tells_of_later(fleet: Fleet, *, works: bool) -> None:
+    kit = fleet.kit
+    job = submit(fleet, 50.0)
+    booted(fleet, job)
+    chunk = kit.chunk_ids(kit.farm.job(job))[0]
+    if works:
+        kit.claim(chunk, "agent-1")
+    fleet.pass_time(20.0)
+    fleet.cloud.take_back("agent-1")
+    fleet.pass_time(8.0)
+    fleet.tick(POLL_S)
+    view = kit.farm.costs(kit.now).in_all
+    assert cost(fleet, job) == pytest.approx(view.jobs_usd) == pytest.approx(view.agents_usd)
+    frame_usd = kit.farm.frames(job)[0].cost_usd or 0.0
+    assert frame_usd == pytest.approx(cost(fleet, job) if works else 0.0)
