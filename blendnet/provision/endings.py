@@ -6,6 +6,7 @@ those with nothing to do. A machine that works is only ended for money, or becau
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -117,10 +118,18 @@ def _own_machine_usd(cap: Cap, situation: Situation, policy: Policy, staying: Se
 
     0 when machines may come on another account.
     """
-    need = next((need for need in situation.needs if need.job == cap.job), None)
-    if need is None or staying or policy.min or len(situation.needs) > 1:
+    if staying or policy.min:
         return 0.0
-    found = places.pools(situation, policy, need.device, {}, {})
+    left = {cap.job: commitments.left_usd(cap, situation) for cap in situation.caps}
+    devices = {need.job: need.device for need in situation.needs}
+    least = {device: _least_usd(device, situation, policy) for device in {*devices.values()}}
+    others = [job for job, of in devices.items() if job != cap.job and left.get(job, math.inf) >= least[of]]
+    return least[devices[cap.job]] if cap.job in devices and not others else 0.0
+
+
+def _least_usd(device: str, situation: Situation, policy: Policy) -> float:
+    """What the cheapest machine that may be asked for costs at least; 0 when no price is known."""
+    found = places.pools(situation, policy, device, {}, {})
     known = [(pool.choice, pool.usd_per_hour) for pool in found if pool.usd_per_hour is not None]
     return min((commitments.least_usd(choice, usd, situation, policy) for choice, usd in known), default=0.0)
 
