@@ -17,6 +17,7 @@ from blendnet.errors import BlendNetError, FarmError, Retryable
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
 from blendnet.manager.autoscale.make import make_leftovers, make_loop
+from blendnet.manager.bookkeeper import Bookkeeper
 from blendnet.manager.broker import SOCKET_NAME, Outside
 from blendnet.manager.dispatch import Dispatcher
 from blendnet.manager.fleet import KeptAgents, LocalFleet
@@ -116,6 +117,7 @@ class Core:
         self.fleet.loop = make_loop(self.farm, local, self._joining, farm_label=folder.label(), logs=folder.logs)
         self.fleet.leftovers = make_leftovers(self.farm, self._joining, self.fleet.loop, farm_label=folder.label())
         reconciler = Reconciler(self.farm, app, settings, restart_control=lambda: supervisor.restart(CONTROL))
+        self._keeper = Bookkeeper(self.farm)
         self._loop = WorkLoop(self.farm, Dispatcher(self.farm, app, settings), reconciler)
         self._api_thread = threading.Thread(target=self._server.run, name="api", daemon=True)
 
@@ -128,6 +130,7 @@ class Core:
         """
         if self._joining:
             self._joining.start()
+        self._keeper.start()  # First: whoever asks for work finds what caps allow.
         self._api_thread.start()
         deadline = time.monotonic() + API_START_TIMEOUT_S
         while not self._server.started:
@@ -149,6 +152,7 @@ class Core:
         if self._api_thread.is_alive():
             self._api_thread.join()
         self._headquarters.stop()
+        self._keeper.stop()
         try:
             self.farm.close_books(time.time())
         except BlendNetError as error:
@@ -220,9 +224,7 @@ class WorkLoop:
     reconciler."""
 
     def __init__(self, farm: Farm, dispatcher: Dispatcher, reconciler: Reconciler) -> None:
-        self._farm = farm
         self._changes = farm.changes
-        self._look_at = 0.0
         self._interval_s = farm.settings.reconcile_interval_s
         self._dispatcher = dispatcher
         self._reconciler = reconciler
@@ -250,15 +252,9 @@ class WorkLoop:
             else:
                 self._stopping.wait(TROUBLE_PAUSE_S)
 
-    def _look(self, now: float) -> None:
-        if now >= self._look_at:
-            self._look_at = now + self._interval_s
-            self._farm.look(now)
-
     def _tick(self) -> bool:
         """One round; False when it failed."""
         try:
-            self._look(time.time())  # First: a broker that is away must not cost money.
             self._reconciler.tick(time.time())
             self._dispatcher.tick(time.time())
             self._tails.tick(time.time())

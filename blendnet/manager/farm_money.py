@@ -109,8 +109,10 @@ class FarmMoney(FarmPart):
         due_s = (0.0 if at_once else WRITE_S) if counted.worked or sent else QUIET_S
         if now - self._written_at < due_s:
             return
+        accounts = self.work.accounts()
         with self.ledger.write() as tx:
             tx.usage.add(counted.worked, counted.frames)
+            tx.instances.keep_accounts(accounts)
             tx.meters.keep(LOOK, now)
             if sent:
                 tx.meters.add(EGRESS, day_of(now), sent, sent / GB * self.settings.egress_usd_per_gb)
@@ -119,6 +121,8 @@ class FarmMoney(FarmPart):
         self._written_at = now
         self.work.written(counted)
         self.work.sent(-sent)
+        if accounts:
+            self.instances.refresh()
 
     def _count_disk(self, tx: Transaction, now: float) -> None:
         since = tx.meters.kept(DISK_AT)

@@ -49,21 +49,26 @@ class Purse(Forecast):
 
     _stopping: dict[str, float] | None = None
     """Job that its cap stops -> since when."""
+    _renewed: frozenset[str] = frozenset({DAY, FARM})
+    """Caps that may have more room than when they paused jobs: the settings of this Manager, or a day, are new."""
 
     def look(self, now: float) -> None:
         """Count what was worked; pause what reaches its cap, and cut off what does not stop in time."""
         self.gate.begin_look()
         before = self.work.looked_at
         with self.ledger.read() as tx:
-            held, capped, farm_caps = tx.usage.held(), tx.jobs.with_caps(), self.caps_in(tx)
+            held, farm_caps = tx.usage.held(), self.caps_in(tx)
+            capped = tx.jobs.with_caps(self.work.paying())
         self.work.look(held, now)
         if not capped and not farm_caps:
             self.write_counts(now, at_once=False)
+            self._renewed = frozenset()
             self._open(_Judged())
             return
         self.write_counts(now, at_once=True)
         with self.ledger.read() as tx:
-            judged = self._judge(tx, tx.jobs.with_caps(), held, now, new_day=day_of(before) != day_of(now))
+            capped = tx.jobs.with_caps(self.work.paying())
+            judged = self._judge(tx, capped, held, now, new_day=day_of(before) != day_of(now))
         if judged.acts:
             with self.ledger.write() as tx:
                 self._act(tx, judged, held, now)
@@ -136,8 +141,12 @@ class Purse(Forecast):
                     judged.pause.setdefault(job.id, (money.cap, money.text))
             if money.spent_usd + money.burn_usd_per_s * LATE_S >= money.cap_usd:
                 judged.cut |= {work.key: work.job for work in held}
-        if new_day and not judged.shut:
-            judged.resume += [job.id for job in tx.jobs.with_caps() if job.state is State.PAUSED and job.capped == DAY]
+        self._renewed |= {DAY} if new_day else set()
+        if not judged.shut:
+            paused = [job for job in tx.jobs.with_caps() if job.state is State.PAUSED]
+            judged.resume += [job.id for job in paused if job.capped in self._renewed]
+        # What runs may leave no room at midnight, and some later.
+        self._renewed &= {DAY} if judged.shut else set()
 
     def _pieces(
         self, tx: Transaction, job: JobRow, held: list[Held], now: float, *, stopping_for_s: float
@@ -165,10 +174,14 @@ class Purse(Forecast):
         return pieces
 
     def halt(self, reasons: Mapping[str, str], now: float) -> None:
-        """Pause jobs whose caps have no room for the machines that they would need."""
+        """Pause jobs whose caps have no room for the machines that they would need; those that run, and no others."""
+        with self.ledger.read() as tx:
+            running = {job.id for job in tx.jobs.running()}.intersection(reasons)
+        if not running:
+            return  # It is said at every decision: a change would only have the next one made at once.
         with self.ledger.write() as tx:
-            for job_id, reason in reasons.items():
-                job = tx.jobs.need(job_id)
+            for job_id in sorted(running):
+                job, reason = tx.jobs.need(job_id), reasons[job_id]
                 if job.state in RUNNING and job.cap_usd is not None:
                     costs = tx.usage.job_costs(job_id)
                     text = self._reached(job, costs[job_id].usd if job_id in costs else 0.0)
@@ -198,7 +211,7 @@ class Purse(Forecast):
             tx.jobs.update(job, cap_told=job.cap_usd)
             self._log(tx, text, now=now, job=job_id, level="warning")
         for job_id in judged.resume:
-            self._go_on(tx, tx.jobs.need(job_id), "the day's cap begins anew", now)
+            self._go_on(tx, tx.jobs.need(job_id), "the farm's caps leave room again", now)
         for work in held:
             if work.key in judged.cut:
                 self._cut_off(tx, work, now)

@@ -87,8 +87,11 @@ class Steering(FarmPart):
                 raise Conflict(f"job {job_id} is {job.state.value}: cancel it before removing it")
             previews, blobs = tx.chunks.preview_paths(job_id), tx.blobs.of_job(job_id)
             tx.jobs.delete(job_id)
+            tx.instances.forget_job(job_id)
         # Apart from the rows: a Manager that dies here leaves blobs for the sweep, never a job without its blobs.
         self.delete_unused(blobs)
+        self.instances.refresh()
+        self.work.forget_job(job_id)
         self._scenes.pop(job_id, None)
         for preview in previews:
             Path(preview).unlink(missing_ok=True)

@@ -11,10 +11,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from blendnet.manager.days import by_day
+from blendnet.manager.lately import Lately
 
 BOOT, IDLE = "boot", "idle"
 Key = tuple[int, str, str, str]
 """Instance, job, day, BOOT or IDLE."""
+
+CLOSED_KEPT = 1000
+"""Accounts of machines that have ended, the newest."""
 
 
 @dataclass
@@ -24,8 +28,8 @@ class _Account:
     upto: float
     """Up to here it is counted."""
     idle_left_s: float
-    charged: dict[Key, float] = field(default_factory=dict)
-    """What was counted last, in case that its end turns out to have been before."""
+    lately: Lately[tuple[str, str]] = field(default_factory=Lately)
+    """Job, BOOT or IDLE: what was counted, in case that its end turns out to have been before."""
 
 
 class Waits:
@@ -35,6 +39,8 @@ class Waits:
         """`idle_s`: so long after its last work a machine idles on the account of that job, its end included."""
         self._idle_s = idle_s
         self._accounts: dict[int, _Account] = {}
+        self._closed: dict[int, _Account] = {}
+        """Of machines that have ended: one that its cloud's list had only left out goes on where it was."""
         self.counted: Counter[Key] = Counter()
         """Not in the ledger yet. Less than nothing: to be taken off what is there."""
 
@@ -46,6 +52,10 @@ class Waits:
     def on_account(self, job: str) -> list[int]:
         """The machines of a job."""
         return [instance for instance, account in self._accounts.items() if account.job == job]
+
+    def paying(self) -> set[str]:
+        """Jobs that have machines."""
+        return {account.job for account in self._accounts.values()} - {""}
 
     def drop(self, instances: Collection[int]) -> None:
         """They are on nobody's account until they work again."""
@@ -64,31 +74,35 @@ class Waits:
 
         `asked_by`: the job that it was asked for; `since`: its launch, or when this Manager began.
         """
-        account = self._accounts.setdefault(instance, _Account(asked_by, since, self._idle_s))
+        account = self._accounts.get(instance) or self._closed.pop(instance, None)
+        account = self._accounts[instance] = account or _Account(asked_by, since, self._idle_s)
         wait_s = now - account.upto - busy_s
         account.upto = max(now, account.upto)
-        account.charged = {}
         if wait_s <= 0 or not account.job:
             return
         paid_s = wait_s
         if joined:
             paid_s = min(wait_s, account.idle_left_s)
             account.idle_left_s -= paid_s
+        kind = IDLE if joined else BOOT
+        account.lately.note((account.job, kind), now - paid_s, now)
         for day, seconds in by_day(now - paid_s, now):
-            key = (instance, account.job, day, IDLE if joined else BOOT)
-            account.charged[key] = seconds
-            self.counted[key] += seconds  # type: ignore[assignment]
+            self.counted[instance, account.job, day, kind] += seconds  # type: ignore[assignment]
         if account.idle_left_s <= 0:
             account.job = ""
 
     def ended(self, instance: int, at: float) -> None:
-        """A machine had ended by then: nobody pays for what was counted after it since the last count."""
+        """A machine had ended by then: nobody pays for what was counted after it."""
         account = self._accounts.pop(instance, None)
-        over_s = 0.0 if account is None else account.upto - at
-        for key, seconds in reversed([*account.charged.items()] if account else []):
-            back_s = min(max(0.0, over_s), seconds)
-            self.counted[key] -= back_s  # type: ignore[assignment]
-            over_s -= back_s
+        if account is None:
+            return
+        for (job, kind), begin, end in account.lately.take_back(at):
+            for day, seconds in by_day(begin, end):
+                self.counted[instance, job, day, kind] -= seconds  # type: ignore[assignment]
+        account.upto = min(at, account.upto)
+        self._closed[instance] = account
+        if len(self._closed) > CLOSED_KEPT:
+            del self._closed[next(iter(self._closed))]
 
     def written(self, what: Counter[Key]) -> None:
         """That is in the ledger now."""

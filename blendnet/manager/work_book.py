@@ -12,12 +12,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from blendnet.manager.days import by_day
+from blendnet.manager.lately import Lately
 from blendnet.manager.ledger.usage import Held, JobCost, Worked
 from blendnet.manager.waits import BOOT, Key, Waits
 from blendnet.provision.bill import HOUR_S
 
 IDLE_PAID_S = 480.0
 """A job pays for machines that idle after its work for so long, where nobody says otherwise."""
+
+NOTHING_S = 1e-6
+"""Rounding of sums is no time."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Machine:
     usd_per_hour: float | None
     joined: bool = False
     asked_by: str = ""
-    """The job that it was asked for; '': none."""
+    """The job that it was asked for, or on whose account it was when that was written last; '': none."""
     launched_at: float | None = None
     """None: nobody knows that it is there."""
     is_asked: bool = False
@@ -74,6 +78,8 @@ class WorkBook:
         self._stints: dict[str, _Stint] = {}
         self._worked: Counter[tuple[int, str, str]] = Counter()
         self._frames: Counter[str] = Counter()
+        self._lately: dict[int, Lately[tuple[str, str]]] = {}
+        """Job and frame that living machines were counted for."""
         self._sent_bytes = 0
         self._looked_at = 0.0
 
@@ -91,6 +97,7 @@ class WorkBook:
         with self._lock:
             for instance, at in (ended or {}).items():
                 self._waits.ended(instance, at)
+                self._take_back(instance, at)
             self._machines = dict(machines)
             self._prices |= {machine.instance: machine.usd_per_hour for machine in machines.values()}
 
@@ -121,6 +128,23 @@ class WorkBook:
                 return ""
             job = self._waits.job_of(machine.instance)
             return machine.asked_by if job is None else job
+
+    def accounts(self) -> dict[int, str]:
+        """Living machines that are on another account than the ledger says -> job, '' for nobody's."""
+        with self._lock:
+            known = {machine.instance: machine.asked_by for machine in self._machines.values()}
+            now = {instance: self._waits.job_of(instance) for instance in known}
+        return {instance: job for instance, job in now.items() if job is not None and job != known[instance]}
+
+    def paying(self) -> set[str]:
+        """Jobs on whose account machines are."""
+        with self._lock:
+            return self._waits.paying()
+
+    def forget_job(self, job: str) -> None:
+        """A job is removed: its machines are on nobody's account until they work for another."""
+        with self._lock:
+            self._waits.drop(self._waits.on_account(job))
 
     def waiting(self, job: str) -> dict[int, float]:
         """Machines that cloud and job both know of, which boot or idle on the job's account -> USD per hour."""
@@ -214,11 +238,21 @@ class WorkBook:
         machine = self._machines.get(agent)
         if machine is None or now <= stint.since:
             return
-        for day, seconds in by_day(stint.since, now):
-            self._worked[machine.instance, stint.job, day] += seconds  # type: ignore[assignment]
+        self._add(machine.instance, stint.job, stint.frame, stint.since, now, 1)
         self._busy_s[machine.instance] += now - stint.since  # type: ignore[assignment]
-        if stint.frame:
-            self._frames[stint.frame] += now - stint.since  # type: ignore[assignment]
+        self._lately.setdefault(machine.instance, Lately()).note((stint.job, stint.frame), stint.since, now)
+
+    def _take_back(self, instance: int, at: float) -> None:
+        """A machine had ended by then: nobody has worked on it afterwards."""
+        lately = self._lately.pop(instance, None)
+        for (job, frame), begin, end in lately.take_back(at) if lately else ():
+            self._add(instance, job, frame, begin, end, -1)
+
+    def _add(self, instance: int, job: str, frame: str, begin: float, end: float, sign: int) -> None:
+        for day, seconds in by_day(begin, end):
+            self._worked[instance, job, day] += sign * seconds  # type: ignore[assignment]
+        if frame:
+            self._frames[frame] += sign * (end - begin)  # type: ignore[assignment]
 
     def resume_from(self, looked_at: float) -> None:
         """A Manager before this one has counted everything up to then."""
@@ -238,7 +272,8 @@ class WorkBook:
             self._waits.written(what.waits)
             self._frames.subtract(what.frames)
             for counter in (self._worked, self._frames):
-                for key in [key for key, seconds in counter.items() if seconds <= 0]:
+                # Less than nothing is to be taken off what is in the ledger.
+                for key in [key for key, seconds in counter.items() if abs(seconds) < NOTHING_S]:
                     del counter[key]
 
     def sent(self, size_bytes: int) -> None:

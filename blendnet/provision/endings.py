@@ -6,10 +6,11 @@ those with nothing to do. A machine that works is only ended for money, or becau
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from blendnet.provision import commitments, demand
+from blendnet.provision import commitments, demand, places
 from blendnet.provision.bill import HOUR_S
 from blendnet.provision.decision import Ending, Halt, Why
 from blendnet.provision.policy import Policy
@@ -101,14 +102,36 @@ def _money(found: Endings, cap: Cap, situation: Situation, policy: Policy) -> No
 
 def _is_spent(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Machine]) -> bool:
     """Nobody works for the job now, and those that would begin to could do nothing useful for what is left."""
-    if any(machine.job == cap.job for machine in staying):
+    if situation.beside or any(machine.job == cap.job for machine in staying):
         return False
     useful_usd = commitments.going_on_usd(cap, situation, staying, policy.useful_s)
     if not commitments.movers(cap, situation, staying):
         # None is there, but one that another job asks for may be soon.
         known = [c.price.usd_per_hour for c in situation.choices if c.price is not None]
         useful_usd = min(known, default=0.0) * (policy.useful_s + situation.end_delay_s) / HOUR_S
+        useful_usd = max(useful_usd, _own_machine_usd(cap, situation, policy, staying))
     return commitments.left_usd(cap, situation) < useful_usd
+
+
+def _own_machine_usd(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Machine]) -> float:
+    """What the cheapest machine for a job costs at least, when no other comes: the job would wait for it for ever.
+
+    0 when machines may come on another account.
+    """
+    if staying or policy.min:
+        return 0.0
+    left = {cap.job: commitments.left_usd(cap, situation) for cap in situation.caps}
+    devices = {need.job: need.device for need in situation.needs}
+    least = {device: _least_usd(device, situation, policy) for device in {*devices.values()}}
+    others = [job for job, of in devices.items() if job != cap.job and left.get(job, math.inf) >= least[of]]
+    return least[devices[cap.job]] if cap.job in devices and not others else 0.0
+
+
+def _least_usd(device: str, situation: Situation, policy: Policy) -> float:
+    """What the cheapest machine that may be asked for costs at least; 0 when no price is known."""
+    found = places.pools(situation, policy, device, {}, {})
+    known = [(pool.choice, pool.usd_per_hour) for pool in found if pool.usd_per_hour is not None]
+    return min((commitments.least_usd(choice, usd, situation, policy) for choice, usd in known), default=0.0)
 
 
 def _elsewhere(cap: Cap, situation: Situation, policy: Policy, found: Endings) -> dict[str, int]:

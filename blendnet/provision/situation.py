@@ -156,5 +156,7 @@ class Situation:
     """Seconds from request to join: measured, or this."""
     end_delay_s: float = 180.0
     """Seconds after which an ended machine is confirmed gone at the latest: measured with a reserve, or this."""
+    beside: bool = False
+    """Agents that are no machines of the fleet work, too, as on machines of the user's own."""
     looked_at: float = 0.0
     """When a person last looked at refusals and said: go on."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.errors import Conflict, LeaseLost
+from blendnet.manager.days import day_bounds, day_of
 from blendnet.manager.jobs import Farm
 from blendnet.messages import AgentReport, JobView
 from blendnet.models import Action, State
@@ -151,6 +152,38 @@ def test_a_new_day_lets_jobs_go_on_that_the_days_cap_has_paused(paid: Kit) -> No
     for agent in ("agent1", "agent2"):
         paid.farm.report(agent, AgentReport(pid=1, state="stopped"), paid.now)
     paid.farm.look(paid.later(86_400))
+    assert state(paid, job).state is State.QUEUED
+
+
+@pytest.mark.parametrize("cap", ["day", "farm"])
+def test_a_manager_that_starts_with_a_higher_cap_lets_jobs_go_on(tmp_path: Path, cap: str) -> None:
+    kit = make_kit(tmp_path / "farm", agent_usd_per_hour=USD_PER_HOUR, **{f"cap_{cap}_usd": 500.0})
+    kit.farm.report("agent1", AgentReport(pid=1), kit.now)
+    job = kit.submit([1])
+    kit.farm.look(kit.now)
+    kit.farm.look(kit.later(490))
+    assert state(kit, job).state is State.PAUSED
+    kit.farm.close_books(kit.later(5))
+    for usd, after in ((450.0, State.PAUSED), (900.0, State.QUEUED)):
+        settings = kit.farm.settings.model_copy(update={f"cap_{cap}_usd": usd})
+        kit.farm = Farm(kit.farm.ledger, kit.farm.store, settings)
+        kit.farm.open_books()
+        kit.farm.look(kit.later(5))
+        assert state(kit, job).state is after
+    kit.farm.ledger.close()
+
+
+def test_jobs_go_on_later_that_day_when_machines_have_no_room_at_midnight(paid: Kit) -> None:
+    job = paid.submit([1])
+    paid.farm.set_farm_caps(paid.now, day_usd=150.0)
+    paid.farm.look(paid.later(100))
+    assert state(paid, job).state is State.PAUSED
+    midnight = day_bounds(day_of(paid.now))[1]
+    paid.farm.look(paid.later(midnight + 1 - paid.now))
+    assert state(paid, job).state is State.PAUSED, "both agents still cost too much for the cap"
+    for agent in ("agent1", "agent2"):
+        paid.farm.report(agent, AgentReport(pid=1, state="stopped"), paid.now)
+    paid.farm.look(paid.later(1))
     assert state(paid, job).state is State.QUEUED
 
 

@@ -75,6 +75,17 @@ def test_nobody_pays_for_what_was_counted_after_the_end(book: WorkBook) -> None:
     assert paid(book) == {"one": 14.0}
 
 
+def test_a_machine_that_was_only_left_out_of_a_list_is_not_paid_for_twice(book: WorkBook) -> None:
+    book.began(held("two", "a", LAUNCH + 10), LAUNCH + 10)
+    book.look([], LAUNCH + 20)
+    book.know({}, {7: LAUNCH + 20})
+    book.look([], LAUNCH + 24)
+    book.know({"agent-1": machine()})
+    book.look([], LAUNCH + 30)
+    assert paid(book) == {"one": 10.0, "two": 20.0}
+    assert book.account("agent-1") == "two"
+
+
 def test_the_users_own_machines_wait_for_nobody() -> None:
     book = WorkBook(IDLE_S)
     book.know({"agent-1": machine(asked=False)})

@@ -153,6 +153,25 @@ def test_a_job_without_money_is_halted_before_machines_of_other_jobs_come() -> N
         assert [halt.job for halt in endings(now, Policy()).halt] == halted
 
 
+def test_a_job_that_no_machine_of_its_own_can_be_paid_for_is_halted_instead_of_waiting_for_ever() -> None:
+    # 100 s of boot, 300 s of work and 60 s for the end are 0.046 USD.
+    alone = {"caps": [cap(0.045, job="1")], "needs": [need("1")]}
+    assert [halt.job for halt in endings(situation(**alone), Policy()).halt] == ["1"]
+    enough = {**alone, "caps": [cap(0.047, job="1")]}
+    assert endings(situation(**enough), Policy()).halt == []
+    # A machine may come over that another job, or fleet_min, pays for.
+    assert endings(situation(**{**alone, "needs": [need("1"), need("2")]}), Policy()).halt == []
+    assert endings(situation(**alone), Policy(min=1)).halt == []
+
+
+def test_jobs_that_none_of_them_can_pay_a_machine_for_do_not_wait_for_each_other() -> None:
+    caps = [cap(0.045, job="1", name="job 1"), cap(0.045, job="2", name="job 2")]
+    now = situation(needs=[need("1"), need("2")], caps=caps)
+    assert [halt.job for halt in endings(now, Policy()).halt] == ["1", "2"]
+    one_pays = situation(needs=[need("1"), need("2")], caps=[caps[0], cap(1.0, job="2", name="job 2")])
+    assert endings(one_pays, Policy()).halt == []
+
+
 def test_a_chunk_is_finished_on_the_last_money_and_no_other_begun() -> None:
     nearly = machine(busy_left_s=10, unsaved_s=50)
     found = endings(situation(machines=[nearly, machine("agent-2")], needs=[need()], caps=[cap(0.0146)]), Policy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,9 @@ log = logging.getLogger(__name__)
 
 Run = Callable[[Callable[[], None]], None]
 """Carries out what it is given, now or in a moment."""
+
+AGAIN_S = 30.0
+"""An answer that was given while machines came or went may count them twice: it is asked for again after so long."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,14 @@ class Quotas:
         self._asked_at = float("-inf")
         self._asking = threading.Lock()
         self._known = Allowance()
+        self._answered: Counter[Offer] | None = None
+        """The farm's machines when that was asked for which the last answer says, while nobody has looked since."""
 
     def look(self, now: float, own: Sequence[Offer]) -> Allowance:
         """What is known; asked anew when it is time. `own`: of the farm's machines that the cloud counts now."""
+        answered, self._answered = self._answered, None
+        if answered is not None and answered != Counter(own):
+            self._asked_at = min(self._asked_at, now - self._every_s + AGAIN_S)
         if now - self._asked_at >= self._every_s and self._asking.acquire(blocking=False):
             self._asked_at = now
             self._run(lambda: self._ask(own))
@@ -74,7 +83,7 @@ class Quotas:
         try:
             quotas = self._provider.quotas()
             types = {type_.name: type_ for type_ in self._provider.machine_types()} if quotas else {}
-            self._known = Allowance(quotas, types).without(own)
+            self._known, self._answered = Allowance(quotas, types).without(own), Counter(own)
         except Exception as error:  # noqa: BLE001  # Whatever it was: an unknown quota holds nobody back.
             log.warning("%s does not say its quotas, what it said before holds: %s", self._provider.name, error)
         finally:

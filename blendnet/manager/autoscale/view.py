@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from blendnet.manager.agents import DRAINING, ENDED
@@ -13,6 +13,7 @@ from blendnet.manager.crew import usual_sample_s
 from blendnet.manager.instances import ASKED, SETTLED_S
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import AgentRow, ChunkRow, InstanceRow, JobRow, Transaction
+from blendnet.manager.ledger.agents import AWAY
 from blendnet.models import State
 from blendnet.provision.base import InstanceState, Offer
 from blendnet.provision.bill import LEAST_BILLED_S
@@ -76,7 +77,7 @@ def situation_of(
         ]
         needs = [need for job in tx.jobs.running() if (need := _need(tx, farm, job)) is not None]
         caps = [Cap(name=m.cap, limit_usd=m.cap_usd, spent_usd=m.spent_usd) for m in farm.farm_money(tx, now)]
-        caps += _job_caps(tx) if times.jobs_pay else []
+        caps += _job_caps(tx, farm.work.paying()) if times.jobs_pay else []
     return Situation(
         now=now,
         needs=needs,
@@ -88,12 +89,13 @@ def situation_of(
         caps=caps,
         boot_s=times.boot_s,
         end_delay_s=times.end_delay_s,
+        beside=_is_any_beside(agents, rows),
         looked_at=memory.looked_at,
     )
 
 
-def _job_caps(tx: Transaction) -> list[Cap]:
-    """Of jobs that go on, or that their cap has paused: their machines have to end in time."""
+def _job_caps(tx: Transaction, paying: Collection[str]) -> list[Cap]:
+    """Of jobs that go on, that their cap has paused, or that pay for machines still: these have to end in time."""
     spent = tx.usage.job_costs()
     return [
         Cap(
@@ -102,7 +104,7 @@ def _job_caps(tx: Transaction) -> list[Cap]:
             spent_usd=spent[job.id].usd if job.id in spent else 0.0,
             job=job.id,
         )
-        for job in tx.jobs.with_caps()
+        for job in tx.jobs.with_caps(paying)
         if job.cap_usd is not None and (job.state is not State.PAUSED or job.capped)
     ]
 
@@ -122,6 +124,12 @@ def _work(tx: Transaction) -> _Work:
 def _idle(rows: Sequence[InstanceRow], agents: dict[str, AgentRow], work: _Work) -> set[str]:
     busy = {*work.chunks, *work.others}
     return {row.name for row in rows if row.joined_at is not None and row.name in agents} - busy
+
+
+def _is_any_beside(agents: dict[str, AgentRow], rows: Sequence[InstanceRow]) -> bool:
+    """Agents that are not the fleet's take work."""
+    own = {row.name for row in rows}
+    return any(agent.state not in AWAY and name not in own for name, agent in agents.items())
 
 
 def _is_leaving(row: InstanceRow, agent: AgentRow | None) -> bool:

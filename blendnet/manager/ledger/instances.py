@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select, update
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
@@ -28,6 +28,18 @@ class Instances(Access[InstanceRow]):
     def all(self) -> list[InstanceRow]:
         """Every life there ever was, the oldest first."""
         return self._all(self._select().order_by(_c.asked_at, _c.id))
+
+    def keep_accounts(self, jobs: Mapping[int, str]) -> None:
+        """Lives -> on which job's account they are now."""
+        if jobs:
+            rows = [{"row": row, "on": job} for row, job in jobs.items()]
+            self._connection.execute(
+                update(tables.instances).where(_c.id == bindparam("row")).values(job=bindparam("on")), rows
+            )
+
+    def forget_job(self, job_id: str) -> None:
+        """A job is removed: machines that were asked for it are on nobody's account."""
+        self._connection.execute(update(tables.instances).where(_c.job == job_id).values(job=""))
 
     def since(self, then: float) -> list[InstanceRow]:
         """Lives that had not ended at `then`, the oldest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import delete, func, select
 
@@ -32,10 +32,14 @@ class Jobs(Access[JobRow]):
         found = self._select().where(tables.jobs.c.state.in_(RUNNING))
         return self._all(found.order_by(tables.jobs.c.created_at, tables.jobs.c.id))
 
-    def with_caps(self) -> list[JobRow]:
-        """Jobs that have not ended and have a cap, or that a cap of the farm has paused, oldest first."""
+    def with_caps(self, paying: Collection[str] = ()) -> list[JobRow]:
+        """Jobs that have not ended and have a cap, or that a cap of the farm has paused, oldest first.
+
+        `paying`: jobs on whose account machines are: those that have ended and have a cap are among them, too.
+        """
         cap = (tables.jobs.c.cap_usd.is_not(None)) | (tables.jobs.c.capped != "")
-        found = self._select().where(tables.jobs.c.state.in_((*RUNNING, State.PAUSED)), cap)
+        counts = tables.jobs.c.state.in_((*RUNNING, State.PAUSED)) | tables.jobs.c.id.in_(paying)
+        found = self._select().where(counts, cap)
         return self._all(found.order_by(tables.jobs.c.created_at, tables.jobs.c.id))
 
     def measured_like(self, job: JobRow) -> JobRow | None:

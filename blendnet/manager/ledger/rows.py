@@ -216,7 +216,7 @@ class InstanceRow:
     place: str
     """Where of the provider's places, as PlaceRow.place; '' for agents on the Manager's machine."""
     job: str
-    """That it was asked for; '': none."""
+    """On whose account it was last: that it was asked for, then that it worked for last; '': nobody's."""
     name: str
     """Of the agent on it."""
     provider_id: str

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from blendnet.manager.autoscale.view import situation_of
+from blendnet.messages import AgentReport
 from blendnet.models import State
 from tests.manager.autoscale.cloud import USD
 from tests.manager.autoscale.loops import POLL_S, Fleet, make_fleet
@@ -56,14 +57,34 @@ def test_the_boot_of_a_machine_is_paid_by_the_job_that_it_was_asked_for(fleet: F
     assert view.jobs[0].boot_s == pytest.approx(BOOT_S + 1, abs=2)
 
 
-def test_no_machine_is_asked_for_that_the_jobs_cap_has_no_room_for(fleet: Fleet) -> None:
-    job = submit(fleet, 3.0)
+@pytest.mark.parametrize("cap_usd", [3.0, 5.3])
+def test_no_machine_is_asked_for_that_the_jobs_cap_has_no_room_for(fleet: Fleet, cap_usd: float) -> None:
+    job = submit(fleet, cap_usd)
     fleet.pass_time(1.0)
     fleet.ticks(5 * POLL_S)
     assert fleet.cloud.asked == []
     view = fleet.kit.farm.job(job)
     assert view.state is State.PAUSED
     assert f"blendnet job cap {job}" in view.message
+
+
+def test_a_cap_that_pays_for_no_machine_of_the_cloud_leaves_the_job_to_agents_of_the_users_own(fleet: Fleet) -> None:
+    fleet.kit.farm.report("mine", AgentReport(pid=1), fleet.kit.now)
+    job = submit(fleet, 3.0)
+    fleet.pass_time(1.0)
+    fleet.ticks(2 * POLL_S)
+    assert fleet.cloud.asked == []
+    assert fleet.kit.farm.job(job).state is State.QUEUED
+    fleet.kit.claim(fleet.kit.chunk_ids(fleet.kit.farm.job(job))[0], "mine")
+
+
+def test_a_job_whose_cap_is_used_up_wakes_nobody_again(fleet: Fleet) -> None:
+    submit(fleet, 3.0)
+    fleet.pass_time(1.0)
+    fleet.ticks(2 * POLL_S)
+    before = fleet.kit.farm.changes.count
+    fleet.ticks(5 * POLL_S)
+    assert fleet.kit.farm.changes.count == before
 
 
 def test_a_job_stops_in_time_and_its_machine_ends_within_the_cap(fleet: Fleet) -> None:
@@ -97,3 +118,58 @@ def test_the_decision_knows_the_caps_of_jobs(fleet: Fleet) -> None:
     assert (cap.name, cap.job, cap.limit_usd) == (f"job {job}", job, 50.0)
     assert cap.spent_usd == pytest.approx(cost(fleet, job), abs=0.02)
     assert [machine.job for machine in seen.machines] == [job]
+
+
+@pytest.mark.parametrize("removed", [False, True], ids=["kept", "removed"])
+def test_the_cap_of_a_job_holds_after_its_end_while_its_machine_idles(fleet: Fleet, *, removed: bool) -> None:
+    cap_usd, kit = 7.0, fleet.kit
+    job = submit(fleet, cap_usd)
+    booted(fleet, job)
+    chunk = kit.chunk_ids(kit.farm.job(job))[0]
+    claim = kit.claim(chunk, "agent-1")
+    while cost(fleet, job) < 4.5:
+        kit.farm.heartbeat(chunk, claim.token, kit.now, 4, sample_s=1.0, rest_s=5000.0)
+        fleet.tick(4.0)
+    kit.farm.cancel(job, kit.now)
+    if removed:
+        kit.farm.remove(job)
+    fleet.ticks(600.0)
+    assert fleet.cloud.running() == []
+    (view,) = kit.farm.costs(kit.now).in_all.jobs
+    assert 4.5 <= (view.usd or 0.0) <= cap_usd
+
+
+def test_a_new_manager_knows_on_whose_account_a_machine_is(fleet: Fleet) -> None:
+    kit = fleet.kit
+    first = submit(fleet, 50.0)
+    booted(fleet, first)
+    second = kit.submit([1]).id
+    kit.farm.cancel(first, kit.now)
+    chunk = kit.chunk_ids(kit.farm.job(second))[0]
+    kit.claim(chunk, "agent-1")
+    fleet.pass_time(4.0)
+    kit.farm.cancel(second, kit.now)
+    fleet.pass_time(4.0)
+    before = cost(fleet, first)
+    fleet.restart()
+    fleet.pass_time(60.0)
+    assert kit.farm.work.account("agent-1") == second
+    assert cost(fleet, first) == before
+
+
+@pytest.mark.parametrize("works", [True, False], ids=["working", "idle"])
+def test_a_job_pays_for_nothing_after_the_end_that_the_cloud_tells_of_later(fleet: Fleet, *, works: bool) -> None:
+    kit = fleet.kit
+    job = submit(fleet, 50.0)
+    booted(fleet, job)
+    chunk = kit.chunk_ids(kit.farm.job(job))[0]
+    if works:
+        kit.claim(chunk, "agent-1")
+    fleet.pass_time(20.0)
+    fleet.cloud.take_back("agent-1")
+    fleet.pass_time(8.0)
+    fleet.tick(POLL_S)
+    view = kit.farm.costs(kit.now).in_all
+    assert cost(fleet, job) == pytest.approx(view.jobs_usd) == pytest.approx(view.agents_usd)
+    frame_usd = kit.farm.frames(job)[0].cost_usd or 0.0
+    assert frame_usd == pytest.approx(cost(fleet, job) if works else 0.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.errors import FarmError
-from blendnet.manager.autoscale.quotas import Quotas
+from blendnet.manager.autoscale.quotas import AGAIN_S, Quotas
 from blendnet.provision.base import MachineType, Offer, Quota
 from tests.manager.autoscale.cloud import Cloud
 from tests.manager.autoscale.loops import Fleet, make_fleet
@@ -52,6 +52,22 @@ def test_what_the_farms_own_machines_use_is_not_others(cloud: Cloud) -> None:
     assert known.takes(LARGE_SPOT) == {"spot vCPU": 8.0}
     assert known.takes(Offer("large", "z1", False)) == {}
     assert known.takes(Offer("of yesterday", "", True)) == {}
+
+
+def test_an_answer_given_while_machines_came_is_soon_asked_for_again(cloud: Cloud) -> None:
+    tasks: list[Callable[[], None]] = []
+    quotas = asking(cloud, tasks.append)
+    quotas.look(NOW, [])
+    cloud.limits = [vcpus(64, used=28)]
+    tasks.pop()()
+    (unsure,) = quotas.look(NOW + 5, [LARGE_SPOT]).quotas
+    assert (unsure.used, tasks) == (28, [])
+    quotas.look(NOW + 5 + AGAIN_S, [LARGE_SPOT])
+    tasks.pop()()
+    (sure,) = quotas.look(NOW + 10 + AGAIN_S, [LARGE_SPOT]).quotas
+    assert sure.used == 20
+    quotas.look(NOW + 10 + 3 * AGAIN_S, [LARGE_SPOT, SMALL_SPOT])
+    assert tasks == [], "what came later is known to have come later"
 
 
 def test_the_last_answer_holds_while_the_cloud_gives_none(cloud: Cloud) -> None:
