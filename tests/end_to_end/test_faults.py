@@ -35,8 +35,12 @@ def reference(heavy: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def quick_segments(tmp_path: Path) -> Iterator[Path]:
-    """Data folder of a farm of 2 agents that commits a segment every 2 seconds and soon takes a Blender for stuck."""
-    with farms.running(tmp_path / "data", segment_interval_s=2, sub_pass_s=1, blender_stall_s=10) as data:
+    """Data folder of a farm of 2 agents that commits a segment every 2 seconds and soon takes a Blender for stuck.
+
+    No agent takes over samples of the other's chunk: a quick one would end it before its fault shows.
+    """
+    settings = {"segment_interval_s": 2, "sub_pass_s": 1, "blender_stall_s": 10, "tail_worth_s": 3600}
+    with farms.running(tmp_path / "data", **settings) as data:
         yield data
 
 
