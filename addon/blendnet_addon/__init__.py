@@ -27,6 +27,7 @@ MODULES = (
     "ops_results",
     "ops_agents",
     "panels",
+    "farm_panel",
     "menus",
     "keymap",
 )

@@ -1,24 +1,35 @@
-"""BlendNet in the Render properties: the button, what is under way, choices, jobs, agents."""
+"""BlendNet in the Render properties: the button, what is under way, choices, jobs."""
 
 import bpy
 
-from . import classes, job_panel, preferences, runtime
+from . import classes, job_panel, runtime
 from .classes import say
 from .lib.certificates import fingerprint, spelled
 from .lib.kept_login import HERE
 
 WIDE = 260
 """Pixels of a panel from which on buttons say where they render."""
-IN_USE = ("starting", "idle", "busy", "draining", "aside")
 
 
-class _InRender:
+class InRender:
+    """A panel of the Render properties."""
+
     bl_space_type = "PROPERTIES"
     bl_region_type = "WINDOW"
     bl_context = "render"
 
 
-class BLENDNET_PT_main(_InRender, bpy.types.Panel):
+class BelowMain(InRender):
+    """A panel in BlendNet's own, once a farm is set up."""
+
+    bl_parent_id = "BLENDNET_PT_main"
+
+    @classmethod
+    def poll(cls, context):
+        return runtime.get().about is not None
+
+
+class BLENDNET_PT_main(InRender, bpy.types.Panel):
     bl_label = "BlendNet"
     # Below Render Engine and above all else: a panel of its own would come last.
     bl_parent_id = "RENDER_PT_context"
@@ -121,14 +132,9 @@ def _draw_help(layout, session, code):
         layout.operator("blendnet.refresh", text="Try Again", icon="FILE_REFRESH")
 
 
-class BLENDNET_PT_choices(_InRender, bpy.types.Panel):
+class BLENDNET_PT_choices(BelowMain, bpy.types.Panel):
     bl_label = "Choices"
-    bl_parent_id = "BLENDNET_PT_main"
     bl_options = {"DEFAULT_CLOSED"}
-
-    @classmethod
-    def poll(cls, context):
-        return runtime.get().about is not None
 
     def draw(self, context):
         layout, own = self.layout, context.scene.blendnet
@@ -154,59 +160,14 @@ class BLENDNET_PT_choices(_InRender, bpy.types.Panel):
             column.prop(own, name)
 
 
-class BLENDNET_PT_jobs(_InRender, bpy.types.Panel):
+class BLENDNET_PT_jobs(BelowMain, bpy.types.Panel):
     bl_label = "Jobs"
-    bl_parent_id = "BLENDNET_PT_main"
-
-    @classmethod
-    def poll(cls, context):
-        return runtime.get().about is not None
 
     def draw(self, context):
         job_panel.draw(self.layout, context, runtime.get())
 
 
-class BLENDNET_PT_farm(_InRender, bpy.types.Panel):
-    bl_label = "Farm"
-    bl_parent_id = "BLENDNET_PT_main"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    @classmethod
-    def poll(cls, context):
-        return runtime.get().about is not None
-
-    def draw(self, context):
-        session, layout = runtime.get(), self.layout
-        here = session.about["kind"] == HERE
-        say(layout, session.about["data"] if here else session.about["url"], context, icon="HOME" if here else "WORLD")
-        agents = [agent for agent in session.agents if agent["state"] in IN_USE]
-        for agent in agents:
-            _draw_agent(layout, agent)
-        if not agents:
-            layout.label(text="No agents", icon="INFO")
-        row = layout.row(align=True)
-        row.operator("blendnet.add_agents", icon="ADD")
-        if here:
-            row.operator("blendnet.stop_farm", icon="QUIT")
-        layout.operator("blendnet.forget", icon="UNLINKED")
-        if session.cost_usd is not None:
-            layout.label(text=f"All jobs so far: {classes.dollars(session.cost_usd)}", icon="FUND")
-        layout.prop(preferences.of(context), "auto_fetch")
-
-
-def _draw_agent(layout, agent):
-    split = layout.split(factor=0.45)
-    split.label(text=agent["name"], icon="DESKTOP")
-    row = split.row(align=True)
-    busy = agent["chunk"] or agent["state"] == "busy"
-    row.label(text=agent["aside"] or agent["state"], icon="RENDER_STILL" if busy else "NONE")
-    cost = classes.dollars(agent["cost_usd"])
-    if cost:
-        row.label(text=cost)
-    row.operator("blendnet.remove_agent", text="", icon="X").name = agent["name"]
-
-
-CLASSES = (BLENDNET_PT_main, BLENDNET_PT_choices, BLENDNET_PT_jobs, BLENDNET_PT_farm)
+CLASSES = (BLENDNET_PT_main, BLENDNET_PT_choices, BLENDNET_PT_jobs)
 
 
 def register():
