@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "blendnet"
 
 EVERYTHING = {
-    "errors", "settings", "models", "metadata", "messages", "planner", "tail", "exactness", "celery_app", "tasks",
+    "errors", "settings", "models", "metadata", "messages", "planner", "tail", "memory", "exactness", "celery_app", "tasks",
     "client", "cli", "agent", "manager", "merge", "provision", "storage", "security",
 }  # fmt: skip
 
@@ -23,12 +23,24 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"errors"},
     "planner": {"errors", "models"},
     "tail": {"models"},
+    "memory": set(),
     "exactness": {"errors", "models", "messages"},
     "celery_app": {"settings"},
     "tasks": {"celery_app", "errors", "settings", "models", "agent", "merge", "manager"},
     "client": {"errors", "models", "messages", "security", "storage"},
     "cli": EVERYTHING,
-    "agent": {"celery_app", "errors", "settings", "models", "metadata", "messages", "client", "merge", "storage"},
+    "agent": {
+        "celery_app",
+        "errors",
+        "settings",
+        "models",
+        "metadata",
+        "memory",
+        "messages",
+        "client",
+        "merge",
+        "storage",
+    },  # fmt: skip
     "manager": EVERYTHING - {"agent", "cli", "tasks"},
     "merge": {"errors", "models"},
     "provision": {"errors", "models", "settings", "planner"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -95,18 +96,22 @@ class OutputAttempt(ABC):
         workspace = slot.workspace(self._scene)
         ended_call(self._lease, lambda: slot.warm.load(self._scene, workspace), expected_s=None)
         self._fetch()
+        started = time.monotonic()
         answer = ended_call(self._lease, self._make, expected_s=None)
-        self._note_warnings(answer.get("warnings", ()))
+        self._note_made(answer.get("warnings", ()), time.monotonic() - started)
         for output in answer["outputs"]:
             if self._lease.halt is not None and self._lease.halt.drops_work:
                 raise HaltedCall(self._lease.halt.value)
             patiently(partial(self._store, output), stop=self._lease.dropped)
 
-    def _note_warnings(self, warnings: Sequence[str]) -> None:
+    def _note_made(self, warnings: Sequence[str], seconds: float) -> None:
         for warning in warnings:
             logger.warning("%s: %s", self._id, warning)
         self._report = FinishReport(
-            token=self._token, warnings=[text[:MAX_WARNING_LENGTH] for text in warnings[:MAX_WARNINGS]]
+            token=self._token,
+            warnings=[text[:MAX_WARNING_LENGTH] for text in warnings[:MAX_WARNINGS]],
+            finish_s=seconds,
+            peak_memory_bytes=self._slot.warm.peak_memory_bytes,
         )
 
     def _give_back(self) -> Outcome:

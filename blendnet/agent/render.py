@@ -246,7 +246,11 @@ class ChunkAttempt:
         if self._rendered:
             self._slot.remember_sample_s(self._scene.job, render_s / self._rendered)
         return ChunkReport(
-            token=self._claim.token, render_s=render_s, load_s=self._load_s + sync_s, samples=self._rendered
+            token=self._claim.token,
+            render_s=render_s,
+            load_s=self._load_s + sync_s,
+            samples=self._rendered,
+            peak_memory_bytes=self._slot.warm.peak_memory_bytes,
         )
 
     def _progress(self) -> str:

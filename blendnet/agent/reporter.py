@@ -10,8 +10,9 @@ import socket
 import threading
 from collections.abc import Callable
 
-from blendnet.agent import blenders
+from blendnet.agent import blenders, memory
 from blendnet.agent.child import Status, connection_of, read_status
+from blendnet.agent.memory import MachineMemory
 from blendnet.client import AgentClient
 from blendnet.errors import BlendNetError, Revoked
 from blendnet.messages import AgentReport
@@ -40,6 +41,9 @@ class Reporter:
         self._blenders_dir = settings.blenders_dir
         self._blenders: list[str] = []
         self._blenders_of = -1
+        self._blender_memory_bytes = settings.blender_memory_bytes
+        self._memory: MachineMemory | None = None
+        self._memory_of: list[str] = []
         self._heard_file = settings.heard_file
         self._client = AgentClient(connection_of(settings))
         self._on_revoked = on_revoked
@@ -79,7 +83,9 @@ class Reporter:
         """Report, with the pool child's own state unless another is given."""
         status = read_status(self._folder)
         message = self._why or status.message
-        report = agent_report(status, self._versions(), state or status.state, message=message)
+        report = agent_report(
+            status, self._versions(), self._machine_memory(status), state or status.state, message=message
+        )
         try:
             self._interval_s = self._client.report(self._name, report).report_s
         except Revoked as error:
@@ -97,6 +103,13 @@ class Reporter:
             self._blenders_of = stamp
         return self._blenders
 
+    def _machine_memory(self, status: Status) -> MachineMemory:
+        """The memory of this machine, measured again when other devices render."""
+        if self._memory is None or self._memory_of != status.devices:
+            self._memory = memory.measure(self._blender_memory_bytes, status.devices)
+            self._memory_of = status.devices
+        return self._memory
+
     def _note_heard(self) -> None:
         """The Manager is there: who watches over this machine may see it."""
         if self._heard_file is None:
@@ -107,7 +120,9 @@ class Reporter:
             logger.warning("the answer of the Manager was not noted in %s: %s", self._heard_file, error)
 
 
-def agent_report(status: Status, versions: list[str], state: str, *, message: str = "") -> AgentReport:
+def agent_report(
+    status: Status, versions: list[str], machine: MachineMemory, state: str, *, message: str = ""
+) -> AgentReport:
     """The report of this process."""
     return AgentReport(
         host=socket.gethostname(),
@@ -115,6 +130,9 @@ def agent_report(status: Status, versions: list[str], state: str, *, message: st
         blender_pid=status.blender_pid if state not in (STOPPED, INTERRUPTED) else None,
         blenders=versions,
         devices=status.devices or [CPU],
+        memory_bytes=machine.memory_bytes,
+        render_memory_bytes=machine.render_memory_bytes,
+        gpu_memory_bytes=machine.gpu_memory_bytes,
         state=state,
         message=message,
     )

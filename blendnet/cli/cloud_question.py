@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from blendnet import exactness, planner
+from blendnet import exactness, memory, planner
 from blendnet.cli import output
 from blendnet.cli.cloud_probe import Probe
 from blendnet.cli.scene import Inspection
@@ -19,10 +19,6 @@ from blendnet.settings import Settings
 
 BEST = 5
 """Machine types that are compared when none is named."""
-MEMORY_SHARE = 0.8
-"""Of a machine's memory, what Blender may take: the rest is for its system and the agent."""
-SYSTEM_BYTES = 1 << 30
-"""...and at least so much."""
 OLD_S = 7 * 86_400.0
 """A price that is older is not relied upon."""
 BUSY_SHARE = 0.1
@@ -107,7 +103,7 @@ def answer(question: Question, entries: Sequence[Entry], *, every: bool) -> list
 def memory_needed(probe: Probe) -> float:
     """Memory that a machine has to have, in bytes; 0 when nobody knows."""
     used = probe.memory_bytes
-    return 0.0 if used is None else max(used / MEMORY_SHARE, used + SYSTEM_BYTES)
+    return 0.0 if used is None else memory.machine_bytes(used)
 
 
 def _candidate(question: Question, entry: Entry) -> Candidate:

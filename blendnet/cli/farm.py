@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from blendnet import memory
 from blendnet.cli import output
 from blendnet.cli.cloud_farm import CloudFarm
 from blendnet.cli.connect import connection_of, manager
@@ -140,13 +141,22 @@ def print_agents(agents: Sequence[AgentView]) -> None:
             agent.state,
             ", ".join(agent.blenders),
             ", ".join(agent.devices),
+            memory_text(agent),
             output.usd(agent.cost_usd),
             agent.chunk,
             agent.message,
         )
         for agent in agents
     ]
-    output.print_table(["AGENT", "STATE", "BLENDER", "DEVICES", ">COST", "CHUNK", ""], rows)
+    output.print_table(["AGENT", "STATE", "BLENDER", "DEVICES", ">MEMORY", ">COST", "CHUNK", ""], rows)
+
+
+def memory_text(agent: AgentView) -> str:
+    """The memory of an agent's machine and of its GPU; '' when it does not tell."""
+    if agent.memory_bytes is None:
+        return ""
+    gpu = "" if agent.gpu_memory_bytes is None else f" + {memory.text(agent.gpu_memory_bytes)} GPU"
+    return memory.text(agent.memory_bytes) + gpu
 
 
 def print_jobs(jobs: Sequence[JobView]) -> None:

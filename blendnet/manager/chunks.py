@@ -15,6 +15,7 @@ from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Transaction
 from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
 from blendnet.manager.loss_book import WINDOW_S
+from blendnet.manager.measures import MeasureBook
 from blendnet.manager.tails import TailWork
 from blendnet.manager.trust import may_try, passed_over, praise
 from blendnet.messages import Blob, ChunkAnswer, ChunkClaim, ChunkReport, ClaimRequest, FailureReport
@@ -36,7 +37,7 @@ class PreviewFile:
     samples: int
 
 
-class ChunkWork(Admission, AttemptBook, TailWork):
+class ChunkWork(Admission, AttemptBook, MeasureBook, TailWork):
     """The part of the Farm that agents render for."""
 
     def claim(self, chunk_id: str, request: ClaimRequest, now: float) -> ChunkClaim:
@@ -129,7 +130,7 @@ class ChunkWork(Admission, AttemptBook, TailWork):
         """End an attempt. What is not committed goes back; measured times are kept."""
         with self.ledger.write() as tx:
             job, chunk = _attempt(tx, chunk_id, report.token)
-            job = _measure(tx, job, report)
+            job = self._measure(tx, job, chunk, report, now)
             self._note_end(chunk, now)
             if chunk.state is State.COMPLETED:
                 what = f"samples {chunk.offset}-{chunk.offset + chunk.count} rendered in {report.render_s:.1f} s"
@@ -288,6 +289,7 @@ class ChunkWork(Admission, AttemptBook, TailWork):
         log = f"\n{report.log[-LOG_TAIL:]}" if report.log else ""
         self._log_chunk(tx, chunk, text + log, now=now, agent=chunk.agent, level=level)
         counted = self._note_failed(tx, job, attempt_at(chunk), report, now)
+        self._measure_failure(tx, job, chunk.agent, report)
         if report.kind == INTERRUPTED:
             put_back(tx, chunk, lost=job.state is not State.PAUSED, message=text)
             return
@@ -383,13 +385,3 @@ def _is_known(tx: Transaction, chunk: ChunkRow, samples: SampleRange) -> bool:
 
 def _named(segments: list[SegmentRow]) -> str:
     return ", ".join(f"{s.offset}-{s.range.end}" for s in segments)
-
-
-def _measure(tx: Transaction, job: JobRow, report: ChunkReport) -> JobRow:
-    return tx.jobs.update(
-        job,
-        render_s=job.render_s + report.render_s,
-        render_samples=job.render_samples + report.samples,
-        load_s=job.load_s + report.load_s,
-        loads=job.loads + (report.load_s > 0),
-    )

@@ -11,6 +11,7 @@ from blendnet.manager.commitments import FINISH_S
 from blendnet.manager.healing import lost_files
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.lifecycle import complete_frame, end_job, fail_frame, given_up
+from blendnet.manager.measures import MeasureBook
 from blendnet.manager.merges import held_frame
 from blendnet.manager.trust import may_try, passed_over, praise
 from blendnet.messages import (
@@ -27,7 +28,7 @@ from blendnet.messages import (
 from blendnet.models import Stage, State, Work
 
 
-class FinishWork(Admission, AttemptBook):
+class FinishWork(Admission, AttemptBook, MeasureBook):
     """The part of the Farm that agents finish frames for."""
 
     def claim_finish(self, frame_id: str, request: ClaimRequest, now: float) -> FinishClaim:
@@ -86,6 +87,7 @@ class FinishWork(Admission, AttemptBook):
             warnings = list(dict.fromkeys([*frame.warnings, *report.warnings]))
             self._log(tx, "completed", now=now, job=job.id, frame=frame.number, agent=frame.agent)
             praise(tx, frame.agent)
+            self._measure_finish(tx, job, frame, report)
             complete_frame(tx, job, tx.frames.update(frame, warnings=warnings), now)
         self.changes.note()
 

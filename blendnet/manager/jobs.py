@@ -29,7 +29,7 @@ class Farm(Accounts, AgentBook, ChunkWork, EncodeWork, GarbageWork, Lookout, Mer
     def submit(self, submission: JobSubmission, now: float) -> JobView:
         """Take a job in: checked, planned, every frame and chunk written. Raises UserError and its kinds."""
         job = self.job(self._accept(submission, now))
-        return job.model_copy(update={"warnings": self.cap_warnings(job.id, now)})
+        return job.model_copy(update={"warnings": [*self.memory_warnings(job.id), *self.cap_warnings(job.id, now)]})
 
     def pause(self, job_id: str, now: float) -> JobView:
         """Agents commit what they have and go on with other jobs."""

@@ -74,9 +74,10 @@ class FarmPart:
         """True when the store has no room for the results of more work, or cannot take them now."""
         return bool(self.store.trouble()) or self.store.free_bytes() < self.settings.store_reserve_bytes
 
-    def _slots(self, tx: Transaction) -> int:
-        """Agent slots to plan for, at least 1."""
-        return max(tx.agents.count(), self.expected_agents, 1)
+    def _slots(self, tx: Transaction, most: int | None = None) -> int:
+        """Agent slots to plan for, at least 1; `most`: of a job that wants no more, None: all."""
+        slots = max(tx.agents.count(), self.expected_agents, 1)
+        return slots if most is None else min(slots, most)
 
     def _log(
         self,

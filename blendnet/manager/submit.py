@@ -11,6 +11,7 @@ from blendnet import exactness, planner
 from blendnet.celery_app import RENDER_LANES
 from blendnet.errors import MissingFiles, SceneError, UserError
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
+from blendnet.manager.memory_need import scene_notes
 from blendnet.manager.part import FarmPart
 from blendnet.messages import CheckView, JobCheck, JobSettings, JobSubmission, SceneDescription
 from blendnet.models import SampleRange, Stage, State, Strategy, plural
@@ -28,7 +29,8 @@ class Submitting(FarmPart):
         """How a job would be rendered by the farm as it is now. Raises SceneError."""
         check_scene(job.description)
         with self.ledger.read() as tx:
-            slots = self._slots(tx)
+            slots = self._slots(tx, job.settings.agents_max)
+            memory = scene_notes(tx, job.tree, job.scene_path)
         strategy, reason = choose_strategy(job.settings, job.description, slots=slots)
         assessment = exactness.assess(job.description, strategy=strategy, samples=job.settings.samples)
         return CheckView(
@@ -37,7 +39,7 @@ class Submitting(FarmPart):
             exactness=assessment.exactness,
             reasons=list(assessment.reasons),
             notes=list(exactness.notes(job.description)),
-            warnings=list(exactness.warnings(job.description)),
+            warnings=[*exactness.warnings(job.description), *memory],
         )
 
     def _accept(self, submission: JobSubmission, now: float) -> str:
@@ -61,7 +63,7 @@ class Submitting(FarmPart):
 
     def _write(self, tx: Transaction, submission: JobSubmission, now: float) -> str:
         settings, scene = submission.settings, submission.description
-        slots = self._slots(tx)
+        slots = self._slots(tx, settings.agents_max)
         strategy, reason = choose_strategy(settings, scene, slots=slots)
         ranges = self._ranges(settings, scene, strategy, slots=slots)
         job_id = base64.b32encode(secrets.token_bytes(5)).decode().lower()
@@ -76,7 +78,17 @@ class Submitting(FarmPart):
         self._log(tx, f"submitted: {what}", now=now, job=job_id)
         self._log(tx, f"strategy {strategy.value}: {reason}", now=now, job=job_id)
         self._log_warnings(tx, exactness.warnings(scene), now=now, job=job_id)
+        self._log_warnings(tx, self._memory_notes(tx, job_id), now=now, job=job_id)
         return job_id
+
+    def memory_warnings(self, job_id: str) -> list[str]:
+        """Agents that cannot hold a job's scene, by what it took before; also in the job's log."""
+        with self.ledger.read() as tx:
+            return self._memory_notes(tx, job_id)
+
+    def _memory_notes(self, tx: Transaction, job_id: str) -> list[str]:
+        job = tx.jobs.need(job_id)
+        return scene_notes(tx, self._scene(tx, job).tree, job.scene_path)
 
     def _write_frames(self, tx: Transaction, job_id: str, settings: JobSettings, ranges: list[SampleRange]) -> None:
         ids = {number: f"{job_id}.f{number}" for number in settings.frames}
@@ -109,7 +121,9 @@ class Submitting(FarmPart):
         """The chunks of a frame that nobody has worked on, by what is measured by now. Split frames stay split."""
         return planner.plan_frame(
             job.samples,
-            slots=planner.frame_slots(self._slots(tx), job.frames_total - job.frames_completed - job.frames_failed),
+            slots=planner.frame_slots(
+                self._slots(tx, job.agents_max), job.frames_total - job.frames_completed - job.frames_failed
+            ),
             chunk_time_max_s=self.settings.chunk_time_max_s,
             load_share_max=self.settings.load_share_max,
             max_chunks=self.settings.max_chunks_per_frame,
@@ -207,6 +221,7 @@ def _what(submission: JobSubmission) -> dict[str, Any]:
         "root": submission.root,
         "priority": settings.priority,
         "cap_usd": settings.cap_usd,
+        "agents_max": settings.agents_max,
         "blender": settings.blender,
         "device": settings.device,
         "allow_scripts": settings.allow_scripts,

@@ -25,14 +25,16 @@ class Views(FarmPart):
             return self._job_view(tx, tx.jobs.need(job_id), tx.chunks.active(job_id), cost)
 
     def jobs(self) -> list[JobView]:
-        """Every job, oldest first."""
+        """Every job, oldest first; probes are none."""
         with self.ledger.read() as tx:
             active: dict[str, list[ChunkRow]] = {}
             for chunk in tx.chunks.active():
                 active.setdefault(chunk.job_id, []).append(chunk)
             costs = self._job_costs(tx)
             return [
-                self._job_view(tx, job, active.get(job.id, []), costs.get(job.id, JobCost())) for job in tx.jobs.all()
+                self._job_view(tx, job, active.get(job.id, []), costs.get(job.id, JobCost()))
+                for job in tx.jobs.all()
+                if not job.probe
             ]
 
     def frames(self, job_id: str, after: int = -1, limit: int = 1000) -> list[FrameView]:
@@ -126,7 +128,9 @@ class Views(FarmPart):
             unpriced_s=cost.unpriced_s,
             cap_usd=job.cap_usd,
             movie=job.movie,
-            scene_path=f"{job.root.rstrip('/')}/{job.scene}" if job.root else job.scene,
+            scene_path=job.scene_path,
+            probe=job.probe,
+            agents_max=job.agents_max,
         )
 
     def _remaining_s(self, tx: Transaction, job: JobRow, samples_done: int) -> float | None:

@@ -12,6 +12,7 @@ from blendnet.models import Strategy
 MAX_FRAMES = 100_000
 MAX_SAMPLES = 1 << 24
 MAX_MANIFEST_FILES = 200_000
+MAX_AGENTS = 100_000
 
 
 class LayerSamples(Message):
@@ -94,6 +95,8 @@ class JobSettings(Message):
     """Higher goes first."""
     cap_usd: float | None = Field(default=None, gt=0, le=1e9)
     """Most that the job may cost; None: no cap."""
+    agents_max: int | None = Field(default=None, ge=1, le=MAX_AGENTS)
+    """Most agents that work on the job at once; None: all."""
     resolution_percentage: int | None = Field(default=None, ge=1, le=1000)
     allow_scripts: bool = False
 
@@ -103,6 +106,10 @@ class JobCheck(Message):
 
     settings: JobSettings
     description: SceneDescription
+    tree: str = Field(default="", pattern="^([0-9a-f]{32})?$")
+    """What `tree_key` makes of the job's files; '': nobody has read them yet."""
+    scene_path: Text = ""
+    """Where its scene lies on its submitter's machine; '': unknown."""
 
 
 class JobSubmission(Message):

@@ -148,6 +148,10 @@ class JobView(Message):
     movie: bool = False
     scene_path: str = ""
     """Where its scene lies on its submitter's machine."""
+    probe: bool = False
+    """It renders a few samples for an estimate; no list of jobs shows it, and it is removed soon after its end."""
+    agents_max: int | None = None
+    """Agents that work on it at once, at most; None: all."""
 
 
 class AgentView(Message):
@@ -164,6 +168,12 @@ class AgentView(Message):
     blender_pid: int | None = None
     blenders: list[str] = []
     devices: list[str] = []
+    memory_bytes: int | None = None
+    """Memory of its machine, or of the control group around it; None: it does not tell."""
+    render_memory_bytes: int | None = None
+    """What its Blender may take of that."""
+    gpu_memory_bytes: int | None = None
+    """Memory of its smallest GPU; None: nobody knows, or none renders."""
     chunk: str | None = None
     seen_at: float | None = None
     message: str = ""

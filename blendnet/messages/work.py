@@ -24,6 +24,12 @@ class AgentReport(Message):
     blender_pid: int | None = Field(default=None, ge=0, lt=1 << 31)
     blenders: list[Text] = []
     devices: list[Text] = []
+    memory_bytes: int | None = Field(default=None, ge=0, lt=1 << 60)
+    """Memory of its machine, or of the control group around it; None: it does not tell."""
+    render_memory_bytes: int | None = Field(default=None, ge=0, lt=1 << 60)
+    """What its Blender may take of that."""
+    gpu_memory_bytes: int | None = Field(default=None, ge=0, lt=1 << 60)
+    """Memory of its smallest GPU; None: nobody knows, or none renders."""
     state: Text = "idle"
     """As AgentView.state; 'lost' is for the Manager to say."""
     message: Text = ""
@@ -106,6 +112,8 @@ class ChunkReport(Message):
     load_s: float = Field(default=0.0, ge=0, le=1e9)
     """Seconds spent opening the scene and on the first synchronisation."""
     samples: int = 0
+    peak_memory_bytes: int | None = Field(default=None, ge=0, lt=1 << 60)
+    """Most memory that Blender held since it started; None when nobody measured it."""
 
 
 class FailureReport(Message):
@@ -138,6 +146,10 @@ class FinishReport(Message):
     token: int = Field(ge=0, lt=1 << 31)
     warnings: list[Annotated[Text, Field(max_length=MAX_WARNING_LENGTH)]] = Field(default=[], max_length=MAX_WARNINGS)
     """What in the picture is not as the scene's author would expect it, one sentence each."""
+    finish_s: float | None = Field(default=None, ge=0, le=1e9)
+    """Seconds that making the files took; None when nobody measured it."""
+    peak_memory_bytes: int | None = Field(default=None, ge=0, lt=1 << 60)
+    """As in ChunkReport."""
 
 
 class FinishClaim(Message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ from addon.blendnet_addon.lib import before_sending
 from addon.blendnet_addon.lib.errors import Refused
 from addon.blendnet_addon.lib.manager import Manager
 from addon.blendnet_addon.session import Session
-from tests.manager.farms import describe
+from blendnet.messages import AgentReport, ChunkReport
+from tests.manager.farms import Kit, describe
+from tests.manager.served import Served
 
+PATH = "/home/ada/scene.blend"
 AGENTS = [{"devices": ["CPU"]}, {"devices": ["CPU", "CUDA"]}]
 
 
-def notes(manager: Manager, strategy: str = "split", device: str = "CPU", **scene: Any) -> list[str]:
+def notes(manager: Manager, strategy: str = "split", device: str = "CPU", path: str = PATH, **scene: Any) -> list[str]:
     settings = {"frames": [1], "samples": 64, "blender": "4.5.15", "strategy": strategy, "device": device}
-    return before_sending.notes(manager, settings, describe(**scene).model_dump(), AGENTS)
+    return before_sending.notes(manager, settings, describe(**scene).model_dump(), AGENTS, path)
 
 
 def test_scene_that_splits_exactly_has_no_notes(manager: Manager) -> None:
@@ -53,6 +57,21 @@ def test_device_that_no_agent_has_is_said(manager: Manager) -> None:
     assert notes(manager, device="METAL") == ["no agent has METAL now, they have CPU, CUDA: the job would fail on them"]
 
 
+def test_memory_that_agents_lack_is_said(manager: Manager, served: Served) -> None:
+    kit = Kit(served.farm, served.data, now=time.time())
+    kit.farm.report("agent1", AgentReport(pid=1, render_memory_bytes=4 << 30), kit.now)
+    job = kit.farm.submit(kit.submission(chunk_samples=64).model_copy(update={"root": "/home/heavy"}), kit.now)
+    (chunk,) = kit.chunk_ids(job)
+    claim = kit.claim(chunk)
+    kit.farm.commit(chunk, claim.token, 0, 64, kit.blob(), kit.now)
+    kit.farm.done(chunk, ChunkReport(token=claim.token, render_s=1, samples=64, peak_memory_bytes=21 << 30), kit.now)
+    kit.farm.cancel(job.id, kit.now)
+    kit.farm.remove(job.id)
+    assert notes(manager) == []
+    (note,) = notes(manager, path="/home/heavy/scene.blend")
+    assert note.startswith(f"Blender took 21 GiB of memory for this scene in job {job.id}, and may take 4 GiB")
+
+
 def test_scene_that_cannot_be_rendered_is_refused(manager: Manager) -> None:
     with pytest.raises(Refused, match="has no camera"):
         notes(manager, has_camera=False)
@@ -64,7 +83,7 @@ def test_manager_without_that_call_says_nothing(status: int) -> None:
         def check(self, *_: Any) -> None:
             raise Refused("no such call", status=status)
 
-    assert before_sending.notes(Older(), {"device": "CPU"}, {}, AGENTS) == []
+    assert before_sending.notes(Older(), {"device": "CPU"}, {}, AGENTS, PATH) == []
 
 
 class Waiting:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from blendnet.agent.child import Status
+from blendnet.agent.memory import cgroup_limits
 from blendnet.agent.reporter import Reporter
 from blendnet.errors import ManagerUnreachable
 from blendnet.messages import AgentReport, ReportAnswer
@@ -95,3 +97,11 @@ def test_reporter_tells_of_a_blender_that_was_installed_meanwhile(
     python.touch()
     reporter._send(None)
     assert [report.blenders for report in manager.reports] == [[], ["4.5.15"]]
+
+
+def test_reporter_tells_the_memory_of_its_machine(reporter: Reporter, manager: Answering) -> None:
+    reporter._blender_memory_bytes = 1 << 20
+    reporter._send(None)
+    report = manager.reports[0]
+    assert report.memory_bytes == min([psutil.virtual_memory().total, *cgroup_limits()])
+    assert (report.render_memory_bytes, report.gpu_memory_bytes) == (1 << 20, None)

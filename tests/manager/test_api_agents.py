@@ -290,9 +290,17 @@ def test_numbers_that_cannot_be_are_refused(served: Served, path: str, body: dic
 
 
 def test_report_makes_an_agent_known(owner: ManagerClient, agent: AgentClient) -> None:
-    agent.report("agent9", AgentReport(host="here", pid=5, blenders=["4.5.15"], devices=["CPU"]))
+    told = {"memory_bytes": 16 << 30, "render_memory_bytes": 12 << 30, "gpu_memory_bytes": 8 << 30}
+    agent.report("agent9", AgentReport(host="here", pid=5, blenders=["4.5.15"], devices=["CPU"], **told))
     shown = {view.name: view for view in owner.agents()}["agent9"]
     assert (shown.host, shown.pid, shown.blenders) == ("here", 5, ["4.5.15"])
+    assert {name: getattr(shown, name) for name in told} == told
+
+
+def test_agent_that_does_not_tell_its_memory_has_none_that_is_known(owner: ManagerClient, agent: AgentClient) -> None:
+    agent.report("agent9", AgentReport(pid=5))
+    shown = {view.name: view for view in owner.agents()}["agent9"]
+    assert (shown.memory_bytes, shown.render_memory_bytes, shown.gpu_memory_bytes) == (None, None, None)
 
 
 def test_upload_by_agents_reaches_only_their_own_work(served: Served) -> None:

@@ -40,7 +40,9 @@ def rows_of(connection: Connection, tables: list[Table]) -> Rows:
 def source(tmp_path: Path) -> Iterator[tuple[Kit, JobView]]:
     """A farm of today in the middle of its work: every table has rows."""
     kit = make_kit(tmp_path / "farm")
-    kit.farm.report("agent1", AgentReport(host="here", pid=7, blenders=["4.5.15"], devices=["CPU"]), kit.now)
+    kit.farm.report(
+        "agent1", AgentReport(host="here", pid=7, blenders=["4.5.15"], devices=["CPU"], memory_bytes=1 << 34), kit.now
+    )
     kit.complete(kit.submit([1, 2], samples=24, chunk_samples=8))
     job = kit.submit([1, 2], samples=24, chunk_samples=8)
     first, second, _ = kit.chunk_ids(job)

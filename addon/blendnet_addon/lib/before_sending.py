@@ -6,14 +6,14 @@ NOT_THERE = (404, 405)
 """How Managers answer that cannot say beforehand how they would render."""
 
 
-def notes(manager, settings, description, agents):
+def notes(manager, settings, description, agents, scene_path):
     """Sentences, none when all is as it would be on one machine. Raises the add-on's errors.
 
-    `agents`: as the Manager lists them.
+    `agents`: as the Manager lists them; `scene_path`: what lay there before says how much memory it takes.
     """
     found = _device_notes(settings["device"], agents)
     try:
-        check = manager.check(settings, description)
+        check = manager.check(settings, description, scene_path)
     except Refused as error:
         if error.status in NOT_THERE:
             return found

@@ -23,9 +23,10 @@ class Manager:
         answer = self.http.post("/v1/blobs/missing", {"blobs": wanted})
         return {entry["sha256"]: entry["received_bytes"] for entry in answer["missing"]}
 
-    def check(self, settings, description):
+    def check(self, settings, description, scene_path=""):
         """How the farm would render such a job: strategy, exactness, reasons, warnings. Nothing is sent for that."""
-        return self.http.post("/v1/jobs/check", {"settings": settings, "description": description})
+        body = {"settings": settings, "description": description, "scene_path": scene_path}
+        return self.http.post("/v1/jobs/check", body)
 
     def submit(self, submission):
         return self.http.post("/v1/jobs", submission)

@@ -50,7 +50,9 @@ class Sending:
         description, agents = self._prepared.description, manager.agents()
         blender = submitting.choose_blender(self._blender, description["blender"], agents)
         self._settings = dict(self._settings, blender=blender)
-        self.notes = self._prepared.warnings + before_sending.notes(manager, self._settings, description, agents)
+        prepared = self._prepared
+        asked = before_sending.notes(manager, self._settings, description, agents, prepared.path.replace("\\", "/"))
+        self.notes = prepared.warnings + asked
 
     def _send(self, manager, stop):
         prepared = self._prepared

@@ -62,6 +62,10 @@ class Agents(Access[AgentRow]):
         """Names of the agents that are there to take work, those that are set aside as well."""
         return set(self._connection.execute(select(_c.name).where(_WORKING)).scalars())
 
+    def on_host(self, host: str) -> set[str]:
+        """Names of the agents of a host that are there to take work."""
+        return set(self._connection.execute(select(_c.name).where(_WORKING, _c.host == host)).scalars())
+
     def trusted(self, *, heard_since: float = 0.0) -> set[str]:
         """Names of those among them that are not set aside and have reported since then."""
         found = select(_c.name).where(_WORKING, _TRUSTED, _c.seen_at >= heard_since)

@@ -20,6 +20,7 @@ from blendnet.manager.ledger.events import Events
 from blendnet.manager.ledger.frames import Frames
 from blendnet.manager.ledger.instances import Instances
 from blendnet.manager.ledger.jobs import Jobs
+from blendnet.manager.ledger.measures import Measures
 from blendnet.manager.ledger.members import JoinTokens, Members, Reading
 from blendnet.manager.ledger.meters import Meters
 from blendnet.manager.ledger.places import Places
@@ -90,6 +91,10 @@ class Transaction:
     @cached_property
     def usage(self) -> Usage:
         return Usage(self._connection)
+
+    @cached_property
+    def measures(self) -> Measures:
+        return Measures(self._connection)
 
     @cached_property
     def meters(self) -> Meters:

@@ -86,6 +86,15 @@ class JobRow(Lease):
     """Which cap has paused it: 'job', 'day' or 'farm'; '': none has."""
     cap_told: float | None
     """The cap that people were told it comes close to."""
+    probe: bool
+    """It renders a few samples to find out what the scene takes, and is no picture of its own."""
+    agents_max: int | None
+    """Agents that work on it at once, at most; None: all."""
+
+    @property
+    def scene_path(self) -> str:
+        """Where its scene lies on its submitter's machine."""
+        return f"{self.root.rstrip('/')}/{self.scene}" if self.root else self.scene
 
     @property
     def sample_s(self) -> float | None:
@@ -205,6 +214,42 @@ class AgentRow:
     """Why it gets no work; '' when it does."""
     aside_until: float | None
     """When it is tried again."""
+    memory_bytes: int | None
+    render_memory_bytes: int | None
+    gpu_memory_bytes: int | None
+    """As in AgentView; None: it does not tell."""
+
+
+@dataclass(frozen=True)
+class MeasureRow:
+    """What a job has measured of a scene on one type of machine; the newest job's of that kind."""
+
+    id: int
+    tree: str
+    """What `messages.tree_key` makes of the scene's files."""
+    scene: str
+    """Where the scene lies on its submitter's machine."""
+    blender: str
+    device: str
+    width: int
+    height: int
+    machine: str
+    """Type of the machine, else the name of the host."""
+    job_id: str
+    probe: bool
+    """A probe has measured it, else a render."""
+    measured_at: float
+    samples: int
+    """Sums of the job: samples, seconds of rendering them, of loading, loads, seconds of finishing, finished frames."""
+    render_s: float
+    load_s: float
+    loads: int
+    finish_s: float
+    finishes: int
+    calls: list[list[float]]
+    """Of a probe, each call of Blender: frame, samples, seconds, seconds of loading before it."""
+    peak_memory_bytes: int | None
+    """Most that Blender ever held with these files on such a machine."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from blendnet.models import Exactness, Stage, State, Strategy, Work
@@ -103,6 +104,8 @@ jobs = Table(
     Column("cap_usd", Double),
     Column("capped", String(8), nullable=False, default=""),
     Column("cap_told", Double),
+    Column("probe", Boolean, nullable=False, default=False, server_default=false()),
+    Column("agents_max", Integer),
     *_lease(),
 )
 
@@ -216,6 +219,35 @@ agents = Table(
     Column("failing", JSON, nullable=False, default=list),
     Column("aside", Text, nullable=False, default=""),
     Column("aside_until", Double),
+    Column("memory_bytes", BigInteger),
+    Column("render_memory_bytes", BigInteger),
+    Column("gpu_memory_bytes", BigInteger),
+)
+
+measures = Table(
+    "measures",
+    metadata,
+    Column("id", RowNumber, primary_key=True),
+    Column("tree", String(32), nullable=False),
+    Column("scene", Text, nullable=False),
+    Column("blender", String(200), nullable=False),
+    Column("device", String(64), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("machine", String(255), nullable=False),
+    # No reference: what a job has measured stays known when the job is removed.
+    Column("job_id", Id, nullable=False),
+    Column("probe", Boolean, nullable=False),
+    Column("measured_at", Double, nullable=False),
+    Column("samples", BigInteger, nullable=False, default=0),
+    Column("render_s", Double, nullable=False, default=0.0),
+    Column("load_s", Double, nullable=False, default=0.0),
+    Column("loads", Integer, nullable=False, default=0),
+    Column("finish_s", Double, nullable=False, default=0.0),
+    Column("finishes", Integer, nullable=False, default=0),
+    Column("calls", JSON, nullable=False, default=list),
+    Column("peak_memory_bytes", BigInteger),
+    UniqueConstraint("tree", "blender", "device", "width", "height", "machine", "probe"),
 )
 
 join_tokens = Table(
