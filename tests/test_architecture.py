@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "blendnet"
 
 EVERYTHING = {
-    "errors", "settings", "models", "metadata", "messages", "planner", "tail", "memory", "exactness", "celery_app", "tasks",
-    "client", "cli", "agent", "manager", "merge", "provision", "storage", "security",
+    "errors", "settings", "models", "metadata", "messages", "planner", "tail", "memory", "exactness", "celery_app",
+    "tasks", "client", "cli", "agent", "manager", "merge", "provision", "storage", "security",
 }  # fmt: skip
 
 ALLOWED: dict[str, set[str]] = {
@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         "client",
         "merge",
         "storage",
-    },  # fmt: skip
+    },
     "manager": EVERYTHING - {"agent", "cli", "tasks"},
     "merge": {"errors", "models"},
     "provision": {"errors", "models", "settings", "planner"},

@@ -251,6 +251,7 @@ class ChunkAttempt:
             load_s=self._load_s + sync_s,
             samples=self._rendered,
             peak_memory_bytes=self._slot.warm.peak_memory_bytes,
+            calls=pace.told_calls(self._calls, sync_s) if self._claim.one_call else [],
         )
 
     def _progress(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import tempfile
 import time
@@ -26,9 +25,8 @@ from blendnet.errors import BlenderError, SceneError
 from blendnet.manager.submit import layer_samples
 from blendnet.merge import exr
 from blendnet.provision.estimate import Pace
+from blendnet.provision.probing import FRAMES_MAX, longer_call, probed_frames, shortest_call, slope
 
-FRAMES_MAX = 3
-"""The first, the middle and the last frame of a job stand for all."""
 OTHER_FRAMES_SHARE = 0.25
 """Of the time for samples, for each frame after the first."""
 CALL_TIMEOUT_S = 3600.0
@@ -230,32 +228,6 @@ class _Probing:
             exr.write(target, image)
             merged += target.stat().st_size
         return decoded, merged
-
-
-def probed_frames(frames: Sequence[int]) -> list[int]:
-    """The first, the middle and the last, each once."""
-    return list(dict.fromkeys([frames[0], frames[len(frames) // 2], frames[-1]]))
-
-
-def shortest_call(layers: Sequence[tuple[str, int]], total: int, *, least: int) -> int:
-    """Samples of the shortest call of which each view layer gets one, unless that were a large part of the frame."""
-    fewest = min((count for _, count in layers), default=total)
-    return max(least, min(math.ceil(total / fewest), max(8, total // 16)))
-
-
-def longer_call(few: int, short_s: float, *, total: int, seconds: float) -> int:
-    """Samples for a call of about `seconds`, when one of `few` took `short_s`; at most the frame's `total`."""
-    return max(few, min(total, round(few * seconds / max(short_s, 1e-6))))
-
-
-def slope(short: tuple[int, float], long: tuple[int, float]) -> tuple[float, float]:
-    """(seconds of one more sample, seconds of a call without samples), from two calls of (samples, seconds)."""
-    (few, short_s), (many, long_s) = short, long
-    if many <= few or long_s <= short_s:
-        return long_s / many, 0.0
-    sample_s = (long_s - short_s) / (many - few)
-    call_s = short_s - few * sample_s
-    return (sample_s, call_s) if call_s >= 0 else (long_s / many, 0.0)
 
 
 @contextmanager

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from blendnet import exactness, memory, planner
+from blendnet import memory
 from blendnet.cli import output
 from blendnet.cli.cloud_probe import Probe
 from blendnet.cli.scene import Inspection
 from blendnet.cli.submission import Choices, frames_of
+from blendnet.manager.estimating import work_of
 from blendnet.models import Strategy
 from blendnet.provision import estimate
 from blendnet.provision.base import Features
@@ -67,26 +68,13 @@ def ask(
     """The question behind a scene, the command line's choices and the settings."""
     scene = inspection.description
     frames, samples = frames_of(choices, scene), choices.samples or scene.samples
-    strategy, reason = planner.choose_strategy(
-        Strategy.AUTO,
-        frames=len(frames),
-        slots=agents,
-        samples=samples,
-        exact=not exactness.obstacles(scene, samples=samples),
-        chunk_time_max_s=settings.chunk_time_max_s,
-    )
-    work = Work(
-        frames=len(frames),
-        samples=samples,
-        strategy=strategy,
-        one_call=exactness.one_call(scene, strategy, samples=samples),
-        minimum=exactness.minimum_chunk(scene),
-        result_bytes=probe.result_bytes,
-        segment_bytes=probe.segment_bytes,
-    )
+    work, reason = work_of(
+        scene, Strategy.AUTO, frames=len(frames), samples=samples, slots=agents, settings=settings,
+        result_bytes=probe.result_bytes, segment_bytes=probe.segment_bytes,
+    )  # fmt: skip
     return Question(
         provider=provider, region=region, agents=agents, spot=spot, speed=speed, work=work, reason=reason, probe=probe,
-        rules=_rules(settings, notice=bool(features.notice)), adaptive=scene.adaptive,
+        rules=estimate.rules_of(settings, notice=bool(features.notice)), adaptive=scene.adaptive,
         own_settings=frozenset(settings.model_fields_set),
     )  # fmt: skip
 
@@ -116,25 +104,6 @@ def _candidate(question: Question, entry: Entry) -> Candidate:
     spread = estimate.KNOWN_SPREAD if question.speed else estimate.ASSUMED_SPREAD
     pace = question.probe.pace.at_speed(speed)
     return Candidate(entry, speed, estimate.estimate(question.work, pace, fleet, question.rules, spread=spread))
-
-
-def _rules(settings: Settings, *, notice: bool) -> Rules:
-    return Rules(
-        boot_s=settings.fleet_boot_s,
-        idle_s=settings.fleet_idle_s,
-        preemptions_per_hour=settings.estimate_preemptions_per_hour,
-        notice=notice,
-        sub_pass_s=settings.sub_pass_s,
-        segment_interval_s=settings.segment_interval_s,
-        chunk_time_max_s=settings.chunk_time_max_s,
-        load_share_max=settings.load_share_max,
-        max_chunks=settings.max_chunks_per_frame,
-        chunk_samples=settings.chunk_samples,
-        window_chunks_per_slot=settings.window_chunks_per_slot,
-        disk_gb=settings.estimate_disk_gb,
-        disk_usd_per_gb_month=settings.estimate_disk_usd_per_gb_month,
-        egress_usd_per_gb=settings.estimate_egress_usd_per_gb,
-    )
 
 
 def warnings(question: Question, candidate: Candidate, now: float) -> Iterator[str]:

@@ -321,6 +321,7 @@ def print_job(view: JobView, frames: list[FrameView], *, reasons: str = "") -> N
             ("Warnings", [f"- {text} ({output.plural(n, 'frame')})" for text, n in warnings_of(frames).items()]),
             ("Left", None if view.state.final else output.duration(view.remaining_s)),
             ("Cost", output.usd(view.cost_usd, unpriced_s=view.unpriced_s)),
+            ("Agents", None if view.agents_max is None else f"at most {view.agents_max} at once"),
             ("Cap", None if view.cap_usd is None else output.usd(view.cap_usd)),
         ]
     )

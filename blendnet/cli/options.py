@@ -11,6 +11,7 @@ import click
 Function = TypeVar("Function", bound=Callable[..., object])
 
 SAMPLES_MAX = 1 << 24
+AGENTS_MAX = 100_000
 
 
 def json_option(function: Function) -> Function:
@@ -99,6 +100,12 @@ _SCENE_OPTIONS = (
         type=click.FloatRange(0, 1e9, min_open=True),
         metavar="USD",
         help="Most that the job may cost: it is paused in time. Default: no cap.",
+    ),
+    click.option(
+        "--agents-max",
+        type=click.IntRange(1, AGENTS_MAX),
+        metavar="N",
+        help="Most agents that work on the job at once; other jobs get the rest. Default: all.",
     ),
     click.option("--priority", type=click.IntRange(0, 100), default=50, show_default=True, help="Higher goes first."),
     click.option("--name", metavar="TEXT", help="Name of the job. Default: the scene's file name."),

@@ -37,6 +37,7 @@ class Choices:
     chunk_samples: int | None = None
     device: str = "CPU"
     resolution: int | None = None
+    agents_max: int | None = None
     priority: int = 50
     cap: float | None = None
     name: str | None = None
@@ -73,6 +74,7 @@ def job_settings(inspection: Inspection, choices: Choices) -> JobSettings:
         priority=choices.priority,
         cap_usd=choices.cap,
         resolution_percentage=choices.resolution,
+        agents_max=choices.agents_max,
     )
 
 

@@ -14,6 +14,8 @@ from blendnet.messages import (
     ChunkView,
     CostsView,
     DoctorReport,
+    EstimateRequest,
+    EstimateView,
     EventView,
     FarmCaps,
     FarmView,
@@ -25,6 +27,7 @@ from blendnet.messages import (
     JobSubmission,
     JobView,
     JoinToken,
+    ProbeRequest,
     ResultView,
     TokenRequest,
 )
@@ -96,6 +99,14 @@ class ManagerClient:
     def submit(self, submission: JobSubmission) -> JobView:
         """Start a job whose blobs are in the store."""
         return self._http.post(JobView, "/v1/jobs", submission)
+
+    def estimate(self, request: EstimateRequest) -> EstimateView:
+        """What a job will take, if the Manager knows its files."""
+        return self._http.post(EstimateView, "/v1/jobs/estimate", request)
+
+    def probe(self, request: ProbeRequest) -> JobView:
+        """Render a few samples of a job whose blobs are in the store."""
+        return self._http.post(JobView, "/v1/jobs/probe", request)
 
     def jobs(self) -> list[JobView]:
         return self._http.get(list[JobView], "/v1/jobs")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, ValidationError
@@ -10,23 +10,29 @@ from starlette.concurrency import run_in_threadpool
 
 from blendnet.manager.api_errors import describe
 from blendnet.manager.api_login import require
-from blendnet.manager.api_parts import Done, FrameNumber, Id, PageLength, Parts, PartsHere, Position
+from blendnet.manager.api_parts import Done, FrameNumber, Id, PageLength, PartsHere, Position
 from blendnet.manager.previews import frame_picture
 from blendnet.messages import (
     AttemptView,
     CheckView,
     ChunkView,
+    EstimateRequest,
+    EstimateView,
     EventView,
     FrameView,
     JobCheck,
     JobSubmission,
     JobView,
     Message,
+    ProbeRequest,
     ResultView,
 )
 from blendnet.models import Role
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(require(Role.OWNER))])
+
+
+M = TypeVar("M", bound=Message)
 
 
 class PriorityBody(Message):
@@ -35,26 +41,45 @@ class PriorityBody(Message):
     priority: int = Field(ge=0, le=100)
 
 
-@router.post("", status_code=201, openapi_extra={"requestBody": {"content": {"application/json": {
-    "schema": JobSubmission.model_json_schema()}}, "required": True}})  # fmt: skip
+def _body(kind: type[Message]) -> dict[str, Any]:
+    """What the schema says of a body that is not parsed before the endpoint is called."""
+    return {"requestBody": {"content": {"application/json": {"schema": kind.model_json_schema()}}, "required": True}}
+
+
+def _parsed(kind: type[M], body: bytes) -> M:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise describe(error) from error
+
+
+@router.post("", status_code=201, openapi_extra=_body(JobSubmission))
 async def submit(request: Request, parts: PartsHere) -> JobView:
     """Start a job. Its files must be in the store."""
     body = await request.body()  # Parsed in a thread: a manifest of 200,000 files must not hold up heartbeats.
-    return await run_in_threadpool(_submit, body, parts)
-
-
-def _submit(body: bytes, parts: Parts) -> JobView:
-    try:
-        submission = JobSubmission.model_validate_json(body)
-    except ValidationError as error:
-        raise describe(error) from error
-    return parts.farm.submit(submission, parts.clock())
+    return await run_in_threadpool(lambda: parts.farm.submit(_parsed(JobSubmission, body), parts.clock()))
 
 
 @router.post("/check")
 def check(parts: PartsHere, body: JobCheck) -> CheckView:
     """How the farm would render a job, without its files: strategy, exactness, warnings. Nothing is kept."""
     return parts.farm.check(body)
+
+
+@router.post("/estimate")
+def estimate(parts: PartsHere, body: EstimateRequest) -> EstimateView:
+    """What a job will take and cost, by what renders and probes of its files have measured. Nothing is kept."""
+    return parts.farm.estimate(body, parts.clock())
+
+
+@router.post("/probe", status_code=201, openapi_extra=_body(ProbeRequest))
+async def probe(request: Request, parts: PartsHere) -> JobView:
+    """Render a few samples of a job on one agent, to estimate it. Its files must be in the store.
+
+    The job of the answer is in no list, can be asked for and steered like any, and is removed soon after its end.
+    """
+    body = await request.body()
+    return await run_in_threadpool(lambda: parts.farm.start_probe(_parsed(ProbeRequest, body), parts.clock()))
 
 
 @router.get("")

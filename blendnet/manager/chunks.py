@@ -16,10 +16,12 @@ from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Tran
 from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
 from blendnet.manager.loss_book import WINDOW_S
 from blendnet.manager.measures import MeasureBook
+from blendnet.manager.seats import has_seat
 from blendnet.manager.tails import TailWork
 from blendnet.manager.trust import may_try, passed_over, praise
 from blendnet.messages import Blob, ChunkAnswer, ChunkClaim, ChunkReport, ClaimRequest, FailureReport
 from blendnet.models import Action, SampleRange, Stage, State
+from blendnet.provision.probing import in_calls, shortest_call
 
 SCENE = "scene"
 """Kind of failure that every other attempt would meet as well."""
@@ -60,7 +62,8 @@ class ChunkWork(Admission, AttemptBook, MeasureBook, TailWork):
             if request.agent in self.draining or passed_over(tx, request.agent):
                 _leave(tx, chunk)
                 return ChunkClaim(state="later", wait_s=self.settings.lost_message_s)
-            allowed = self._may_render(tx, chunk, request.agent) and self._is_paid_for(job, chunk, request.agent)
+            allowed = self._may_render(tx, chunk, request.agent) and has_seat(tx, job, request.agent)
+            allowed = allowed and self._is_paid_for(job, chunk, request.agent)
             if not allowed:
                 _leave(tx, chunk)
                 return ChunkClaim(state="later")
@@ -180,7 +183,7 @@ class ChunkWork(Admission, AttemptBook, MeasureBook, TailWork):
             token=chunk.token,
             frame=tx.frames.need(chunk.frame_id).number,
             samples=job.samples,
-            left=[(gap.offset, gap.count) for gap in gaps(chunk.range, [s.range for s in segments])],
+            left=[(gap.offset, gap.count) for gap in _calls(job, gaps(chunk.range, [s.range for s in segments]))],
             done=chunk.done,
             one_call=job.one_call,
             adaptive=job.adaptive,
@@ -333,6 +336,13 @@ def gaps(whole: SampleRange, covered: list[SampleRange]) -> list[SampleRange]:
     if offset < whole.end:
         found.append(SampleRange(offset, whole.end - offset))
     return found
+
+
+def _calls(job: JobRow, left: list[SampleRange]) -> list[SampleRange]:
+    """What is left as it is to be rendered: of a probe in calls that tell its pace."""
+    if not job.probe:
+        return left
+    return in_calls(left, least=min(job.samples, shortest_call(job.layers, job.samples, least=job.minimum_chunk)))
 
 
 def release(tx: Transaction, chunk: ChunkRow, message: str) -> ChunkRow:

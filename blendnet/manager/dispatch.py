@@ -50,6 +50,8 @@ class Dispatcher:
             published += 1
             room -= len(frame.chunks)
             candidates[chosen.id] = replace(chosen, outstanding=chosen.outstanding + len(frame.chunks))
+            if chosen.limit is not None and candidates[chosen.id].outstanding >= chosen.limit:
+                del candidates[chosen.id]
         return published
 
 

@@ -13,6 +13,7 @@ from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.lifecycle import complete_frame, end_job, fail_frame, given_up
 from blendnet.manager.measures import MeasureBook
 from blendnet.manager.merges import held_frame
+from blendnet.manager.seats import has_seat
 from blendnet.manager.trust import may_try, passed_over, praise
 from blendnet.messages import (
     AttemptView,
@@ -45,6 +46,7 @@ class FinishWork(Admission, AttemptBook, MeasureBook):
             if frame.stage is not Stage.FINISH or job.state is State.PAUSED or taken:
                 return FinishClaim(state="later")
             allowed = self._may_finish(tx, request.agent, _tried_finishes(tx, frame))
+            allowed = allowed and has_seat(tx, job, request.agent)
             if not (allowed and self._has_money(job, request.agent, FINISH_S)):
                 return FinishClaim(state="later")
             self._note_lost(tx, job, frame, now)
@@ -178,6 +180,7 @@ class EncodeWork(FinishWork):
             if not job.encode or job.state is State.PAUSED or taken:
                 return EncodeClaim(state="later")
             allowed = self._may_finish(tx, request.agent, _tried_videos(tx, job))
+            allowed = allowed and has_seat(tx, job, request.agent)
             if not (allowed and self._has_money(job, request.agent, FINISH_S)):
                 return EncodeClaim(state="later")
             job = self._note_lost(tx, job, job, now)

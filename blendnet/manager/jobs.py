@@ -5,6 +5,7 @@ from __future__ import annotations
 from blendnet.manager.accounts import Accounts
 from blendnet.manager.agents import AgentBook
 from blendnet.manager.chunks import ChunkWork, PreviewFile
+from blendnet.manager.estimates import Estimates
 from blendnet.manager.finishes import EncodeWork
 from blendnet.manager.garbage import GarbageWork
 from blendnet.manager.ledger import Ledger
@@ -12,14 +13,14 @@ from blendnet.manager.lookout import Lookout
 from blendnet.manager.merges import MergeWork, MergeWorkPart
 from blendnet.manager.purse import Purse
 from blendnet.manager.views import Views
-from blendnet.messages import JobSubmission, JobView
+from blendnet.messages import JobSubmission, JobView, ProbeRequest
 from blendnet.settings import Settings, resolve_ledger_url, store_folder
 from blendnet.storage.stores import open_store
 
 __all__ = ["Farm", "MergeWork", "PreviewFile", "open_farm"]
 
 
-class Farm(Accounts, AgentBook, ChunkWork, EncodeWork, GarbageWork, Lookout, MergeWorkPart, Purse, Views):
+class Farm(Accounts, AgentBook, ChunkWork, EncodeWork, Estimates, GarbageWork, Lookout, MergeWorkPart, Purse, Views):
     """All parts together. Thread-safe; every call is one short transaction.
 
     Times (`now`) are seconds since the epoch on the Manager's clock. Calls raise NotFound for unknown ids, LeaseLost
@@ -30,6 +31,10 @@ class Farm(Accounts, AgentBook, ChunkWork, EncodeWork, GarbageWork, Lookout, Mer
         """Take a job in: checked, planned, every frame and chunk written. Raises UserError and its kinds."""
         job = self.job(self._accept(submission, now))
         return job.model_copy(update={"warnings": [*self.memory_warnings(job.id), *self.cap_warnings(job.id, now)]})
+
+    def start_probe(self, request: ProbeRequest, now: float) -> JobView:
+        """Render a few samples of a job, to estimate it. Raises UserError and its kinds."""
+        return self.job(self._probe(request, now))
 
     def pause(self, job_id: str, now: float) -> JobView:
         """Agents commit what they have and go on with other jobs."""

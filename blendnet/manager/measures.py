@@ -25,8 +25,10 @@ class MeasureBook(FarmPart):
         sums |= {"load_s": row.load_s + report.load_s, "loads": row.loads + (report.load_s > 0)}
         calls = {}
         if row.probe and report.samples:
-            number = tx.frames.need(chunk.frame_id).number
-            calls = {"calls": [*row.calls, [number, report.samples, alone_s, report.load_s]]}
+            number, sharing = tx.frames.need(chunk.frame_id).number, self._sharing(tx, chunk.agent)
+            told = report.calls or [(report.samples, report.render_s)]
+            each = [[number, n, s / sharing, 0.0 if i else report.load_s] for i, (n, s) in enumerate(told)]
+            calls = {"calls": [*row.calls, *each]}
         tx.measures.update(row, measured_at=now, **sums, **calls, **_peak(row, report.peak_memory_bytes))
         return tx.jobs.update(
             job,

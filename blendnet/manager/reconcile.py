@@ -81,6 +81,7 @@ class Reconciler:
             self._publisher.forget_taken(now - TAKEN_KEPT_S)
         published = self._publish_returned(now) + self._publish_lost(now)
         self._mend_control(now)
+        self._farm.forget_probes(now)
         return published
 
     def _mend_control(self, now: float) -> None:

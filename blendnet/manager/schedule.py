@@ -7,6 +7,7 @@ from typing import Literal
 
 from blendnet.manager.chunks import release
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, Transaction
+from blendnet.manager.seats import publishable, within_seats
 from blendnet.manager.submit import Submitting
 from blendnet.manager.tails import TailWork
 from blendnet.models import Stage, State, Strategy
@@ -21,6 +22,8 @@ class Candidate:
     outstanding: int
     """Its chunks that are published or being rendered."""
     created_at: float
+    limit: int | None = None
+    """No more frames once so many chunks are out; None: any number."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,15 @@ class Schedule(TailWork, Submitting):
             waiting = tx.frames.jobs_with_created()
             if not waiting:
                 return []
-            outstanding = tx.chunks.outstanding()
+            outstanding, running = tx.chunks.outstanding(), tx.jobs.running()
+            limited = any(job.agents_max is not None for job in running)
+            returned = {chunk.job_id for chunk in tx.chunks.returned()} if limited else set()
             return [
-                Candidate(job.id, job.priority, outstanding.get(job.id, 0), job.created_at)
-                for job in tx.jobs.running()
-                if job.id in waiting and self.gate.hands_out(job.id)
+                Candidate(job.id, job.priority, outstanding.get(job.id, 0), job.created_at, job.agents_max)
+                for job in running
+                if job.id in waiting
+                and self.gate.hands_out(job.id)
+                and publishable(job, outstanding.get(job.id, 0), returned)
             ]
 
     def publish_next(self, job_id: str, now: float) -> ChordFrame | None:
@@ -105,8 +112,8 @@ class Schedule(TailWork, Submitting):
             return _messages(tx, chunks)
 
     def _to_hand_out(self, tx: Transaction) -> list[ChunkRow]:
-        """Returned chunks of jobs that no cap holds."""
-        return [chunk for chunk in tx.chunks.returned() if self.gate.hands_out(chunk.job_id)]
+        """Returned chunks of jobs that no cap holds, as far as their limits of agents go."""
+        return within_seats(tx, [chunk for chunk in tx.chunks.returned() if self.gate.hands_out(chunk.job_id)])
 
     def lapse(self, now: float) -> int:
         """Take away every lease that has run out; how many."""

@@ -42,14 +42,14 @@ class Submitting(FarmPart):
             warnings=[*exactness.warnings(job.description), *memory],
         )
 
-    def _accept(self, submission: JobSubmission, now: float) -> str:
+    def _accept(self, submission: JobSubmission, now: float, *, probe: bool = False) -> str:
         """Check a job and write it with all its frames and chunks; its id. Raises UserError and its kinds."""
         check(submission)
         self._check_blobs(submission)
         with self.ledger.write() as tx:
             # Again, now that nobody can remove a job and its blobs meanwhile.
             self._check_blobs(submission)
-            job_id = self._write(tx, submission, now)
+            job_id = self._write(tx, submission, now, probe=probe)
         self.changes.note()
         return job_id
 
@@ -61,7 +61,7 @@ class Submitting(FarmPart):
             count = plural(len(missing), "file")
             raise MissingFiles(f"{count} missing in the store, upload first: {named}", tuple(missing))
 
-    def _write(self, tx: Transaction, submission: JobSubmission, now: float) -> str:
+    def _write(self, tx: Transaction, submission: JobSubmission, now: float, *, probe: bool) -> str:
         settings, scene = submission.settings, submission.description
         slots = self._slots(tx, settings.agents_max)
         strategy, reason = choose_strategy(settings, scene, slots=slots)
@@ -69,6 +69,9 @@ class Submitting(FarmPart):
         job_id = base64.b32encode(secrets.token_bytes(5)).decode().lower()
         job = {"id": job_id, "lane": _emptiest_lane(tx), "state": State.CREATED, "created_at": now}
         job |= _counts(settings, len(ranges)) | _rules(settings, scene, strategy, reason) | _what(submission)
+        if probe:
+            # Its calls are chosen: see probing.in_calls.
+            job |= {"probe": True, "one_call": True}
         tx.jobs.insert([job])
         tx.blobs.note(submission.files, now)
         tx.jobs.add_files(job_id, submission.files)

@@ -33,7 +33,7 @@ class TailWork(FarmPart):
         holders, offers = [], {}
         for job in tx.jobs.running():
             # While nobody has measured the job, nobody can say what is worth it.
-            if (usual_s := usual_sample_s(self.tails, job)) is not None:
+            if (usual_s := usual_sample_s(self.tails, job)) is not None and job.agents_max is None:
                 holders += [crew.holder(job, chunk, usual_s) for chunk in tx.chunks.active(job.id)]
                 offers[job.id] = crew.hands(job, usual_s)
         return tail.cuts(holders, offers, worth_s=self.settings.tail_worth_s)
@@ -64,7 +64,7 @@ class TailWork(FarmPart):
         job = tx.jobs.need(chunk.job_id)
         usual_s = usual_sample_s(self.tails, job)
         # One that failed keeps its story: what is wrong with it must be found out once, not for each part.
-        if usual_s is None or chunk.failures or not divisible(job):
+        if usual_s is None or chunk.failures or not divisible(job) or job.agents_max is not None:
             return [chunk]
         hands = [hand for hand in crew.hands(job, usual_s) if hand.agent not in chunk.refused_by]
         if not hands:

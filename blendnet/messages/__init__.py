@@ -15,6 +15,14 @@ from blendnet.messages.base import (
 )
 from blendnet.messages.costs import CapState, CostsOf, CostsView, FarmCaps, JobCap, JobCost, MachineCost, PriceOf
 from blendnet.messages.direct import DirectDownload, IncomingPlace, IncomingRequest
+from blendnet.messages.estimates import (
+    EstimatePart,
+    EstimateRequest,
+    EstimateState,
+    EstimateView,
+    PaceView,
+    ProbeRequest,
+)
 from blendnet.messages.fleet import FleetLeftover, FleetMachine, FleetQuota, FleetView
 from blendnet.messages.garbage import Garbage, GarbageReport, GarbageRequest, Removal
 from blendnet.messages.health import Check, DoctorReport, Health
@@ -85,6 +93,10 @@ __all__ = [
     "DoctorReport",
     "EncodeClaim",
     "ErrorBody",
+    "EstimatePart",
+    "EstimateRequest",
+    "EstimateState",
+    "EstimateView",
     "EventView",
     "FailureReport",
     "FarmCaps",
@@ -116,7 +128,9 @@ __all__ = [
     "MachineCost",
     "Message",
     "MissingBlob",
+    "PaceView",
     "PriceOf",
+    "ProbeRequest",
     "ProcessView",
     "Removal",
     "RenewRequest",

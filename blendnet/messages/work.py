@@ -14,6 +14,8 @@ from blendnet.models import Action, SampleRange
 
 MAX_WARNINGS = 100
 MAX_WARNING_LENGTH = 1000
+MAX_CALLS = 1000
+"""Calls of Blender that a report tells of."""
 
 
 class AgentReport(Message):
@@ -114,6 +116,8 @@ class ChunkReport(Message):
     samples: int = 0
     peak_memory_bytes: int | None = Field(default=None, ge=0, lt=1 << 60)
     """Most memory that Blender held since it started; None when nobody measured it."""
+    calls: list[tuple[int, float]] = Field(default=[], max_length=MAX_CALLS)
+    """Of a chunk that is not cut into sub-passes: (samples, seconds) of each call, without building the scene."""
 
 
 class FailureReport(Message):

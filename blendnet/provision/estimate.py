@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from blendnet import planner
 from blendnet.models import Strategy
 from blendnet.provision.bill import HOUR_S, HOURS_PER_MONTH, LEAST_BILLED_S, Stay
+from blendnet.settings import Settings
 
 GB = 1e9
 MONTH_S = HOURS_PER_MONTH * HOUR_S
@@ -23,6 +24,9 @@ ASSUMED_SPREAD = (1.3, 1.6)
 may be a whole core or one of its two threads. A judgement, not a measurement."""
 KNOWN_SPREAD = (1.1, 1.15)
 """The same when somebody says how fast the machine is: what is left is the probe (docs/estimates.md)."""
+MEASURED_SPREAD = (1.25, 1.5)
+"""The same on a farm whose own machines have measured the scene: few samples of few frames stand for all, and other
+programs may take part of the processors. A judgement, held against real jobs in docs/estimates.md."""
 BAD_LUCK = 3.0
 """So many times the expected preemptions are in the upper end of the range."""
 
@@ -92,6 +96,26 @@ class Rules:
     """Disk of one machine."""
     disk_usd_per_gb_month: float = 0.0
     egress_usd_per_gb: float = 0.0
+
+
+def rules_of(settings: Settings, *, notice: bool) -> Rules:
+    """What the settings say. `notice`: a preemption is announced."""
+    return Rules(
+        boot_s=settings.fleet_boot_s,
+        idle_s=settings.fleet_idle_s,
+        preemptions_per_hour=settings.estimate_preemptions_per_hour,
+        notice=notice,
+        sub_pass_s=settings.sub_pass_s,
+        segment_interval_s=settings.segment_interval_s,
+        chunk_time_max_s=settings.chunk_time_max_s,
+        load_share_max=settings.load_share_max,
+        max_chunks=settings.max_chunks_per_frame,
+        chunk_samples=settings.chunk_samples,
+        window_chunks_per_slot=settings.window_chunks_per_slot,
+        disk_gb=settings.estimate_disk_gb,
+        disk_usd_per_gb_month=settings.estimate_disk_usd_per_gb_month,
+        egress_usd_per_gb=settings.estimate_egress_usd_per_gb,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -215,6 +215,8 @@ class Settings(Clouds):
     """Hard limit of one render call."""
     blender_stall_s: float = 600.0
     """A Blender that neither says anything nor uses processor time for so long is ended."""
+    probe_kept_s: float = Field(default=600.0, ge=0)
+    """A probe is removed so long after its end: a job of the same scene that follows need not send its files again."""
     blender_memory_bytes: int = 0
     """Most memory of one Blender (Linux); 0: what there is."""
     blender_network: bool = False

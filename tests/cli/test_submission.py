@@ -54,7 +54,7 @@ def test_scene_without_frames_is_refused_with_the_next_step() -> None:
 
 
 def test_choices_go_before_the_scene(tmp_path: Path) -> None:
-    chosen = Choices(samples=7, strategy="frame", chunk_samples=3, priority=80)
+    chosen = Choices(samples=7, strategy="frame", chunk_samples=3, priority=80, agents_max=2)
     settings = job_settings(inspection(tmp_path), chosen)
     assert (settings.samples, settings.strategy, settings.chunk_samples, settings.priority) == (
         7,

@@ -187,6 +187,8 @@ def _machine(
 def _need(tx: Transaction, farm: Farm, job: JobRow) -> Need | None:
     """What a running job still wants from the fleet; None when nothing of it is left to render."""
     chunks = job.chunks_total - job.chunks_completed
+    if job.agents_max is not None:
+        chunks = min(chunks, job.agents_max)
     if job.state not in (State.QUEUED, State.ACTIVE) or not farm.gate.hands_out(job.id):
         return None
     left = job.samples_total - job.samples_done

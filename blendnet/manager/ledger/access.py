@@ -40,7 +40,7 @@ class Access(Generic[Row]):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def get(self, key: str) -> Row | None:
+    def get(self, key: str | int) -> Row | None:
         """The row with that primary key."""
         return self._first(self._by_key, key=key)
 

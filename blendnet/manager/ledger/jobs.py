@@ -32,6 +32,10 @@ class Jobs(Access[JobRow]):
         found = self._select().where(tables.jobs.c.state.in_(RUNNING))
         return self._all(found.order_by(tables.jobs.c.created_at, tables.jobs.c.id))
 
+    def probes(self) -> list[JobRow]:
+        """Every probe, oldest first."""
+        return self._all(self._select().where(tables.jobs.c.probe).order_by(tables.jobs.c.created_at))
+
     def with_caps(self, paying: Collection[str] = ()) -> list[JobRow]:
         """Jobs that have not ended and have a cap, or that a cap of the farm has paused, oldest first.
 

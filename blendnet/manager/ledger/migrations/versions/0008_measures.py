@@ -1,4 +1,4 @@
-"""What is known of scenes: how long their samples take on which machines, and how much memory they need. Probes find it out."""
+"""What is known of scenes: how long samples take on which machines, how much memory they need. Probes find it out."""
 
 import sqlalchemy as sa
 from alembic import op
