@@ -19,6 +19,7 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "render": ("render", "Render a scene on this machine's farm: one command does everything."),
+    "estimate": ("estimate:estimate", "Estimate what a scene takes on the farm, by a probe of a few samples."),
     "up": ("farm:up", "Start a farm that stays."),
     "down": ("farm:down", "End the farm; nothing of it keeps running."),
     "status": ("farm:status", "Show the farm: processes, agents, jobs."),

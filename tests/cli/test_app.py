@@ -16,7 +16,7 @@ from tests.manager.farms import make_kit
 
 BLENDNET = Path(sys.executable).with_name("blendnet")
 COMMANDS = [
-    "", "render", "up", "down", "status", "deps", "merge", "doctor", "gc", "backup", "restore",
+    "", "render", "estimate", "up", "down", "status", "deps", "merge", "doctor", "gc", "backup", "restore",
     "job", "job submit", "job list", "job show", "job wait", "job logs", "job download", "job pause", "job resume",
     "job cancel", "job retry", "job priority", "job remove",
     "agent", "agent list", "agent add", "agent remove", "agent interrupt", "agent logs",
