@@ -22,6 +22,7 @@ MODULES = (
     "ops_here",
     "ops_connect",
     "ops_submit",
+    "ops_estimate",
     "ops_question",
     "ops_jobs",
     "ops_results",

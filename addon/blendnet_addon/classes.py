@@ -4,6 +4,10 @@ import textwrap
 
 import bpy
 
+from .lib.words import dollars, seconds
+
+__all__ = ["dollars", "register_all", "say", "seconds", "short_path", "unregister_all"]
+
 PIXELS_PER_LETTER = 6.7
 SHORT = 32
 """Letters of a path that is shown whole."""
@@ -38,22 +42,3 @@ def short_path(path):
     """A folder in a few words: the last two names of a long path."""
     parts = path.replace("\\", "/").rstrip("/").split("/")
     return path if len(path) <= SHORT else ".../" + "/".join(parts[-2:])
-
-
-def seconds(value):
-    """A duration as people say it."""
-    if value is None:
-        return ""
-    value = int(round(value))
-    if value < 60:
-        return f"{value} s"
-    if value < 3600:
-        return f"{value // 60} min {value % 60:02d} s"
-    return f"{value // 3600} h {value % 3600 // 60:02d} min"
-
-
-def dollars(value):
-    """Money as people write it; '' when nobody knows it."""
-    if value is None:
-        return ""
-    return f"${value:.2f}" if value >= 0.1 else f"${value:.4f}"

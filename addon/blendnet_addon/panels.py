@@ -3,7 +3,8 @@
 import bpy
 
 from . import classes, job_panel, runtime
-from .classes import say
+from .classes import dollars, say
+from .lib import estimating
 from .lib.certificates import fingerprint, spelled
 from .lib.kept_login import HERE
 
@@ -88,8 +89,28 @@ def _draw_buttons(layout, context, session):
         column.operator("blendnet.use_this_computer", text="Start the Farm", icon="PLAY")
         return
     where = " on BlendNet" if context.region.width > WIDE * context.preferences.system.ui_scale else ""
-    column.operator("blendnet.render", text="Render Image" + where, icon="RENDER_STILL").animation = False
-    column.operator("blendnet.render", text="Render Animation" + where, icon="RENDER_ANIMATION").animation = True
+    for animation, text, icon in (
+        (False, "Render Image", "RENDER_STILL"),
+        (True, "Render Animation", "RENDER_ANIMATION"),
+    ):
+        row = column.row(align=True)
+        row.operator("blendnet.render", text=text + where, icon=icon).animation = animation
+        row.operator("blendnet.estimate", text="", icon="TIME").animation = animation
+    if session.estimate is not None:
+        _draw_estimate(layout, context, session.estimate)
+
+
+def _draw_estimate(layout, context, estimate):
+    box, view = layout.box(), estimate["view"]
+    row = box.row()
+    row.label(text=f"Estimate of {estimate['name']}", icon="TIME")
+    row.operator("blendnet.drop_estimate", text="", icon="X", emboss=False)
+    for text in view["warnings"]:
+        say(box, text, context, icon="ERROR")
+    for what, text in estimating.facts(view):
+        say(box, f"{what}: {text}", context)
+    if view["cap_usd"] is not None:
+        box.operator("blendnet.use_cap", text=f"Use {dollars(view['cap_usd'])} as Cap", icon="FUND")
 
 
 def _draw_under_way(layout, context, session):
@@ -148,6 +169,7 @@ class BLENDNET_PT_choices(BelowMain, bpy.types.Panel):
             ("use_camera", ("camera",)),
             ("use_format", ("file_format",)),
             ("use_cap", ("cap",)),
+            ("use_agents", ("agents",)),
             *((("use_chunk", ("chunk",)),) if own.strategy != "frame" else ()),
         ):
             column = layout.column(align=True)

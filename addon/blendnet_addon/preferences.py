@@ -37,12 +37,21 @@ class BlendNetPreferences(bpy.types.AddonPreferences):
         default=True,
     )
 
+    estimate_first: BoolProperty(
+        name="Estimate First",
+        description="Before a scene is sent, tell how long it will take and what it will cost, and ask. When the farm "
+        "does not know the scene, an agent renders a few samples for that",
+        default=False,
+    )
+
     def draw(self, context):
         layout = self.layout
         layout.use_property_split = True
         column = layout.column(heading="Results") if bpy.app.version >= (2, 90, 0) else layout.column()
         column.prop(self, "auto_fetch")
         column.prop(self, "fetch_merged")
+        column = layout.column(heading="Before Sending") if bpy.app.version >= (2, 90, 0) else layout.column()
+        column.prop(self, "estimate_first")
         column = layout.column()
         column.prop(self, "command")
         column.prop(self, "data")

@@ -62,6 +62,11 @@ class BlendNetSceneSettings(bpy.types.PropertyGroup):
         name="Samples per Chunk", description="Samples of a frame that an agent takes at a time; not for whole frames",
         default=32, min=1, max=1 << 24,
     )  # fmt: skip
+    use_agents: BoolProperty(name="Agents at Once", description="Leave the farm's other agents to other jobs")
+    agents: IntProperty(
+        name="Agents at Once", description="The most agents that work on the job at the same time", default=1, min=1,
+        max=100000,
+    )  # fmt: skip
     scripts: BoolProperty(
         name="Run Scripts of the File", description="Let agents run the Python scripts and drivers in this file, as "
         "Blender's Auto Run Python Scripts does. Only for files that you trust",
@@ -92,6 +97,11 @@ def _jobs(_):
     return json.dumps(runtime.get().jobs)
 
 
+def _estimate(_):
+    estimate = runtime.get().estimate
+    return "" if estimate is None else json.dumps(estimate["view"])
+
+
 def _message(_):
     return runtime.get().message
 
@@ -109,13 +119,16 @@ def register():
     bpy.types.WindowManager.blendnet_jobs = StringProperty(
         name="Jobs", description="All jobs of the farm, as JSON", get=_jobs
     )
+    bpy.types.WindowManager.blendnet_estimate = StringProperty(
+        name="Estimate", description="What the last scene that was asked about will take, as JSON", get=_estimate
+    )
     bpy.types.WindowManager.blendnet_message = StringProperty(
         name="Message", description="What BlendNet said last", get=_message
     )
 
 
 def unregister():
-    for name in ("blendnet_message", "blendnet_jobs", "blendnet_job"):
+    for name in ("blendnet_message", "blendnet_estimate", "blendnet_jobs", "blendnet_job"):
         delattr(bpy.types.WindowManager, name)
     del bpy.types.Scene.blendnet
     classes.unregister_all(CLASSES)

@@ -2,6 +2,7 @@
 
 import os
 
+from .lib import estimating
 from .lib.connection import Http
 from .lib.errors import AddonError, NotConnected, Stopped
 from .lib.kept_login import KeptLogin
@@ -54,6 +55,8 @@ class Session:
         """A Login whose fingerprint waits for the artist's word."""
         self.question = None
         """A scene on its way that waits for the artist's word on its `notes`; it has `clean`."""
+        self.estimate = None
+        """What the last scene that was asked about will take: 'name' and 'view' (docs/api.md); None: nothing."""
         self._accepted = set()
         """Notes that the artist has seen and taken."""
         self.newer = {}
@@ -78,7 +81,7 @@ class Session:
         """The login that is kept is another one now. On the main thread."""
         self.about = self.kept.about()
         self.drop_question()
-        self.jobs, self.agents, self.problem, self.pending = [], [], None, None
+        self.jobs, self.agents, self.problem, self.pending, self.estimate = [], [], None, None, None
         self.select("")
 
     def is_new(self, notes):
@@ -104,6 +107,15 @@ class Session:
         if sending is not None:
             sending.clean()
             self.version += 1
+
+    def show_estimate(self, name, view):
+        """Show what a scene will take."""
+        self.estimate = {"name": name, "view": view}
+        self.say(f"{name}: {estimating.sentence(view)}.")
+
+    def drop_estimate(self):
+        self.estimate = None
+        self.version += 1
 
     def manager(self):
         """The Manager, by the login that is kept. For worker threads too. Raises NotConnected, Offline."""

@@ -160,9 +160,7 @@ def test_estimate_has_the_probes_pace_and_its_parts_add_up(kit: Kit) -> None:
     parts = {part.name: part.seconds for part in answer.course}
     calls = 1000 * SAMPLE_S / kit.farm.settings.sub_pass_s
     frame_s = 0.5 + 1000 * SAMPLE_S + calls * CALL_S
-    assert parts == pytest.approx(
-        {"load": LOAD_S, "render": 4 * frame_s + 3 * FINISH_S, "merge and finish": FINISH_S}
-    )
+    assert parts == pytest.approx({"load": LOAD_S, "render": 4 * frame_s + 3 * FINISH_S, "merge and finish": FINISH_S})
     assert answer.seconds_range is not None
     assert answer.seconds_range[0] < answer.seconds < answer.seconds_range[1]
     assert (answer.measured_by, answer.memory_bytes, answer.agents, answer.chunks) == ("probe", 2 * GIB, 1, 4)

@@ -28,6 +28,15 @@ class Manager:
         body = {"settings": settings, "description": description, "scene_path": scene_path}
         return self.http.post("/v1/jobs/check", body)
 
+    def estimate(self, settings, description, tree, scene_path=""):
+        """What such a job will take, by what the Manager knows of these files: 'state' says whether it does."""
+        body = {"settings": settings, "description": description, "tree": tree, "scene_path": scene_path}
+        return self.http.post("/v1/jobs/estimate", body)
+
+    def probe(self, submission, frames=1):
+        """Let a few samples of a job be rendered; the probe, as a job."""
+        return self.http.post("/v1/jobs/probe", dict(submission, probe_frames=frames))
+
     def submit(self, submission):
         return self.http.post("/v1/jobs", submission)
 

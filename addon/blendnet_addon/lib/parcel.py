@@ -1,5 +1,6 @@
 """From files of this computer to the tree of a job: where each lies, and what the Manager is told."""
 
+import hashlib
 import os
 
 from .errors import SceneError
@@ -31,6 +32,9 @@ class Parcel:
 
     def hash(self, progress, stop):
         """Read every file once; `progress(done, count)` after each. Raises MissingFiles, Stopped."""
+        if len(self._hashed) == self.count:
+            return
+        self._hashed = []
         for done, (path, source) in enumerate(self._sources.items(), 1):
             sha256, size = hash_file(source, stop)
             self._hashed.append((tree_path(path, self.root), source, sha256, size))
@@ -39,6 +43,11 @@ class Parcel:
     def uploads(self):
         """[(path on disk, sha256, size)]"""
         return [entry[1:] for entry in self._hashed]
+
+    def tree(self):
+        """The name that docs/api.md gives to these files."""
+        lines = sorted(f"{sha256} {path}\n" for path, _, sha256, _ in self._hashed)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
 
     def submission(self, name, settings, description):
         """The body of POST /v1/jobs."""

@@ -135,6 +135,28 @@ def image():
     return job_id
 
 
+def estimate():
+    """Told before anything is sent: by a probe that no list shows; afterwards the farm knows the scene."""
+    scene, window = bpy.context.scene, bpy.context.window_manager
+    before, there = state(scene), set(jobs())
+    assert window.blendnet_estimate == ""
+    refused("poll() failed", ops.use_cap)
+    refused("has no camera 'Gone'", ops.estimate, camera="Gone")
+    ops.estimate(animation=True, frames="1-8", samples=LONG, agents=1, probe_frames=3)
+    assert before == state(scene), state(scene)
+    told = json.loads(window.blendnet_estimate)
+    assert (told["state"], told["frames"], told["samples"]) == ("estimated", 8, LONG), told
+    assert (told["agents"], told["measured_by"], told["usd"]) == (1, "probe", None), told
+    assert abs(sum(part["seconds"] for part in told["course"]) - told["seconds"]) < 1e-6 * told["seconds"], told
+    assert told["memory_bytes"] > 10 << 20, told
+    for words in ("it will take about", "nobody knows"):
+        assert words in message(), message()
+    assert set(jobs()) == there
+    refused("set a cap yourself", ops.use_cap)
+    ops.drop_estimate()
+    assert window.blendnet_estimate == ""
+
+
 def newer(job_id):
     """Something newer than the job is in the place of its picture."""
     path = os.path.join(OUT, "still_003.png")
@@ -208,6 +230,7 @@ def main():
     set_up()
     job_id = image()
     newer(job_id)
+    estimate()
     animation()
     bad_scenes()
     bpy.ops.preferences.addon_disable(module=module)
