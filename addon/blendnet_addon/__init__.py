@@ -27,6 +27,7 @@ MODULES = (
     "ops_jobs",
     "ops_results",
     "ops_agents",
+    "notices",
     "panels",
     "farm_panel",
     "menus",

@@ -12,6 +12,8 @@ from .lib.errors import SceneError
 SETTINGS = ("SETTINGS", "As the Settings Say", "What the scene's BlendNet settings say")
 FRAMES = re.compile(r"(-?\d+)(?:-(-?\d+))?(?:x(\d+))?$")
 
+_MERGED = {"PREFERENCES": None, "FETCH": True, "LEAVE": False}
+
 
 class JobOptions:
     """Base of operators; each property left out is as the scene's BlendNet settings say."""
@@ -38,6 +40,10 @@ class JobOptions:
     camera: StringProperty(name="Camera", description="Name of a camera of the scene; empty: as the settings say")
     file_format: EnumProperty(
         name="Format", description="Format of every picture", items=(SETTINGS, *properties.FORMATS)
+    )
+    output: StringProperty(name="Output", description="Folder and name of the pictures; empty: as the settings say")
+    merged: EnumProperty(
+        name="Multilayer EXRs", description="Whether they come home", items=(SETTINGS, *properties.MERGED)
     )
     scripts: BoolProperty(name="Run Scripts", description="Let agents run the scripts of the file; or as the settings")
     name: StringProperty(name="Name", description="The job's name; empty: the file's")
@@ -88,6 +94,8 @@ class JobOptions:
             camera=self.camera or (own.camera.name if own.use_camera else ""),
             noise=noise if self.noise < 0.0 else self.noise,
             file_format=file_format if self.file_format == SETTINGS[0] else self.file_format,
+            output=self.output or (own.output if own.use_output else ""),
+            merged=_MERGED[self._or_own("merged", own)],
         )
 
     def _or_own(self, name, own):

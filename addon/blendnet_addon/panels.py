@@ -168,6 +168,7 @@ class BLENDNET_PT_choices(BelowMain, bpy.types.Panel):
             ("use_noise", ("noise",)),
             ("use_camera", ("camera",)),
             ("use_format", ("file_format",)),
+            ("use_output", ("output",)),
             ("use_cap", ("cap",)),
             ("use_agents", ("agents",)),
             *((("use_chunk", ("chunk",)),) if own.strategy != "frame" else ()),
@@ -178,7 +179,7 @@ class BLENDNET_PT_choices(BelowMain, bpy.types.Panel):
                 for name in names:
                     column.prop(own, name)
         column = layout.column()
-        for name in ("priority", "strategy", "device", "blender", "scripts", "allow_missing"):
+        for name in ("merged", "priority", "strategy", "device", "blender", "scripts", "allow_missing"):
             column.prop(own, name)
 
 

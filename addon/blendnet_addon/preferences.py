@@ -37,6 +37,11 @@ class BlendNetPreferences(bpy.types.AddonPreferences):
         default=True,
     )
 
+    notify: BoolProperty(
+        name="Desktop Notification",
+        description="Tell on the desktop, too, when a job sent from here has ended; Blender's status bar does anyway",
+        default=False,
+    )
     estimate_first: BoolProperty(
         name="Estimate First",
         description="Before a scene is sent, tell how long it will take and what it will cost, and ask. When the farm "
@@ -50,6 +55,7 @@ class BlendNetPreferences(bpy.types.AddonPreferences):
         column = layout.column(heading="Results") if bpy.app.version >= (2, 90, 0) else layout.column()
         column.prop(self, "auto_fetch")
         column.prop(self, "fetch_merged")
+        column.prop(self, "notify")
         column = layout.column(heading="Before Sending") if bpy.app.version >= (2, 90, 0) else layout.column()
         column.prop(self, "estimate_first")
         column = layout.column()

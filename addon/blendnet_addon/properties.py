@@ -23,6 +23,12 @@ FORMATS = (
     ("OPEN_EXR_MULTILAYER", "OpenEXR MultiLayer", "Every view layer and pass in floating point"),
 )
 
+MERGED = (
+    ("PREFERENCES", "As in the Preferences", "What the add-on's preferences say"),
+    ("FETCH", "Fetch", "Bring the merged frame with all its passes home, as NAME_merged.exr beside the picture"),
+    ("LEAVE", "Leave on the Farm", "Bring the pictures alone"),
+)
+
 
 def _is_camera(_, thing):
     return thing.type == "CAMERA"
@@ -55,6 +61,14 @@ class BlendNetSceneSettings(bpy.types.PropertyGroup):
     )  # fmt: skip
     use_format: BoolProperty(name="Format", description="Save pictures in another format than the scene's")
     file_format: EnumProperty(name="Format", description="Format of every picture", items=FORMATS)
+    use_output: BoolProperty(name="Output", description="Bring pictures to another place than the scene's output")
+    output: StringProperty(
+        name="Output", description="Folder and name of the pictures, as in Blender's own Output: # stands for a digit "
+        "of the frame number", default="//blendnet/", subtype="FILE_PATH",
+    )  # fmt: skip
+    merged: EnumProperty(
+        name="Multilayer EXRs", description="Whether merged frames with all passes come home, too", items=MERGED
+    )
     use_chunk: BoolProperty(
         name="Samples per Chunk", description="Share frames in chunks of so many samples instead of BlendNet's choice"
     )

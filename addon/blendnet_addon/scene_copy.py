@@ -19,7 +19,7 @@ LISTED = 5
 class Prepared:
     """A scene ready to be sent."""
 
-    def __init__(self, path, copy, description, needed, warnings):
+    def __init__(self, path, copy, description, needed, warnings, merged=None):
         self.path = path
         """Where its author keeps it, or would."""
         self.copy = copy
@@ -28,6 +28,8 @@ class Prepared:
         self.needed = needed
         """Paths of the other files."""
         self.warnings = warnings
+        self.merged = merged
+        """As lib.choices.Choices."""
 
     def clean(self):
         """Delete the copy."""
@@ -50,7 +52,7 @@ def prepare(allow_missing, choices):
     """
     picture.hide()
     log_text.remove()
-    overrides = Overrides()
+    overrides, output = Overrides(), Overrides()
     try:
         choices.put(overrides, bpy.context.scene)
         check(bpy.context.scene)
@@ -58,14 +60,17 @@ def prepare(allow_missing, choices):
         missing = [entry for entry in found if entry["missing"]]
         if missing and not allow_missing:
             raise MissingFiles(_missing_text(missing), [entry["path"] for entry in missing])
+        choices.put_output(output, bpy.context.scene)
         description = describe.describe()
+        output.restore()
         copy = _save_copy()
     finally:
+        output.restore()
         overrides.restore()
         picture.unhide()
     path = bpy.data.filepath or copy
     needed = [entry["path"] for entry in found if not entry["missing"]]
-    return Prepared(path, copy, description, needed, _warnings())
+    return Prepared(path, copy, description, needed, _warnings(), choices.merged)
 
 
 def _save_copy():

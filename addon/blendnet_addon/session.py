@@ -34,6 +34,8 @@ class Session:
         """Farms started, programs installed."""
         self.jobs = []
         self.agents = []
+        self.ended = []
+        """Jobs that have ended between the last two looks."""
         self.cost_usd = None
         self.frames = []
         """Of the selected job."""
@@ -187,12 +189,16 @@ class Session:
     def take(self, look):
         """Show what was seen. On the main thread."""
         self.version += 1
-        self.problem = look.error
+        self.problem, self.ended = look.error, []
         if look.error is not None:
             if isinstance(look.error, NotConnected):
                 self.jobs, self.agents = [], []
             return
+        before = {job["id"]: job["state"] for job in self.jobs}
         self.jobs, self.agents = look.farm["jobs"], look.farm["agents"]
+        self.ended = [
+            job for job in self.jobs if job["state"] in ENDED and before.get(job["id"], "failed") not in ENDED
+        ]
         self.cost_usd = look.farm.get("cost_usd")
         if look.selected == self.selected:
             self.frames = look.frames

@@ -54,6 +54,18 @@ def test_copy_has_the_choices_and_the_scene_gets_its_own_back() -> None:
     assert facts(mine) == before
 
 
+def test_output_is_for_the_description_alone() -> None:
+    mine, overrides = scene(), Overrides()
+    mine.render.filepath = "//renders/"
+    chosen = Choices(output="//take2/shot_##")
+    chosen.put(overrides, mine)
+    assert mine.render.filepath == "//renders/"
+    chosen.put_output(overrides, mine)
+    assert mine.render.filepath == "//take2/shot_##"
+    overrides.restore()
+    assert mine.render.filepath == "//renders/"
+
+
 def test_nothing_chosen_changes_nothing() -> None:
     mine = scene()
     before = facts(mine)

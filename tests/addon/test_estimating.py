@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +95,8 @@ class Player:
 
 
 @pytest.fixture
-def play(served: Served) -> Iterator[Callable[..., Player]]:
-    yield lambda **how: Player(served, **how)
+def play(served: Served) -> Callable[..., Player]:
+    return lambda **how: Player(served, **how)
 
 
 def test_name_of_the_files_is_that_of_the_manager(scene: Path, tmp_path: Path, go: threading.Event) -> None:
@@ -178,6 +178,7 @@ class Prepared:
         self.path = self.copy = str(path)
         self.needed: list[str] = []
         self.warnings: list[str] = []
+        self.merged = None
         self.description = describe().model_dump()
 
     def clean(self) -> None:

@@ -51,6 +51,18 @@ def test_results_come_to_the_scenes_own_folder(manager: Manager, notes: Notes, j
     assert (again.came, len(again.there)) == ([], 4)
 
 
+@pytest.mark.parametrize(
+    ("own", "preference", "there"),
+    [(None, True, True), (None, False, False), (False, True, False), (True, False, True)],
+)
+def test_multilayer_files_come_as_the_job_says_else_as_the_preferences(
+    manager: Manager, notes: Notes, job: JobView, own: bool | None, preference: bool, there: bool
+) -> None:
+    notes.write(job.id, {**notes.read(job.id), "merged": own})
+    done = fetch(manager, notes, job, merged=preference)
+    assert any(name.endswith("_merged.exr") for name in names(done.came)) is there
+
+
 def test_file_that_nobody_touched_is_not_read_again(
     manager: Manager, notes: Notes, job: JobView, monkeypatch: pytest.MonkeyPatch
 ) -> None:

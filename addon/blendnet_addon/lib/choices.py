@@ -12,17 +12,20 @@ MULTILAYER = "OPEN_EXR_MULTILAYER"
 
 
 class Choices:
-    """Settings that a farm takes from the scene's file, so the file that is sent has them."""
+    """Settings that a farm takes from the scene's file, so the file that is sent has them; and where pictures go."""
 
-    def __init__(self, camera="", noise=None, file_format=""):
+    def __init__(self, camera="", noise=None, file_format="", output="", merged=None):
         """Each one empty: the scene's own.
 
         `camera`: an object's name; `noise`: Cycles' noise threshold, 0.0: every pixel gets all samples;
-        `file_format`: Blender's identifier, 'PNG'.
+        `file_format`: Blender's identifier, 'PNG'; `output`: a path as Blender's own Output, '//shots/take2_####';
+        `merged`: whether multilayer EXRs come home, None: as the preferences say.
         """
         self.camera = camera
         self.noise = noise
         self.file_format = file_format
+        self.output = output
+        self.merged = merged
 
     def put(self, overrides, scene):
         """Change the scene by `overrides` (in_blender's Overrides), which has the way back. Raises SceneError."""
@@ -32,6 +35,13 @@ class Choices:
             self._put_noise(overrides, scene)
         if self.file_format:
             self._put_format(overrides, scene.render.image_settings)
+
+    def put_output(self, overrides, scene):
+        """Let the scene be described with another output. The file that is sent keeps its own: it stays the same file
+        for the farm, wherever its pictures go.
+        """
+        if self.output:
+            overrides.put(scene.render, "filepath", self.output)
 
     def _put_camera(self, overrides, scene):
         camera = scene.objects.get(self.camera)

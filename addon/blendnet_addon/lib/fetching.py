@@ -19,11 +19,13 @@ class Fetched:
 def fetch_results(manager, notes, job_id, place, frame_name, stop, overwrite=False, merged=True, progress=None):
     """Fetch every result of a job that is not here. Raises as downloads.download.
 
-    `place`: {'directory', 'name'} for a job without note; `merged`: the multilayer EXRs, too;
-    `progress(done, count)` after each file.
+    `place`: {'directory', 'name'} for a job without note; `merged`: the multilayer EXRs, too, unless its note says
+    otherwise; `progress(done, count)` after each file.
     """
     note = notes.read(job_id)
-    wanted = [result for result in manager.results(job_id) if merged or result["kind"] != "merged"]
+    own = None if note is None else note.get("merged")
+    keep = merged if own is None else own
+    wanted = [result for result in manager.results(job_id) if keep or result["kind"] != "merged"]
     done = Fetched()
     try:
         for count, result in enumerate(wanted, 1):

@@ -75,6 +75,13 @@ class Sending:
         prepared = self._prepared
         about = prepared.description
         self._shipment = submitting.Shipment(
-            manager, self.session.notes, self._box, self._name, self._settings, about, prepared.path
+            manager,
+            self.session.notes,
+            self._box,
+            self._name,
+            self._settings,
+            about,
+            prepared.path,
+            prepared.merged,
         )
         return self._shipment.send(stop)

@@ -38,7 +38,7 @@ def _order(version):
 class Shipment:
     """One job on its way; `progress` is read by the panel while a worker is in `send`."""
 
-    def __init__(self, manager, notes, parcel, name, settings, description, scene):
+    def __init__(self, manager, notes, parcel, name, settings, description, scene, merged=None):
         self._manager = manager
         self._notes = notes
         self._parcel = parcel
@@ -46,6 +46,7 @@ class Shipment:
         self._settings = settings
         self._description = description
         self._scene = scene
+        self._merged = merged
         self.step = "Reading files"
         self.share = 0.0
         """How much of the step is done, 0 to 1."""
@@ -59,7 +60,7 @@ class Shipment:
         upload_missing(self._manager, self._parcel.uploads(), self._uploaded, stop)
         self.step = "Submitting"
         job = self._manager.submit(self._parcel.submission(self._name, self._settings, self._description))
-        note = new_note(self._description, self._scene, submitted_at, self._settings["frames"])
+        note = new_note(self._description, self._scene, submitted_at, self._settings["frames"], self._merged)
         self._notes.write(job["id"], note)
         return job
 

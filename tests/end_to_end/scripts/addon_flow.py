@@ -132,7 +132,22 @@ def image():
     ops.fetch()
     files = ["still_003.png", "still_003_merged.exr"]
     assert sorted(os.listdir(OUT)) == files, os.listdir(OUT)
+    elsewhere(choices)
     return job_id
+
+
+def elsewhere(choices):
+    """Pictures of one job that go to another place, without multilayer EXRs."""
+    scene, take = bpy.context.scene, os.path.join(plan["folder"], "take2")
+    own = scene.render.filepath
+    ops.render(output=os.path.join(take, "shot_##"), merged="LEAVE", **choices)
+    assert scene.render.filepath == own
+    job_id = bpy.context.window_manager.blendnet_job
+    ops.watch(timeout_s=200)
+    ops.fetch()
+    assert os.listdir(take) == ["shot_03.jpg"], os.listdir(take)
+    ops.remove(job=job_id)
+    ops.refresh()
 
 
 def estimate():
