@@ -1,4 +1,4 @@
-"""`blendnet estimate`: what a scene will take on the farm, told before it is sent. A probe finds out what nobody knows."""
+"""`blendnet estimate`: what a scene will take on the farm, told before it is sent. A probe finds out what is unknown."""
 
 from __future__ import annotations
 

@@ -21,8 +21,11 @@ FINISH_S = 10.0
 
 def stop_s(settings: Settings, job: JobRow, sample_s: float | None) -> float | None:
     """Seconds until an agent that renders has stopped when it is told to; None: its call cannot be divided."""
-    if job.one_call:
-        return None
+    return None if job.one_call else call_stop_s(settings, sample_s)
+
+
+def call_stop_s(settings: Settings, sample_s: float | None) -> float:
+    """Seconds until an agent has stopped that renders in calls which can be divided."""
     # A call is aimed at sub_pass_s, and stretched where handling its files takes long.
     call_s = max(2 * settings.sub_pass_s, sample_s or 0.0)
     return min(settings.lease_s / BEATS_PER_LEASE, LONGEST_BEAT_S) + call_s + STORE_S

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from blendnet import exactness
+from blendnet.manager.commitments import FINISH_S, LATE_S, call_stop_s
 from blendnet.manager.estimating import Member, Team, assumptions, pace_of, speed_beside, team_of, work_of
 from blendnet.manager.forecast import ample_cap
 from blendnet.manager.ledger import InstanceRow, MeasureRow, Transaction
@@ -26,8 +27,10 @@ from blendnet.messages import (
 )
 from blendnet.models import Strategy
 from blendnet.provision import estimate
+from blendnet.provision.bill import HOUR_S
 from blendnet.provision.estimate import ASSUMED_SPREAD, MEASURED_SPREAD, Estimate, Pace, Rules, Work
 from blendnet.provision.probing import probe_samples, probed_frames
+from blendnet.settings import Settings
 
 PROBE_NAME = "Probe: {}"
 OLD_S = 7 * 86_400.0
@@ -61,7 +64,7 @@ class Estimates(MeasureBook, Steering, Submitting):
             need = need_of(tx.measures.of_scene(request.tree))
             notes = memory_notes(need, tx.agents.all())
         made, rules = self._estimated(work, team)
-        costs = _costs(made, team, now)
+        costs = _costs(made, team, self.settings, now)
         return EstimateView(
             state=EstimateState.ESTIMATED,
             **about,
@@ -200,7 +203,15 @@ def _found(made: Estimate, team: Team, row: MeasureRow) -> dict[str, object]:
     }
 
 
-def _costs(made: Estimate, team: Team, now: float) -> dict[str, object]:
+def kept_back_usd(made: Estimate, team: Team, settings: Settings) -> float:
+    """What a cap keeps back until the last moment: money for agents to stop, to finish a frame, and to be ended."""
+    seconds = call_stop_s(settings, team.pace.sample_s) + 2 * LATE_S + max(FINISH_S, team.pace.finish_s)
+    if any(not member.is_here for member in team.members):
+        seconds += settings.fleet_end_delay_s + LATE_S
+    return made.course.agents * seconds / HOUR_S * (team.fleet().usd_per_hour or 0.0)
+
+
+def _costs(made: Estimate, team: Team, settings: Settings, now: float) -> dict[str, object]:
     fleet = team.fleet()
     bill = [EstimatePart(name=line.name, seconds=line.seconds, usd=line.usd) for line in made.lines]
     if made.usd is None or made.usd_range is None:
@@ -210,7 +221,7 @@ def _costs(made: Estimate, team: Team, now: float) -> dict[str, object]:
         "bill": bill,
         "usd": made.usd,
         "usd_range": made.usd_range,
-        "cap_usd": ample_cap(0.0, made.usd_range[1]),
+        "cap_usd": ample_cap(0.0, made.usd_range[1] + kept_back_usd(made, team, settings)),
         "usd_per_hour": fleet.usd_per_hour,
         "price_source": oldest.price_source or None,
         "price_age_s": None if oldest.price_at is None else max(0.0, now - oldest.price_at),

@@ -43,7 +43,8 @@ def test_estimate_tells_before_what_the_job_then_takes(any_build: Build, tmp_pat
         assert "Memory" in shown.out
         assert "all frames are like those of a probe" in shown.out
 
-        sent = farms.blendnet("job", "submit", *asked, "--json")
+        # The cap that it suggests does.
+        sent = farms.blendnet("job", "submit", *asked, "--cap", str(before["cap_usd"]), "--json")
         assert sent.code == 0, sent.err
         waited = farms.blendnet("job", "wait", sent.json["job"], "--data", data)
         assert waited.code == 0, waited.err

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from blendnet.errors import MissingFiles, NotFound, SceneError
+from blendnet.manager.commitments import FINISH_S as FINISH_KEPT_S
+from blendnet.manager.commitments import LATE_S, call_stop_s
 from blendnet.manager.estimating import Member, speed_beside, team_of
 from blendnet.memory import GIB
 from blendnet.messages import (
@@ -225,7 +227,8 @@ def test_cost_names_source_and_age_of_the_price_and_a_cap_that_does(tmp_path: An
     assert (answer.usd_per_hour, answer.price_source, answer.price_age_s) == (0.6, "user", 60.0)
     assert answer.usd_range is not None
     assert answer.cap_usd is not None
-    assert answer.cap_usd >= answer.usd_range[1]
+    kept_back_s = call_stop_s(kit.farm.settings, SAMPLE_S) + 2 * LATE_S + FINISH_KEPT_S
+    assert answer.cap_usd >= answer.usd_range[1] + kept_back_s / 3600 * 0.6
     assert "the cap of $0.01 will not do" in answer.warnings
     kit.farm.ledger.close()
 
