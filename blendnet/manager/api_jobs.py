@@ -139,7 +139,7 @@ def preview(
     parts: PartsHere,
     job_id: Id,
     number: FrameNumber,
-    format: PictureFormat = PictureFormat.PNG,  # noqa: A002 - the name in the address
+    format: PictureFormat = PictureFormat.PNG,
 ) -> Response:
     """Newest picture of a frame in progress."""
     pixels = frame_pixels(parts.farm.previews(parts.farm.frame(job_id, number).id))
