@@ -8,7 +8,7 @@ from bpy.app.handlers import persistent
 from . import editors, runtime
 from .in_blender.patterns import frame_name
 from .lib import watching
-from .lib.errors import AddonError, DiskError, Stopped
+from .lib.errors import AddonError, DiskError, Refused, Stopped
 from .lib.picture_files import PictureFiles
 
 IMAGE_NAME = "BlendNet Preview"
@@ -90,6 +90,9 @@ def look(session):
         unhide()  # A save that failed.
     if _State.shown is not None and bpy.data.images.get(IMAGE_NAME) is None:
         refresh(_State.shown)  # An undo took it.
+    if _State.task is not None and _State.task.done and isinstance(_State.task.error, (DiskError, Refused)):
+        _State.task = None  # It was said, and would be again: what is shown stays.
+        _State.wish = _State.shown.wish if _State.shown is not None else None
     if _State.wish is None or session.job(_State.wish.job) is None or time.monotonic() < _State.next_at:
         return
     if _State.task is None or _State.task.done:
@@ -104,7 +107,7 @@ def newest(session):
     def get(stop):
         try:
             return watching.look(session.manager(), wish, seen, files, stop)
-        except (DiskError, Stopped):
+        except (DiskError, Refused, Stopped):
             raise
         except AddonError:
             return None  # The next look at the Manager says what is wrong.
