@@ -8,7 +8,7 @@ from bpy.app.handlers import persistent
 from . import editors, runtime
 from .in_blender.patterns import frame_name
 from .lib import watching
-from .lib.errors import AddonError, DiskError, Refused, Stopped
+from .lib.errors import AddonError, DiskError, Refused
 from .lib.picture_files import PictureFiles
 
 IMAGE_NAME = "BlendNet Preview"
@@ -22,6 +22,8 @@ class _State:
     """The lib.watching.Shown that is in the editor; None: there was none yet."""
     files = None
     task = None
+    asked = None
+    """The wish that the task fulfils."""
     next_at = 0.0
     hidden_in = None
     """Editors that showed the picture before it was hidden; None: it is not hidden."""
@@ -38,6 +40,7 @@ def show(context, job_id, frame, may_open=True, kind=watching.PICTURE):
     if _State.wish is None or _State.wish.job != job_id:
         _State.shown = None
     _State.wish, _State.next_at = watching.Wish(job_id, frame, kind), 0.0
+    _stop_task()
 
 
 def wish(job_id):
@@ -63,9 +66,16 @@ def files():
 def stop():
     """Show no picture any more; it leaves the file."""
     _State.wish = _State.shown = _State.hidden_in = None
+    _stop_task()
     image = bpy.data.images.get(IMAGE_NAME)
     if image is not None:
         bpy.data.images.remove(image)
+
+
+def _stop_task():
+    """What is being fetched is no longer wished."""
+    if _State.task is not None:
+        _State.task.stop.set()
 
 
 def hide():
@@ -89,15 +99,30 @@ def look(session):
     if _State.hidden_in is not None:
         unhide()  # A save that failed.
     if _State.shown is not None and bpy.data.images.get(IMAGE_NAME) is None:
-        refresh(_State.shown)  # An undo took it.
-    if _State.task is not None and _State.task.done and isinstance(_State.task.error, (DiskError, Refused)):
-        _State.task = None  # It was said, and would be again: what is shown stays.
-        _State.wish = _State.shown.wish if _State.shown is not None else None
+        _put(_State.shown)  # An undo took it.
+    _take_back_what_fails()
     if _State.wish is None or session.job(_State.wish.job) is None or time.monotonic() < _State.next_at:
         return
     if _State.task is None or _State.task.done:
         _State.next_at = time.monotonic() + SHORTEST_WAIT_S
-        _State.task = session.begin(session.pictures, "picture", newest(session), refresh)
+        _State.asked = _State.wish
+        _State.task = session.begin(session.pictures, "picture", newest(session), _heard)
+
+
+def _take_back_what_fails():
+    """What is shown stays: an error was said, and would be again."""
+    task = _State.task
+    if task is not None and task.done and isinstance(task.error, (DiskError, Refused)):
+        _State.task = None
+        if _State.asked is _State.wish:
+            _State.wish = _State.shown.wish if _State.shown is not None else None
+
+
+def _heard(newer):
+    if _State.asked is _State.wish:
+        refresh(newer)
+    else:
+        runtime.look_soon()
 
 
 def newest(session):
@@ -107,19 +132,22 @@ def newest(session):
     def get(stop):
         try:
             return watching.look(session.manager(), wish, seen, files, stop)
-        except (DiskError, Refused, Stopped):
+        except (DiskError, Refused):
             raise
         except AddonError:
-            return None  # The next look at the Manager says what is wrong.
+            return None  # Stopped, or the next look at the Manager says what is wrong.
 
     return get
 
 
 def refresh(newer):
     """Show what the worker brought, unless something else is wished by now."""
-    if newer is None or newer.wish is not _State.wish:
-        return
-    _State.shown = newer
+    if newer is not None and newer.wish is _State.wish:
+        _State.shown = newer
+        _put(newer)
+
+
+def _put(newer):
     image = bpy.data.images.get(IMAGE_NAME)
     size = None if image is None else tuple(image.size)
     if image is not None and _takes(image, newer):
@@ -197,8 +225,6 @@ def unregister():
         if own in handlers:
             handlers.remove(own)
     stop()
-    if _State.task is not None:
-        _State.task.stop.set()
     files, _State.files = _State.files, None
     if files is not None:
         files.clear()

@@ -81,7 +81,9 @@ class _State:
     last = None
     """The one before: an undo step may hold what it had changed."""
     saving = threading.Lock()
-    """Held while a file is saved."""
+    """Held while a file is saved: no render takes the scene's settings then."""
+    is_saving = False
+    """The main thread holds it."""
 
 
 def is_busy():
@@ -210,8 +212,9 @@ def _on_over(*_):
 @persistent
 def _before_save(*_):
     view = _State.view
-    if view is None or not _State.saving.acquire(blocking=False):
+    if view is None or _State.is_saving:
         return
+    _State.is_saving = _State.saving.acquire(timeout=TAKING_S)
     if view.begun:
         view.taken.wait(TAKING_S)
     view.give_back()
@@ -219,12 +222,13 @@ def _before_save(*_):
 
 @persistent
 def _after_save(*_):
-    if not _State.saving.locked():
+    if not _State.is_saving:
         return
     view = _State.view
     if view is not None and not view.begun:
         view.changed = []
         view.put()
+    _State.is_saving = False
     _State.saving.release()
 
 

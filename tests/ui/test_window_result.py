@@ -21,12 +21,34 @@ from tests.ui.window import Window, blender
 __all__ = ["display"]
 pytestmark = pytest.mark.end_to_end
 SIZE, SAMPLES = (640, 360), 16
-TIMES = 30
+TIMES = 60
 """Views in a row, as fast as Blender takes them."""
+ENDLESS = """
+import time
+
+def render(self, depsgraph):
+    while not self.test_break():
+        time.sleep(0.01)
+
+sys.modules['blendnet_addon.view_engine'].BlendNetView.render = render
+"""
+"""A view that goes on until it is stopped: real ones are over before a key can be pressed."""
+IN_A_ROW = """
+def again():
+    free = not sys.modules['blendnet_addon.view_engine'].is_busy()
+    if free and not sys.modules['blendnet_addon.runtime'].get().under_way:
+        with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
+            bpy.ops.blendnet.view_result()
+        left['times'] -= 1
+    return 0.01 if left['times'] else None
+
+left = bpy.app.driver_namespace['left'] = {'times': %d}
+bpy.app.timers.register(again)
+"""
 IN_WINDOW = "with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):\n    "
 ADDON = "sys.modules['blendnet_addon.{}']"
-EDITOR = (60, 100, 560, 640)
-"""A part of the Image Editor with most of the picture, on the screen."""
+EDITOR = (10, 345, 525, 630)
+"""Where the Image Editor shows the picture, on the screen."""
 STEPS = 3
 """Of 255: a picture of 8 bits was rounded before it is shown, the Render Result was not."""
 
@@ -47,6 +69,8 @@ def window(blender34: Build, display: str, tmp_path: Path) -> Iterator[Window]:
                 "bpy.context.preferences.view.render_display_type = 'AREA'\n"
                 "bpy.context.scene.view_settings.view_transform = 'Filmic'\n"
                 "bpy.context.scene.view_settings.exposure = 1.0\n"
+                "shader = bpy.data.materials['Material'].node_tree.nodes['Principled BSDF']\n"
+                "shader.inputs['Base Color'].default_value = (0.8, 0.2, 0.04, 1.0)\n"
                 f"bpy.ops.blendnet.use_this_computer(command={str(command)!r}, data={str(farm)!r})"
             )
             window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is known")
@@ -65,8 +89,8 @@ def ask(window: Window, expression: str, folder: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
-def wait_for(window: Window, expression: str, folder: Path, what: str) -> None:
-    farms.wait_until(lambda: ask(window, expression, folder), what, 60)
+def wait_for(window: Window, expression: str, folder: Path, what: str, timeout_s: float = 60.0) -> None:
+    farms.wait_until(lambda: ask(window, expression, folder), what, timeout_s)
 
 
 def colors(path: Path) -> np.ndarray:
@@ -97,7 +121,7 @@ def test_finished_frame_is_shown_with_its_colors_and_in_the_render_result(window
     wait_for(window, f"{editor} == ['Render Result']", tmp_path, "the Render Result is shown")
     own = "bpy.context.window_manager.windows[0].scene.render"
     wait_for(window, f"{own}.engine == 'CYCLES' and not {engine}.is_busy()", tmp_path, "the scene has its engine")
-    window.photograph(pictures / "addon-render-result.png")
+    window.photograph(pictures / "addon-render-result.png", "1056x690+0+44")
     window.photograph(tmp_path / "result.png")
     assert np.abs(colors(tmp_path / "finished.png") - colors(tmp_path / "result.png")).max() <= STEPS
     assert np.abs(colors(tmp_path / "layers.png") - colors(tmp_path / "result.png")).max() <= STEPS
@@ -109,12 +133,9 @@ def test_views_in_a_row_saves_and_undo_leave_the_scene_as_it_was(window: Window,
     own = "bpy.context.window_manager.windows[0].scene.render"
     settings = f"[{own}.engine, {own}.resolution_x, {own}.use_compositing, {own}.use_sequencer]"
     before = ask(window, settings, tmp_path)
-    view = IN_WINDOW + "bpy.ops.blendnet.view_result()"
-    for number in range(TIMES):
-        window.do(view)
-        if number % 10 == 0:
-            window.do(view)  # While the one before is under way.
-        wait_for(window, f"not {engine}.is_busy() and not {ADDON.format('runtime')}.get().under_way", tmp_path, "over")
+    window.do("bpy.ops.blendnet.unwatch()\n" + IN_A_ROW % TIMES)
+    done = f"bpy.app.driver_namespace['left']['times'] == 0 and not {ADDON.format('runtime')}.get().under_way"
+    wait_for(window, f"{done} and not {engine}.is_busy()", tmp_path, "all were viewed", 240)
     assert ask(window, settings, tmp_path) == before
     assert not window.state["error"]
 
@@ -138,5 +159,11 @@ def test_views_in_a_row_saves_and_undo_leave_the_scene_as_it_was(window: Window,
     )
     wait_for(window, f"not {engine}.is_busy()", tmp_path, "over")
     window.do(IN_WINDOW + "bpy.ops.ed.undo_push(message='later')\n" + IN_WINDOW + "bpy.ops.ed.undo()")
+    assert ask(window, settings, tmp_path) == before
+
+    window.do(ENDLESS + f"{engine}.show(bpy.context.window_manager.windows[0].scene, {path})")
+    assert ask(window, settings, tmp_path)[0] == "BLENDNET_VIEW"
+    window.press("Escape")
+    wait_for(window, f"not {engine}.is_busy()", tmp_path, "stopped")
     assert ask(window, settings, tmp_path) == before
     window.quit()
