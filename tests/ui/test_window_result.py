@@ -30,7 +30,8 @@ def render(self, depsgraph):
     while not self.test_break():
         time.sleep(0.01)
 
-sys.modules['blendnet_addon.view_engine'].BlendNetView.render = render
+engine = sys.modules['blendnet_addon.view_engine'].BlendNetView
+bpy.app.driver_namespace['render'], engine.render = engine.render, render
 """
 """A view that goes on until it is stopped: real ones are over before a key can be pressed."""
 IN_A_ROW = """
@@ -49,6 +50,8 @@ IN_WINDOW = "with bpy.context.temp_override(window=bpy.context.window_manager.wi
 ADDON = "sys.modules['blendnet_addon.{}']"
 EDITOR = (10, 345, 525, 630)
 """Where the Image Editor shows the picture, on the screen."""
+PART = "1056x676+0+44"
+"""Of the screen: the Image Editor and our panel."""
 STEPS = 3
 """Of 255: a picture of 8 bits was rounded before it is shown, the Render Result was not."""
 
@@ -107,6 +110,7 @@ def test_finished_frame_is_shown_with_its_colors_and_in_the_render_result(window
     wait_for(window, shown, tmp_path, "the finished frame is shown")
     window.wait(lambda state: state["picture"], "the editor has it")
     assert window.state["picture"]["size"] == list(SIZE)
+    window.photograph(pictures / "addon-watching.png", PART)
     window.photograph(tmp_path / "finished.png")
 
     window.do(IN_WINDOW + f"bpy.ops.blendnet.watch(job={job_id!r}, kind='LAYERS')")
@@ -121,7 +125,7 @@ def test_finished_frame_is_shown_with_its_colors_and_in_the_render_result(window
     wait_for(window, f"{editor} == ['Render Result']", tmp_path, "the Render Result is shown")
     own = "bpy.context.window_manager.windows[0].scene.render"
     wait_for(window, f"{own}.engine == 'CYCLES' and not {engine}.is_busy()", tmp_path, "the scene has its engine")
-    window.photograph(pictures / "addon-render-result.png", "1056x690+0+44")
+    window.photograph(pictures / "addon-render-result.png", PART)
     window.photograph(tmp_path / "result.png")
     assert np.abs(colors(tmp_path / "finished.png") - colors(tmp_path / "result.png")).max() <= STEPS
     assert np.abs(colors(tmp_path / "layers.png") - colors(tmp_path / "result.png")).max() <= STEPS
@@ -166,4 +170,7 @@ def test_views_in_a_row_saves_and_undo_leave_the_scene_as_it_was(window: Window,
     window.press("Escape")
     wait_for(window, f"not {engine}.is_busy()", tmp_path, "stopped")
     assert ask(window, settings, tmp_path) == before
+    window.do(f"{engine}.BlendNetView.render = bpy.app.driver_namespace['render']\n" + IN_A_ROW % 1)
+    wait_for(window, f"{done} and not {engine}.is_busy()", tmp_path, "a view after one that was stopped")
+    assert not window.state["error"]
     window.quit()
