@@ -18,6 +18,7 @@ MODULES = (
     "properties",
     "runtime",
     "picture",
+    "view_settings",
     "view_engine",
     "log_text",
     "ops_here",

@@ -3,6 +3,7 @@
 It is the scene's engine from the call of Blender's render operator until that has ended, and never in a saved file.
 """
 
+import sys
 import threading
 
 import bpy
@@ -10,19 +11,18 @@ from bpy.app.handlers import persistent
 
 from . import classes, editors, runtime
 from .lib.errors import AddonError, DiskError, SceneError
+from .view_settings import FrameSettings
 
 ENGINE = "BLENDNET_VIEW"
 COMBINED = "Combined"
 TYPES = {"RGB": "COLOR", "RGBA": "COLOR", "rgba": "COLOR"}
 """Of passes by their components; others are a VALUE alone or a VECTOR."""
-SWITCHED_OFF = (
-    *("use_border", "use_compositing", "use_sequencer", "use_freestyle", "use_persistent_data", "use_single_layer"),
-)
-"""What would change the picture, write files or keep the engine in memory."""
 SAVING_S = 30.0
 """A render that begins while the file is being saved waits for that; longest time."""
 TAKING_S = 2.0
 """Blender takes the scene's settings in less time than this once it has begun a render."""
+UNDISTURBED_S = 60.0
+"""Python's other threads wait so long before they interrupt the engine: see `BlendNetView.render`."""
 ENDING_S = 5.0
 """When the add-on is switched off, a view that is under way may take so long."""
 
@@ -31,48 +31,14 @@ class _View:
     """One frame on its way into the Render Result."""
 
     def __init__(self, scene, path, header):
-        self.scene = scene.name
+        self.settings = FrameSettings(scene, header, ENGINE)
         self.path = path
         self.header = header
         self.problem = ""
-        self.changed = []
-        """(view layer or None, attribute, its own value, ours) of everything in the scene that is changed."""
         self.begun = False
         self.taken = threading.Event()
         """Blender has taken the scene's settings: they may be put back."""
         self.over = threading.Event()
-
-    def put(self):
-        """Change the scene for Blender's render operator."""
-        scene = bpy.data.scenes[self.scene]
-        header = self.header
-        self._set(scene, None, "resolution_x", header.width)
-        self._set(scene, None, "resolution_y", header.height)
-        self._set(scene, None, "resolution_percentage", 100)
-        for name in SWITCHED_OFF:
-            self._set(scene, None, name, False)
-        for layer in scene.view_layers:
-            self._set(scene, layer.name, "use", layer.name in header.layers)
-        self._set(scene, None, "engine", ENGINE)
-
-    def _set(self, scene, layer, name, value):
-        owner = _owner(scene, layer)
-        own = getattr(owner, name, value)  # A Blender without it has nothing to switch off.
-        if own != value:
-            setattr(owner, name, value)
-            self.changed.append((layer, name, own, getattr(owner, name)))
-
-    def give_back(self):
-        """Put everything back that is still as we set it."""
-        scene = bpy.data.scenes.get(self.scene)
-        for layer, name, own, ours in reversed(self.changed if scene is not None else ()):
-            owner = _owner(scene, layer)
-            if owner is not None and getattr(owner, name) == ours:
-                setattr(owner, name, own)
-
-
-def _owner(scene, layer):
-    return scene.render if layer is None else scene.view_layers.get(layer)
 
 
 class _State:
@@ -106,7 +72,7 @@ def show(scene, path, header):
     view = _State.view = _View(scene, path, header)
     under_way = False
     try:
-        view.put()
+        view.settings.put()
         under_way = _render(scene)
     except RuntimeError as error:
         raise AddonError(f"Blender does not render: {str(error).strip()}") from error
@@ -134,7 +100,7 @@ def _render(scene):
 def _end(view):
     """The scene has its own settings again. On the main thread."""
     if _State.view is view:
-        view.give_back()
+        view.settings.give_back()
         _State.view, _State.last = None, view
 
 
@@ -165,6 +131,16 @@ class BlendNetView(bpy.types.RenderEngine):
         if view is None:
             self.report({"ERROR"}, "BlendNet (View Only) renders nothing: switch the Render Engine to Cycles")
             return
+        # Blender notes for all threads at once that this function may not write to the scene. It mistakes what to go
+        # back to when a panel's drawing begins during this call and ends after it, and then lets no timer write.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(UNDISTURBED_S)
+        try:
+            self._load(view, layer)
+        finally:
+            sys.setswitchinterval(interval)
+
+    def _load(self, view, layer):
         for name, components in _passes(layer):
             if name != COMBINED:
                 self.add_pass(name, len(components), components, layer=layer)
@@ -217,7 +193,7 @@ def _before_save(*_):
     _State.is_saving = _State.saving.acquire(timeout=TAKING_S)
     if view.begun:
         view.taken.wait(TAKING_S)
-    view.give_back()
+    view.settings.give_back()
 
 
 @persistent
@@ -226,8 +202,7 @@ def _after_save(*_):
         return
     view = _State.view
     if view is not None and not view.begun:
-        view.changed = []
-        view.put()
+        view.settings.put()
     _State.is_saving = False
     _State.saving.release()
 
@@ -243,9 +218,9 @@ def _before_load(*_):
 def _after_undo(*_):
     """An undo step that was made while a view was under way has its settings."""
     if _State.view is None and _State.last is not None:
-        scene = bpy.data.scenes.get(_State.last.scene)
+        scene = bpy.data.scenes.get(_State.last.settings.scene)
         if scene is not None and scene.render.engine == ENGINE:
-            _State.last.give_back()
+            _State.last.settings.give_back()
 
 
 HANDLERS = (
@@ -261,12 +236,15 @@ HANDLERS = (
 )
 
 
+CLASSES = (BlendNetView,)
+
+
 def _look(_session):
     _after_save()  # A save that failed tells nobody.
 
 
 def register():
-    classes.register_all((BlendNetView,))
+    classes.register_all(CLASSES)
     for name, call in HANDLERS:
         getattr(bpy.app.handlers, name).append(call)
     runtime.listen(_look)
@@ -280,4 +258,4 @@ def unregister():
     for name, call in HANDLERS:
         if call in getattr(bpy.app.handlers, name):
             getattr(bpy.app.handlers, name).remove(call)
-    classes.unregister_all((BlendNetView,))
+    classes.unregister_all(CLASSES)
