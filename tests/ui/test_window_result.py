@@ -21,7 +21,7 @@ from tests.ui.window import Window, blender
 __all__ = ["display"]
 pytestmark = pytest.mark.end_to_end
 SIZE, SAMPLES = (640, 360), 16
-TIMES = 60
+TIMES = 30
 """Views in a row, as fast as Blender takes them."""
 ENDLESS = """
 import time
@@ -50,7 +50,7 @@ IN_WINDOW = "with bpy.context.temp_override(window=bpy.context.window_manager.wi
 ADDON = "sys.modules['blendnet_addon.{}']"
 EDITOR = (10, 345, 525, 630)
 """Where the Image Editor shows the picture, on the screen."""
-PART = "1056x676+0+44"
+PART = "1056x595+0+44"
 """Of the screen: the Image Editor and our panel."""
 STEPS = 3
 """Of 255: a picture of 8 bits was rounded before it is shown, the Render Result was not."""
