@@ -1,4 +1,4 @@
-"""`blendnet estimate`: what a scene will take on the farm, told before it is sent. A probe finds out what is unknown."""
+"""`blendnet estimate`: what a scene will take on the farm, told before it is sent; a probe finds out the unknown."""
 
 from __future__ import annotations
 
