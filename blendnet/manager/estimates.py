@@ -56,7 +56,7 @@ class Estimates(MeasureBook, Steering, Submitting):
                 settings=self.settings,
             )
             about = {"frames": work.frames, "samples": work.samples, "strategy": work.strategy}
-            about |= {"strategy_reason": reason, "probe": self._probe_of(tx, request.tree)}
+            about |= {"strategy_reason": reason, "probe": self._probe_of(tx, request.tree, settings)}
             if not rows:
                 return EstimateView(state=EstimateState.UNKNOWN, **about)
             pixels = picture_size(scene, settings.resolution_percentage)
@@ -81,7 +81,7 @@ class Estimates(MeasureBook, Steering, Submitting):
         Raises UserError and its kinds, as submitting the job itself would.
         """
         with self.ledger.read() as tx:
-            running = self._probe_of(tx, tree_key(request.files))
+            running = self._probe_of(tx, tree_key(request.files), request.settings)
         return running or self._accept(probe_job(request), now, probe=True)
 
     def forget_probes(self, now: float) -> list[str]:
@@ -93,10 +93,13 @@ class Estimates(MeasureBook, Steering, Submitting):
             self.remove(job_id)
         return ended
 
-    def _probe_of(self, tx: Transaction, tree: str) -> str | None:
-        """A probe of these files that has not ended."""
-        found = [job for job in tx.jobs.probes() if not job.state.final and self._scene(tx, job).tree == tree]
-        return found[0].id if found else None
+    def _probe_of(self, tx: Transaction, tree: str, settings: JobSettings) -> str | None:
+        """A probe of these files, with this Blender and device, that has not ended."""
+        for job in tx.jobs.probes():
+            alike = (job.blender, job.device) == (settings.blender, settings.device)
+            if alike and not job.state.final and self._scene(tx, job).tree == tree:
+                return job.id
+        return None
 
     def _rows(self, tx: Transaction, request: EstimateRequest) -> list[MeasureRow]:
         """What is measured of these files with this Blender and device, the newest first."""

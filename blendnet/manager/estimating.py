@@ -174,6 +174,7 @@ def assumptions(team: Team, row: MeasureRow, scene: SceneDescription, rules: Rul
     if any(not member.is_here for member in team.members):
         billed = f"billed for {rules.least_billed_s:g} s at least"
         yield f"a machine is idle for {rules.idle_s:g} s before it is destroyed, and {billed}"
+        yield "what bringing results home costs is not in it"
     if any(member.spot for member in team.members):
         yield f"a spot machine is taken away {rules.preemptions_per_hour:g} times an hour"
     if scene.adaptive:

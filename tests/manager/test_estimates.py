@@ -90,6 +90,9 @@ def test_scene_that_nobody_has_rendered_needs_a_probe(kit: Kit) -> None:
     running = begin(kit, submission)
     assert ask(kit, submission).probe == running
     assert begin(kit, submission) == running
+    other = submission.settings.model_copy(update={"device": "CUDA"})
+    assert ask(kit, submission, device="CUDA").probe is None
+    assert begin(kit, submission.model_copy(update={"settings": other})) != running
     play(kit, running)
     assert ask(kit, submission).state is EstimateState.ESTIMATED
     assert ask(kit, submission).probe is None
