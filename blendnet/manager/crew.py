@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from blendnet import tail
 from blendnet.manager.ledger import ChunkRow, JobRow, Transaction
+from blendnet.manager.seats import kept_back
 from blendnet.manager.tail_book import TailBook
 from blendnet.models import Exactness
 from blendnet.planner import CHUNK_OVERHEAD_S
@@ -62,9 +63,10 @@ class Crew:
 def find_crew(tx: Transaction, book: TailBook, now: float, *, lease_s: float, besides: int = 0) -> Crew:
     """Who has nothing to do and will not get any of what waits; `besides`: waiting chunks that do not count."""
     nobody = Crew(book, now, ())
-    if tx.frames.jobs_with_created():
+    # What a job's limit of agents keeps back is for none of those that are free.
+    if any(tx.jobs.need(job).agents_max is None for job in tx.frames.jobs_with_created()):
         return nobody
-    waiting = tx.chunks.count_waiting() - besides
+    waiting = tx.chunks.count_waiting() - kept_back(tx) - besides
     if waiting >= tx.agents.count():
         return nobody
     there = tx.agents.trusted(heard_since=now - lease_s)

@@ -49,5 +49,11 @@ def within_seats(tx: Transaction, chunks: Sequence[ChunkRow]) -> list[ChunkRow]:
     return found
 
 
+def kept_back(tx: Transaction) -> int:
+    """How many waiting chunks agents may not take now, because enough work on their jobs."""
+    returned = tx.chunks.returned()
+    return len(returned) - len(within_seats(tx, returned))
+
+
 def _without_chunk(tx: Transaction, job: JobRow) -> int:
     return len(at_work(tx, job) - {chunk.agent or "" for chunk in tx.chunks.active(job.id)})

@@ -109,3 +109,17 @@ def test_fleet_wants_no_more_agents_than_the_job(kit: Kit) -> None:
         need = view._need(tx, kit.farm, tx.jobs.need(job.id))
     assert need is not None
     assert need.chunks == 2
+
+
+def test_what_a_limit_keeps_back_does_not_keep_others_from_sharing_a_chunk(kit: Kit) -> None:
+    shy = kit.submit([1, 2, 3], samples=64, chunk_samples=32, agents_max=1)
+    kit.farm.publish_next(shy.id, kit.now)
+    first, second = kit.chunk_ids(shy)
+    kit.claim(first, "agent1")
+    assert kit.claim(second, "agent3").state == "later"
+    open_ = kit.submit([1], samples=100, chunk_samples=100)
+    kit.farm.publish_next(open_.id, kit.now)
+    (chunk,) = kit.chunk_ids(open_)
+    token = kit.claim(chunk, "agent2").token
+    kit.farm.heartbeat(chunk, token, kit.now, 10, sample_s=1.0, rest_s=90.0)
+    assert kit.farm.plan_tails(kit.now) == 1
