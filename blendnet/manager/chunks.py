@@ -292,7 +292,7 @@ class ChunkWork(Admission, AttemptBook, MeasureBook, TailWork):
         log = f"\n{report.log[-LOG_TAIL:]}" if report.log else ""
         self._log_chunk(tx, chunk, text + log, now=now, agent=chunk.agent, level=level)
         counted = self._note_failed(tx, job, attempt_at(chunk), report, now)
-        self._measure_failure(tx, job, chunk.agent, report)
+        self._measure_failure(tx, job, chunk.agent, report, now)
         if report.kind == INTERRUPTED:
             put_back(tx, chunk, lost=job.state is not State.PAUSED, message=text)
             return

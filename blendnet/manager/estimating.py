@@ -18,9 +18,6 @@ from blendnet.provision.estimate import Fleet, Pace, Rules, Work
 from blendnet.provision.probing import Call
 from blendnet.settings import Settings
 
-SPEEDS_FROM = 1
-"""Other scenes that two types of machines must have rendered both, to say how fast one is beside the other."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
@@ -158,7 +155,7 @@ def speed_beside(rows: Sequence[MeasureRow], others: Sequence[MeasureRow]) -> fl
         (theirs[key].render_s / theirs[key].samples) / (ours[key].render_s / ours[key].samples)
         for key in ours.keys() & theirs.keys()
     ]
-    return statistics.median(ratios) if len(ratios) >= SPEEDS_FROM else None
+    return statistics.median(ratios) if ratios else None
 
 
 def assumptions(team: Team, row: MeasureRow, scene: SceneDescription, rules: Rules) -> Iterator[str]:

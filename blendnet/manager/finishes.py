@@ -89,7 +89,7 @@ class FinishWork(Admission, AttemptBook, MeasureBook):
             warnings = list(dict.fromkeys([*frame.warnings, *report.warnings]))
             self._log(tx, "completed", now=now, job=job.id, frame=frame.number, agent=frame.agent)
             praise(tx, frame.agent)
-            self._measure_finish(tx, job, frame, report)
+            self._measure_finish(tx, job, frame, report, now)
             complete_frame(tx, job, tx.frames.update(frame, warnings=warnings), now)
         self.changes.note()
 

@@ -18,15 +18,14 @@ class MeasureBook(FarmPart):
 
     def _measure(self, tx: Transaction, job: JobRow, chunk: ChunkRow, report: ChunkReport, now: float) -> JobRow:
         """An attempt at a chunk has ended well."""
-        row = self._row(tx, job, chunk.agent, now)
+        row = _of_job(tx, self._row(tx, job, chunk.agent, now), job)
         # Agents that share a host are slower than one alone: what is kept is the pace of the machine.
-        alone_s = report.render_s / self._sharing(tx, chunk.agent)
-        sums = {"samples": row.samples + report.samples, "render_s": row.render_s + alone_s}
+        sharing = self._sharing(tx, chunk.agent)
+        sums = {"samples": row.samples + report.samples, "render_s": row.render_s + report.render_s / sharing}
         sums |= {"load_s": row.load_s + report.load_s, "loads": row.loads + (report.load_s > 0)}
         calls = {}
         if row.probe and report.samples:
-            number, sharing = tx.frames.need(chunk.frame_id).number, self._sharing(tx, chunk.agent)
-            told = report.calls or [(report.samples, report.render_s)]
+            number, told = tx.frames.need(chunk.frame_id).number, report.calls or [(report.samples, report.render_s)]
             each = [[number, n, s / sharing, 0.0 if i else report.load_s] for i, (n, s) in enumerate(told)]
             calls = {"calls": [*row.calls, *each]}
         tx.measures.update(row, measured_at=now, **sums, **calls, **_peak(row, report.peak_memory_bytes))
@@ -38,21 +37,24 @@ class MeasureBook(FarmPart):
             loads=job.loads + (report.load_s > 0),
         )
 
-    def _measure_failure(self, tx: Transaction, job: JobRow, agent: str | None, report: FailureReport) -> None:
+    def _measure_failure(
+        self, tx: Transaction, job: JobRow, agent: str | None, report: FailureReport, now: float
+    ) -> None:
         """An attempt has failed: for lack of memory, it says how much at least is needed."""
         if report.kind == MEMORY and report.peak_memory_bytes is not None:
-            row = self._row(tx, job, agent, 0.0)
-            tx.measures.update(row, **_peak(row, report.peak_memory_bytes))
+            row = self._row(tx, job, agent, now)
+            tx.measures.update(row, measured_at=now, **_peak(row, report.peak_memory_bytes))
 
-    def _measure_finish(self, tx: Transaction, job: JobRow, frame: FrameRow, report: FinishReport) -> None:
-        """A frame is finished."""
+    def _measure_finish(self, tx: Transaction, job: JobRow, frame: FrameRow, report: FinishReport, now: float) -> None:
+        """A frame is finished. A newer job may have begun to measure meanwhile: the sums are its own."""
         if report.finish_s is not None:
-            row = self._row(tx, job, frame.agent, 0.0)
-            values = {"finish_s": row.finish_s + report.finish_s, "finishes": row.finishes + 1}
-            tx.measures.update(row, **values, **_peak(row, report.peak_memory_bytes))
+            row = self._row(tx, job, frame.agent, now)
+            sums = {"finish_s": row.finish_s + report.finish_s, "finishes": row.finishes + 1}
+            values = (sums if row.job_id == job.id else {}) | _peak(row, report.peak_memory_bytes)
+            tx.measures.update(row, measured_at=now, **values)
 
     def _row(self, tx: Transaction, job: JobRow, agent: str | None, now: float) -> MeasureRow:
-        """The row to add to: it has the sums of this job alone, and the peak of all."""
+        """What is known of the job's scene on the agent's type of machine, begun if need be."""
         what = Measured(
             tree=self._scene(tx, job).tree, blender=job.blender, device=job.device, width=job.width, height=job.height,
             machine=self._machine(tx, tx.agents.get(agent or "")), probe=job.probe,
@@ -62,11 +64,7 @@ class MeasureBook(FarmPart):
             tx.measures.begin(what, scene=job.scene_path, job_id=job.id, now=now)
             row = tx.measures.of(what)
             assert row is not None
-        if row.job_id == job.id:
-            return row
-        empty: dict[str, Any] = dict.fromkeys(("samples", "loads", "finishes"), 0)
-        empty |= dict.fromkeys(("render_s", "load_s", "finish_s"), 0.0)
-        return tx.measures.update(row, job_id=job.id, scene=job.scene_path, calls=[], **empty)
+        return row
 
     def _machine(self, tx: Transaction, agent: AgentRow | None) -> str:
         """The type of an agent's machine, where a provider tells it, else its host."""
@@ -83,6 +81,15 @@ class MeasureBook(FarmPart):
             return 1
         others = tx.agents.on_host(agent.host) - {agent.name}
         return 1 + sum(bool(tx.chunks.leased_by(other)) for other in others)
+
+
+def _of_job(tx: Transaction, row: MeasureRow, job: JobRow) -> MeasureRow:
+    """The row with the sums of this job alone, and the peak of all."""
+    if row.job_id == job.id:
+        return row
+    empty: dict[str, Any] = dict.fromkeys(("samples", "loads", "finishes"), 0)
+    empty |= dict.fromkeys(("render_s", "load_s", "finish_s"), 0.0)
+    return tx.measures.update(row, job_id=job.id, scene=job.scene_path, calls=[], **empty)
 
 
 def _peak(row: MeasureRow, peak_bytes: int | None) -> dict[str, int]:

@@ -309,3 +309,16 @@ def test_machines_that_are_still_to_come_boot_and_are_like_the_last_ones(tmp_pat
     assert any("nobody knows what some of the agents cost" in text for text in answer.warnings)
     assert math.isclose(answer.seconds or 0.0, sum(part.seconds or 0.0 for part in answer.course))
     kit.farm.ledger.close()
+
+
+def test_late_finish_of_an_older_job_takes_nothing_from_what_a_newer_one_has_measured(kit: Kit) -> None:
+    submission = kit.submission([1], samples=100, chunk_samples=100)
+    older, newer = (kit.farm.submit(submission, kit.now) for _ in range(2))
+    kit.merge(kit.render_frame(older))
+    kit.render_frame(newer)
+    finish = kit.farm.claim_finish(kit.frame(older), ClaimRequest(agent="agent1"), kit.now)
+    kit.farm.done_finish(kit.frame(older), FinishReport(token=finish.token, finish_s=9.0), kit.now)
+    answer = ask(kit, submission)
+    assert answer.measured_job == newer.id
+    assert answer.pace is not None
+    assert (answer.pace.sample_s, answer.pace.finish_s) == (0.5, 0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from sqlalchemy import delete, select
 
@@ -58,7 +57,3 @@ class Measures(Access[MeasureRow]):
         self.insert([{**dataclasses.asdict(what), "scene": scene, "job_id": job_id, "measured_at": now, "calls": []}])
         oldest = select(_c.id).order_by(_c.measured_at.desc(), _c.id.desc()).offset(KEPT)
         self._connection.execute(delete(tables.measures).where(_c.id.in_(oldest.scalar_subquery())))
-
-    def add(self, row: MeasureRow, **values: Any) -> MeasureRow:
-        """Write values into a row."""
-        return self.update(row, **values)
