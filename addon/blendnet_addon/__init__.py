@@ -14,6 +14,7 @@ bl_info = {
 }
 
 MODULES = (
+    "cloud_form",
     "preferences",
     "properties",
     "runtime",
@@ -21,6 +22,8 @@ MODULES = (
     "log_text",
     "ops_here",
     "ops_connect",
+    "ops_cloud_setup",
+    "ops_cloud",
     "ops_submit",
     "ops_question",
     "ops_jobs",

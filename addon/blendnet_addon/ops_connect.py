@@ -94,7 +94,7 @@ def _try(session, login):
 def _connected(login):
     session = runtime.get()
     session.set_up_changed()
-    session.say(f"Connected to {login.url}.")
+    session.say(f"Connected to {login.url}. {session.kept.note}".rstrip())
     runtime.look_soon()
 
 
@@ -144,10 +144,10 @@ class BLENDNET_OT_forget(bpy.types.Operator):
 
     def execute(self, context):
         session = runtime.get()
-        session.kept.forget()
+        rest = session.kept.forget()
         session.set_up_changed()
         session.say("")
-        return {"FINISHED"}
+        return runtime.finish(self, "set_up", "forget", rest)
 
 
 def _read(path):

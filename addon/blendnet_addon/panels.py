@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import classes, job_panel, runtime
+from . import classes, cloud_panel, job_panel, runtime
 from .classes import say
 from .lib.certificates import fingerprint, spelled
 from .lib.kept_login import HERE
@@ -38,6 +38,8 @@ class BLENDNET_PT_main(InRender, bpy.types.Panel):
         session, layout = runtime.get(), self.layout
         if session.pending is not None:
             _draw_fingerprint(layout, context, session)
+        elif session.about is None and session.cloud.form_open:
+            cloud_panel.draw_form(layout, context, session)
         elif session.about is None:
             _draw_choice(layout, context)
         elif session.question is not None:
@@ -54,6 +56,7 @@ def _draw_choice(layout, context):
     column.scale_y = 1.4
     column.operator("blendnet.use_this_computer", icon="HOME")
     column.operator("blendnet.connect", icon="WORLD")
+    column.operator("blendnet.choose_cloud", icon="VOLUME_DATA")
 
 
 def _draw_fingerprint(layout, context, session):
@@ -122,6 +125,8 @@ def _draw_trouble(layout, context, session):
 
 def _draw_help(layout, session, code):
     """The button that helps with an error."""
+    if cloud_panel.draw_help(layout, session, code):
+        return
     if code in ("wrong_login", "untrusted"):
         layout.operator("blendnet.connect", text="Connect Again", icon="FILE_REFRESH")
     elif code == "no_command":
