@@ -121,9 +121,11 @@ def _end(process):
         _signal(process, name)
         try:
             process.wait(END_S)
-            return
+            break
         except subprocess.TimeoutExpired:
             pass
+    if GROUPS:
+        _signal(process, ENDINGS[-1])  # What it has started may have outlived it.
 
 
 def _signal(process, name):

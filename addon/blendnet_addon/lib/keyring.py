@@ -17,7 +17,6 @@ SERVICE = "blendnet-addon"
 LIMIT_S = 20.0
 """A keyring that asks for its password waits no longer for it: the file is used instead."""
 BUS_VARIABLES = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
-NOTHING_SAID = "it gives no reason"
 
 
 def account_of(user, url):
@@ -48,6 +47,8 @@ class SecretTool:
     """The Secret Service (GNOME's keyring, KeePassXC, KWallet) by libsecret's `secret-tool`."""
 
     name = "the system's keyring"
+    MISSING = 1
+    """Exit status: there is no such item. With a word on what went wrong: it failed."""
 
     def __init__(self, program):
         self._program = program
@@ -59,14 +60,14 @@ class SecretTool:
 
     def load(self, account):
         """The secret. Raises KeyringError, also when there is none."""
-        secret = _run([self._program, "lookup"] + self._attributes(account), "", self.name)
+        secret = _run([self._program, "lookup"] + self._attributes(account), "", self.name, silent=self.MISSING)
         if not secret:
             raise KeyringError(f"{self.name} has no password for {account}")
         return secret
 
     def delete(self, account):
         """Forget a secret; none is fine. Raises KeyringError."""
-        _run([self._program, "clear"] + self._attributes(account), "", self.name, accept=(0, 1))
+        _run([self._program, "clear"] + self._attributes(account), "", self.name, silent=self.MISSING)
 
     @staticmethod
     def _attributes(account):
@@ -110,11 +111,14 @@ class Security:
     def delete(self, account):
         """Forget a secret; none is fine. Raises KeyringError."""
         command = [self._program, "delete-generic-password", "-s", SERVICE, "-a", account]
-        _run(command, "", self.name, accept=(0, self.MISSING))
+        _run(command, "", self.name, fine=(0, self.MISSING))
 
 
-def _run(command, secret, name, accept=(0,)):
-    """What a program prints that gets `secret` on its standard input. Raises KeyringError."""
+def _run(command, secret, name, fine=(0,), silent=0):
+    """What a program prints that gets `secret` on its standard input.
+
+    `fine`: exit statuses that are no failure; `silent`: one more, when the program says nothing. Raises KeyringError.
+    """
     try:
         done = subprocess.run(
             command,
@@ -130,7 +134,7 @@ def _run(command, secret, name, accept=(0,)):
         raise KeyringError(f"{name} is locked, or does not answer within {LIMIT_S:.0f} s") from error
     except (OSError, ValueError) as error:
         raise KeyringError(f"{name} cannot be asked ({error})") from error
-    if done.returncode not in accept:
-        last = (done.stderr.strip().splitlines() or [NOTHING_SAID])[-1]
-        raise KeyringError(f"{name} refuses: {last[:200]}")
+    said = done.stderr.strip().splitlines()
+    if done.returncode not in fine and (said or done.returncode != silent):
+        raise KeyringError(f"{name} refuses: {(said or ['it gives no reason'])[-1][:200]}")
     return done.stdout
