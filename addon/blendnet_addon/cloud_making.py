@@ -19,6 +19,11 @@ def confirmation(place, wanted):
     """What the confirmation says: [(icon, text)]. Raises AddonError: the hourly cap cannot hold."""
     types = runtime.get().cloud.types_at(place)
     bill = cloud_choices.Bill(wanted, types, place.provider)
+    if not wanted.market:
+        return [
+            ("WORLD", f"The farm in {place.words} stays as it was made"),
+            ("INFO", "Its Manager is started when it is stopped, and costs money while it runs"),
+        ]
     if types:
         wanted.settings(bill)
     how = next(label for name, label, _ in MARKETS if name == wanted.market).lower()
@@ -26,8 +31,8 @@ def confirmation(place, wanted):
     return [
         ("WORLD", f"A Manager in {place.words}, and all that it needs in your account"),
         ("DESKTOP", f"Agents come with jobs: {plural(wanted.agents, 'machine')} at most, {machine}, {how}"),
-        ("FUND", cost_text(bill, wanted)),
-        ("INFO", "Disks, addresses, files and traffic come on top: cents"),
+        ("INFO", cost_text(bill, wanted)),
+        ("BLANK1", "Disks, addresses, files and traffic come on top: cents"),
         ("TIME", "Without jobs the Manager stops itself after 30 min; its disk goes on to cost"),
     ]
 
@@ -54,7 +59,6 @@ class Creation(cloud.Making):
         self._wanted = wanted
         self._cap_job = cap_job
         self._reach = reach
-        self._fresh = cloud.note(farm.data) is None
         self._types = session.cloud.types_at(place)
 
     def run(self, stop):
@@ -65,7 +69,7 @@ class Creation(cloud.Making):
         if wanted.machine and wanted.machine not in [entry["name"] for entry in self._types]:
             raise SetUpError(f"{self._place.words} has no machine type {wanted.machine!r}: choose one of the list")
         settings = wanted.settings(cloud_choices.Bill(wanted, self._types, self._place.provider))
-        more = {"allow": cloud_choices.allowed(self._reach, own_address)} if self._fresh else {}
+        more = {"allow": cloud_choices.allowed(self._reach, own_address)} if self._reach else {}
         packed = os.path.join(self._farm.data, "cloud", "bundle.tar.gz")
         if not os.environ.get(BUNDLE_VARIABLE) and bundle.fits(ops_here.PROGRAM, self._farm.program):
             self.step = "Packing BlendNet for the machine"

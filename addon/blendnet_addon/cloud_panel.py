@@ -15,18 +15,21 @@ STATES = {"running": "PLAY", "stopped": "PAUSE", "absent": "X"}
 def draw_form(layout, context, session):
     """The set-up's third way; whoever calls draws what is under way below."""
     form, seen = preferences.of(context).cloud, session.cloud
+    layout = layout.column()
+    layout.enabled = not session.under_way
     row = layout.row()
     row.label(text="A farm in your own cloud account", icon="WORLD")
     row.operator("blendnet.choose_cloud", text="", icon="X").back = True
     if seen.note is not None:
         _draw_begun(layout, context, seen)
-        if seen.begun is None:
+        if seen.note.get("url") and seen.begun is None:
             return
     _draw_place(layout, form)
     _draw_checks(layout, context, seen)
     if seen.ready():
         _draw_wanted(layout, form)
         _draw_price(layout, context, form, seen)
+    if seen.ready() and seen.note is None:
         column = layout.column()
         column.scale_y = 1.4
         column.operator("blendnet.use_cloud", text="Create", icon="ADD")
@@ -42,7 +45,8 @@ def _draw_begun(layout, context, seen):
         say(box, f"Its Manager's machine is {seen.status['machine']['state']}.", context, icon="DOT")
     row = box.row(align=True)
     row.scale_y = 1.4
-    row.operator("blendnet.use_cloud", text="Go On", icon="PLAY")
+    there = seen.note.get("url") and seen.begun is None
+    row.operator("blendnet.use_cloud", text="Use It" if there else "Go On", icon="PLAY")
     row.operator("blendnet.cloud_status", text="Look", icon="VIEWZOOM")
     row.operator("blendnet.cloud_destroy", icon="TRASH")
 
@@ -54,7 +58,7 @@ def _draw_place(layout, form):
     column.prop(form, "account", text="Profile" if form.provider == "aws" else "Project")
     row = column.row(align=True)
     row.prop(form, "region")
-    row.prop(form, "region_item", text="", icon_only=True, icon="DOWNARROW_HLT")
+    row.prop(form, "region_item", text="", icon_only=True)
     column = layout.column()
     column.scale_y = 1.2
     column.operator("blendnet.cloud_check", icon="VIEWZOOM")
@@ -84,9 +88,9 @@ def _draw_wanted(layout, form):
         column.prop(form, name)
     column = _fields(layout)
     for name in ("cap_hour", "cap_day", "cap_job"):
-        column.prop(form, name)
+        column.prop(form, name, text=form.bl_rna.properties[name].name + " ($)")
     column = _fields(layout)
-    column.prop(form, "manager_machine")
+    column.prop(form, "manager_machine", text="Manager's Machine")
     row = column.row(align=True)
     row.prop(form, "allow", expand=True)
     if form.allow == "networks":
@@ -103,7 +107,7 @@ def _draw_price(layout, context, form, seen):
     except AddonError as error:
         say(layout, str(error), context, icon="ERROR", alert=True)
         return
-    say(layout, cost_text(bill, wanted) + ".", context, icon="FUND")
+    say(layout, cost_text(bill, wanted) + ".", context, icon="INFO")
 
 
 def _fields(layout):
@@ -137,7 +141,7 @@ def draw_farm(layout, context, session):
     row.operator("blendnet.cloud_logs", icon="TEXT")
     if about.get("cap_job_usd"):
         text = f"A job may cost {dollars(about['cap_job_usd'])} unless its scene says otherwise."
-        say(layout, text, context, icon="FUND")
+        say(layout, text, context, icon="INFO")
 
 
 def _draw_state(box, context, about, seen, state):

@@ -175,16 +175,18 @@ class BLENDNET_OT_use_cloud(OfPlace, bpy.types.Operator):
             place = cloud_choices.Place(noted["provider"], noted["region"], "", self.options)
         else:
             place = self._place(form)
-        mine = place.provider == form.provider
+        # A farm that has answered before stays as it is, but for what is named here.
+        fresh = noted is None or not noted.get("url") or runtime.get().cloud.begun is not None
+        mine = fresh and place.provider == form.provider
         wanted = cloud_choices.Wanted(
             self.machine or (form.machine if mine else ""),
-            self.agents or form.agents,
-            form.market if self.market == FORM[0] else self.market,
-            _or(self.cap_hour, form.cap_hour),
-            _or(self.cap_day, form.cap_day),
+            self.agents or (form.agents if fresh else 0),
+            self.market if self.market != FORM[0] else form.market if fresh else "",
+            _or(self.cap_hour, form.cap_hour if fresh else 0.0),
+            _or(self.cap_day, form.cap_day if fresh else 0.0),
             self.manager_machine or (form.manager_machine if mine else ""),
         )
-        return place, wanted, _or(self.cap_job, form.cap_job), self.allow or form.reach()
+        return place, wanted, _or(self.cap_job, form.cap_job), self.allow or (form.reach() if fresh else "")
 
 
 def _or(value, otherwise):

@@ -92,7 +92,7 @@ def test_command_ends_when_it_is_told_to_with_all_it_has_started(
     with pytest.raises(Stopped):
         command.ask(path, ["cloud", "up"], stop, said, limit_s=30.0)
     assert heard == ["began"]
-    assert farms.processes_mentioning(tmp_path) == []
+    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing of it is left", 10.0)
 
 
 def test_command_that_takes_too_long_is_ended(program: Program) -> None:
@@ -136,6 +136,8 @@ def test_broken_off_creation_knows_what_it_has_begun(program: Program, tmp_path:
     assert making.begun == ["bucket b", "machine i-1"]
     making.hear("Preparing the account: network rules ...")
     assert making.step == "Preparing the account: network rules"
+    making.hear("i-1 is starting ...")
+    assert making.step == "i-1 is starting"
 
 
 def test_login_is_read_where_the_command_keeps_it(tmp_path: Path) -> None:
@@ -239,11 +241,13 @@ def test_view_tells_what_stands_in_the_way() -> None:
     assert not view.ready()
     view.checks = [
         {"name": "sdk", "state": "ok"}, {"name": "quota", "state": "warning"},
-        {"name": "credentials", "state": "problem"},
+        {"name": "credentials", "state": "problem"}, {"name": "set-up", "state": "warning"},
     ]  # fmt: skip
+    for check in view.checks:
+        check["message"] = "`blendnet cloud prepare` does it" if check["name"] == "set-up" else check["name"]
     assert [check["name"] for check in view.problems()] == ["credentials", "quota"]
-    assert (view.fine(), view.ready(), view.lacks_sdk()) == (1, False, False)
-    view.checks = [{"name": "sdk", "state": "problem"}]
+    assert (view.fine(), view.ready(), view.lacks_sdk()) == (2, False, False)
+    view.checks = [{"name": "sdk", "state": "problem", "message": "boto3 is not installed"}]
     assert view.lacks_sdk()
     view.types, view.types_of = [{"name": "a"}], PLACE
     assert view.types_at(Place("aws", "eu-central-1", "work")) == view.types

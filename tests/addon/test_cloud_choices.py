@@ -75,6 +75,8 @@ def test_place_that_cannot_be_is_refused(arguments: tuple[str, ...], words: str)
 
 def test_command_hears_of_limits_that_were_chosen_alone() -> None:
     assert Wanted("", 2, CHEAP, 0, 0).arguments() == ["--agents-max", "2"]
+    assert Wanted("", 0, "", 0, 0).arguments() == []
+    assert Wanted("", 0, "", 0, 0).settings(Bill(Wanted("", 0, "", 0, 0), [], "aws")) == {}
     said = Wanted("", 2, CHEAP, 0, 12.5, "m6i.xlarge").arguments()
     assert said == ["--agents-max", "2", "--machine", "m6i.xlarge", "--cap-day", "12.50"]
 
@@ -145,8 +147,8 @@ def test_who_may_reach_the_manager_becomes_networks() -> None:
         asked.append(True)
         return "203.0.113.7"
 
-    said = [cloud_choices.allowed(text, own) for text in ("", "everyone", "198.51.100.0/24, 203.0.113.9/32")]
-    assert said == ["0.0.0.0/0", "0.0.0.0/0", "198.51.100.0/24,203.0.113.9/32"]
+    said = [cloud_choices.allowed(text, own) for text in ("everyone", "198.51.100.0/24, 203.0.113.9/32")]
+    assert said == ["0.0.0.0/0", "198.51.100.0/24,203.0.113.9/32"]
     assert asked == []
     assert cloud_choices.allowed("mine", own) == "203.0.113.7/32"
     with pytest.raises(AddonError, match="'home' is no network"):

@@ -125,7 +125,9 @@ class Making:
 
     def hear(self, line):
         """A line of the command for people."""
-        self.step = line[:1].upper() + line[1:].rstrip(" .") if line.endswith("...") else line
+        text = line.rstrip(" .")
+        # A machine's id stays as it is.
+        self.step = text[:1].upper() + text[1:] if text.split(" ")[0].isalpha() else text
 
     def _begun(self):
         try:

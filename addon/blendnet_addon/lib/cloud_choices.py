@@ -82,7 +82,10 @@ class Wanted:
     """The farm that is to be: its agents, its limits, its Manager."""
 
     def __init__(self, machine, agents, market, cap_hour, cap_day, manager_machine=""):
-        """`machine`: type of the agents, '': the cheapest of the moment; caps in US dollars, 0: none."""
+        """`machine`: type of the agents, '': the cheapest of the moment; caps in US dollars, 0: none.
+
+        Of a farm that is there, what is empty or 0 stays as it is.
+        """
         self.machine = machine
         self.agents = agents
         self.market = market
@@ -92,7 +95,7 @@ class Wanted:
 
     def arguments(self):
         """Of `blendnet cloud up`."""
-        said = ["--agents-max", str(self.agents)]
+        said = ["--agents-max", str(self.agents)] if self.agents else []
         if self.manager_machine:
             said += ["--machine", self.manager_machine]
         if self.cap_day:
@@ -101,7 +104,7 @@ class Wanted:
 
     def settings(self, bill):
         """BLENDNET_... that `cloud up` takes along for the Manager. Raises AddonError: the hourly cap cannot hold."""
-        said = {"BLENDNET_FLEET_ON_DEMAND": self.market}
+        said = {"BLENDNET_FLEET_ON_DEMAND": self.market} if self.market else {}
         if self.machine:
             said["BLENDNET_FLEET_MACHINES"] = self.machine
         if self.cap_hour:
@@ -186,12 +189,12 @@ def price_text(usd):
 
 
 def allowed(text, own_address):
-    """The provider's option `allow` for EVERYONE, MINE or networks; `own_address()` is asked for MINE alone.
+    """The provider's option `allow` for EVERYONE, MINE or networks; `own_address()` is called for MINE alone.
 
     Raises AddonError.
     """
     text = text.strip()
-    if text in ("", EVERYONE):
+    if text == EVERYONE:
         return "0.0.0.0/0"
     if text == MINE:
         return own_address() + "/32"

@@ -1,5 +1,8 @@
 """What the add-on has seen of a cloud and of the farm there, for the panels. No bpy, no calls."""
 
+PREPARE = "`blendnet cloud prepare`"
+"""So a check names what it misses that Create makes."""
+
 
 class CloudView:
     """Changed on the main thread alone."""
@@ -31,12 +34,12 @@ class CloudView:
     def problems(self):
         """Checks that are not ok, the worst first."""
         order = {"problem": 0, "warning": 1}
-        found = [check for check in self.checks or () if check["state"] in order]
+        found = [check for check in self.checks or () if check["state"] in order and not _comes(check)]
         return sorted(found, key=lambda check: order[check["state"]])
 
     def fine(self):
-        """How many checks are ok."""
-        return sum(check["state"] == "ok" for check in self.checks or ())
+        """How many checks are ok, or will be as soon as the farm is made."""
+        return sum(check["state"] == "ok" or _comes(check) for check in self.checks or ())
 
     def ready(self):
         """Whether the account was checked, and nothing stands in the way."""
@@ -51,3 +54,7 @@ class CloudView:
         if answers:
             return "running"
         return self.status["machine"]["state"] if self.status else "unknown"
+
+
+def _comes(check):
+    return check["state"] == "warning" and PREPARE in check["message"]
