@@ -76,8 +76,12 @@ def _draw_checks(layout, context, seen):
             row = box.row(align=True)
             say(row, check["help"], context, icon="BLANK1")
             row.operator("blendnet.copy", text="", icon="COPYDOWN").text = check["help"]
-    if seen.lacks_sdk():
-        box.operator("blendnet.install", text="Install What Clouds Need", icon="IMPORT").clouds = True
+    if seen.lacks_sdk() and not preferences.of(context).command:
+        _draw_install(box)
+
+
+def _draw_install(layout):
+    layout.operator("blendnet.install", text="Install What Clouds Need", icon="IMPORT").clouds = True
 
 
 def _draw_wanted(layout, form):
@@ -120,8 +124,7 @@ def _fields(layout):
 def draw_farm(layout, context, session):
     """In the Farm panel, when the Manager is in a cloud."""
     about, seen = session.about, session.cloud
-    answers = session.problem is None and bool(session.cost_usd is not None or session.jobs or session.agents)
-    state = seen.state(answers)
+    state = seen.state(session.problem is None and session.cost_usd is not None and not runtime.rests())
     box = layout.box()
     row = box.row()
     row.label(text=f"Manager: {state}", icon=STATES.get(state, "QUESTION"))
@@ -146,27 +149,31 @@ def draw_farm(layout, context, session):
 
 def _draw_state(box, context, about, seen, state):
     stopped = about.get("usd_per_hour_stopped")
-    if state == "running":
-        text = "Without jobs it stops itself." + (
-            "" if stopped is None else f" Then its disk costs {dollars(stopped)} an hour."
-        )
-        say(box, text, context, icon="BLANK1")
-        if runtime.rests():
-            row = box.row()
-            row.label(text="Not asked any more, so that it can", icon="SORTTIME")
-            row.operator("blendnet.refresh", text="Ask")
-        return
-    if state == "stopped":
+    if runtime.rests():
+        row = box.row()
+        row.label(text="Not asked any more, so that it can stop itself", icon="SORTTIME")
+        row.operator("blendnet.refresh", text="Ask")
+    elif state == "running":
+        then = "" if stopped is None else f" Then its disk costs {dollars(stopped)} an hour."
+        say(box, "Without jobs it stops itself." + then, context, icon="BLANK1")
+    elif state == "stopped":
         machine = seen.status["machine"]
         disk = f"{machine['disk']}, {machine['disk_gb']} GB"
-        text = f"Its disk ({disk}) keeps the jobs, its bucket their files: both go on to cost."
-        say(box, text, context, icon="BLANK1")
+        say(
+            box,
+            f"Its disk ({disk}) keeps the jobs, its bucket their files: both go on to cost.",
+            context,
+            icon="BLANK1",
+        )
         if seen.status["manager"]["ended"]:
             say(box, seen.status["manager"]["ended"], context, icon="INFO")
 
 
 def draw_help(layout, session, code):
-    """The button that helps when a Manager in a cloud does not answer; whether there is one."""
+    """The button that helps with an error that is about a cloud; whether there is one."""
+    if session.about is None and session.cloud.form_open and code == "no_command":
+        _draw_install(layout)
+        return True
     if session.about is None or session.about["kind"] != CLOUD or code not in GONE:
         return False
     row = layout.row(align=True)

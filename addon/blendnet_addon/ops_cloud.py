@@ -110,7 +110,7 @@ class BLENDNET_OT_cloud_start(OfFarm, bpy.types.Operator):
     def execute(self, context):
         def heard(farm, answer):
             session = runtime.get()
-            session.cloud.status = None
+            session.cloud.status, session.cloud.note = None, cloud.note(farm.data)
             session.say(f"The Manager answers at {answer['manager']['url']}.")
             runtime.look_soon()
 
@@ -226,8 +226,6 @@ def _seen(session):
     missed = in_cloud() and session.problem is not None and session.problem.code in GONE
     if missed and not _State.missed and runtime.online():
         ask_quietly(cloud.Farm(session.about["command"], session.about["data"]))
-    if not missed and session.problem is None:
-        session.cloud.status = session.cloud.status if in_cloud() else None
     _State.missed = missed
 
 
@@ -270,6 +268,8 @@ CLASSES = (
 
 def register():
     _State.missed = False
+    if in_cloud():
+        runtime.get().cloud.note = cloud.note(runtime.get().about["data"])
     classes.register_all(CLASSES)
     runtime.listen(_seen)
 

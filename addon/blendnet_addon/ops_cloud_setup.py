@@ -7,24 +7,16 @@ from . import classes, ops_here, preferences, runtime
 from .cloud_form import MARKETS, PROVIDERS
 from .cloud_making import Creation, confirmation
 from .lib import cloud, cloud_choices
-from .lib.errors import AddonError, Offline, SetUpError
+from .lib.errors import AddonError, SetUpError
 from .session import Visible
 
 FORM = ("FORM", "As Chosen", "As the form in the panel says")
 AS_FORM = "; left out: as the form in the panel says"
 
 
-def check_online():
-    """Raises Offline: the cloud cannot be asked without the internet."""
-    if not runtime.online():
-        raise Offline(
-            "Blender may not use the internet: switch on Preferences > System > Network > Allow Online Access"
-        )
-
-
 def farm_of(command, data):
     """(lib.cloud.Farm, its data folder) by the command of the preferences. Raises AddonError."""
-    check_online()
+    runtime.check_online()
     own = preferences.of(bpy.context)
     return cloud.Farm(ops_here.find_command(command or own.command), cloud.folder(bpy.path.abspath(data)))
 

@@ -7,7 +7,7 @@ from bpy.props import BoolProperty, IntProperty, StringProperty
 
 from . import classes, preferences, runtime
 from .lib import farm_here, install
-from .lib.errors import AddonError, Offline, SetUpError
+from .lib.errors import AddonError, SetUpError
 from .lib.kept_login import HERE
 from .lib.words import plural
 from .session import Visible
@@ -120,10 +120,7 @@ class BLENDNET_OT_install(bpy.types.Operator):
         try:
             if not self.consent:
                 raise SetUpError("nothing was installed: tick Download and Install when you agree")
-            if not runtime.online():
-                raise Offline(
-                    "Blender may not use the internet: switch on Preferences > System > Network > Allow Online Access"
-                )
+            runtime.check_online()
         except AddonError as error:
             return runtime.fail(self, error)
         installation = install.Installation(venv_folder(), PROGRAM, self.clouds)

@@ -7,6 +7,7 @@ import bpy
 
 from . import session as sessions
 from .lib import keyring
+from .lib.errors import Offline
 from .lib.kept_login import CLOUD
 
 TICK_S = 0.1
@@ -47,6 +48,14 @@ def folder():
 def online():
     """Whether Blender may use the internet: a preference since 4.2."""
     return getattr(bpy.app, "online_access", True)
+
+
+def check_online():
+    """Raises Offline: what has to be asked is on the internet, which Blender may not use."""
+    if not online():
+        raise Offline(
+            "Blender may not use the internet: switch on Preferences > System > Network > Allow Online Access"
+        )
 
 
 def run(worker, what, function, heard=None, visible=None):

@@ -83,6 +83,7 @@ class Session:
         self.about = self.kept.about()
         self.drop_question()
         self.jobs, self.agents, self.problem, self.pending = [], [], None, None
+        self.cost_usd = None
         self.select("")
 
     def is_new(self, notes):

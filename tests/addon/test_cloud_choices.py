@@ -113,6 +113,7 @@ def test_cap_of_an_hour_holds_whatever_is_taken() -> None:
         (Wanted("", 4, FULL, 0.05, 0), TYPES, "more than the cap"),
         (Wanted("", 4, FULL, 3.0, 0, "unheard-of"), TYPES, "nobody knows what the Manager's machine costs"),
         (Wanted("", 4, FULL, 3.0, 0), [], "nobody knows"),
+        (Wanted("", 0, "", 3.0, 0), TYPES, "how many machines share"),
     ],
 )
 def test_cap_of_an_hour_that_cannot_hold_is_refused(wanted: Wanted, types: list[Any], words: str) -> None:

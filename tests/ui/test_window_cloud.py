@@ -90,7 +90,7 @@ def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed
         window.do(CHOOSE_MACHINE)
         window.photograph(pictures / "addon-cloud.png", "526x740+530+44")
         window.do(IN_WINDOW.format("use_cloud('INVOKE_DEFAULT')"))
-        window.photograph(pictures / "addon-cloud-create.png", "520x200+770+700")
+        window.photograph(pictures / "addon-cloud-create.png", "494x180+776+708")
         window.press("Return")
         window.wait(lambda state: state["under_way"], "the farm is being made")
         farms.wait_until(lambda: aws.made("CreateSecurityGroup"), "something is made in the account", 60)
@@ -116,7 +116,7 @@ def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed
         window.do("bpy.ops.blendnet.cloud_start()")
         window.wait(lambda state: state["problem"] is None and state["cloud"]["heard"], "it is back", 120)
         window.do(IN_WINDOW.format("cloud_destroy('INVOKE_DEFAULT')"))
-        window.photograph(pictures / "addon-cloud-destroy.png", "520x200+770+700")
+        window.photograph(pictures / "addon-cloud-destroy.png", "494x136+776+752")
         window.press("Return")
         gone = window.wait(lambda state: not state["set_up"], "all is gone", 120)
         assert gone["message"] == "Nothing of the farm is left in the cloud."

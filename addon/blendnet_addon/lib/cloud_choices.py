@@ -139,6 +139,8 @@ class Bill:
                 "nobody knows what the Manager's machine costs, so no cap of an hour can be held: leave out the cap, "
                 "or choose another machine for the Manager"
             )
+        if not wanted.agents:
+            raise AddonError("how many machines share the cap of an hour? Name how many there may be at most, too")
         left = math.floor((wanted.cap_hour - self.manager_usd) / wanted.agents * 1e4) / 1e4
         if left <= 0 or (self.machine_usd is not None and left < self.machine_usd):
             cheapest = self.manager_usd + wanted.agents * (self.machine_usd or 0)
