@@ -146,6 +146,7 @@ class BLENDNET_OT_cloud_stop(OfFarm, bpy.types.Operator):
             session.cloud.status = None
             session.say(f"The Manager is {answer['state']}; its disk {answer['disk']} keeps everything.")
             runtime.look_soon()
+            _State.missed = True  # That it does not answer is no news.
             ask_quietly(farm)
 
         return self._go("stop", "Stopping the Manager", lambda farm, stop, said: farm.stop(stop, said), heard)

@@ -16,7 +16,7 @@ from tests.provision.moto_server import REGION, FakeAws, environment, running_aw
 from tests.ui.test_window import display, path_with_blendnet, zip_file  # noqa: F401 - fixtures
 from tests.ui.window import blender
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 PICTURES = os.environ.get("BLENDNET_PICTURES")
 OPTIONS = "image=ami-12c6146b; manager_image=ami-12c6146b; prices=c5.large/spot=0.036, m6i.large=0.115"
 QUOTAS = {"L-34B43A08": 256.0, "L-3819A6DF": 64.0, "L-1216C47A": 64.0, "L-DB2E81BA": 0.0}
@@ -65,9 +65,9 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAws]:
 
 
 def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed(
+    display: str,  # noqa: F811
     aws: FakeAws,
     blender34: Build,
-    display: str,  # noqa: F811
     path_with_blendnet: str,  # noqa: F811
     zip_file: Path,  # noqa: F811
     tmp_path: Path,
@@ -98,7 +98,7 @@ def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed
         begun = window.wait(lambda state: not state["under_way"], "it is stopped")
         assert not begun["set_up"]
         assert [name for name in begun["cloud"]["begun"] if name.startswith("security group")]
-        window.photograph(pictures / "addon-cloud-begun.png", "526x384+530+44")
+        window.photograph(pictures / "addon-cloud-begun.png", "526x373+530+44")
 
         window.do("bpy.ops.blendnet.use_cloud()")
         made = window.wait(lambda state: state["set_up"], "the Manager answers", 120)
