@@ -32,7 +32,7 @@ def confirmation(place, wanted):
         ("WORLD", f"A Manager in {place.words}, and all that it needs in your account"),
         ("DESKTOP", f"Agents come with jobs: {plural(wanted.agents, 'machine')} at most, {machine}, {how}"),
         ("INFO", cost_text(bill, wanted)),
-        ("BLANK1", "Disks, addresses, files and traffic come on top: cents"),
+        ("BLANK1", "Disks, addresses, files and traffic come on top"),
         ("TIME", "Without jobs the Manager stops itself after 30 min; its disk goes on to cost"),
     ]
 

@@ -99,7 +99,7 @@ class BLENDNET_OT_install(bpy.types.Operator):
     )
     clouds: BoolProperty(
         name="For Clouds",
-        description="With the libraries of AWS and Google Cloud (600 MB on disk); then the account is checked",
+        description="With the libraries of AWS and Google Cloud (450 MB on disk); then the account is checked",
         options={"SKIP_SAVE"},
     )
 
@@ -109,7 +109,7 @@ class BLENDNET_OT_install(bpy.types.Operator):
     def draw(self, context):
         column = self.layout.column()
         for line in (
-            f"The blendnet command and its parts ({600 if self.clouds else 300} MB on disk) are downloaded",
+            f"The blendnet command and its parts ({450 if self.clouds else 300} MB on disk) are downloaded",
             "from PyPI into an environment of their own:",
             venv_folder(),
         ):

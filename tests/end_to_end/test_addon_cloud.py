@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import build
+from addon import build, wheel
 from blendnet.agent.blenders import Build
 from blendnet.manager.folder import DataFolder
 from blendnet.provision.bootstrap_manager import MANAGER_FILE
@@ -70,6 +70,8 @@ def test_addon_makes_uses_stops_starts_and_removes_a_farm_in_a_cloud(
     (user_data,) = {one.user_data for one in aws.machines() if MANAGER_FILE in one.user_data}
     said = variables(written_files(user_data)[MANAGER_FILE])
     assert {name: said[f"BLENDNET_{name.upper()}"] for name in CHOSEN} == CHOSEN
+    wheels = {path.read_bytes() for path in (tmp_path / "managers").rglob("blendnet-*.whl")}
+    assert wheels == {wheel.make()}, "the machines are made of what the add-on brings"
     assert [one for one in aws.machines() if one.ended_at is None] == []
     left = farms.blendnet("cloud", "remains", "--provider", "aws", "--region", REGION, "--data", data, "--json")
     assert left.json["there"] == []

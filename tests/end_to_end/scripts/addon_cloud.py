@@ -38,6 +38,21 @@ def mistakes():
     assert not os.path.exists(os.path.join(plan["data"], "cloud", "manager.json"))
 
 
+def lets_it_stop_itself():
+    """An open Blender asks an idle Manager no more after a while, until the artist does something."""
+    runtime = sys.modules["blendnet_addon.runtime"]
+    assert not runtime.rests()
+    limit, runtime.REST_S = runtime.REST_S, -1.0
+    assert runtime.rests()
+    runtime._tick()
+    assert runtime._State.poll is None
+    runtime.REST_S = limit
+    runtime.look_soon()
+    runtime._tick()
+    runtime.wait(runtime._State.poll)
+    assert session().problem is None
+
+
 def main():
     bpy.ops.preferences.addon_install(filepath=plan["zip"], overwrite=True)
     bpy.ops.preferences.addon_enable(module="blendnet_addon")
@@ -73,6 +88,7 @@ def main():
     ops.refresh()
     (known,) = json.loads(bpy.context.window_manager.blendnet_jobs)
     assert (known["id"], known["state"]) == (job["id"], "canceled"), known
+    lets_it_stop_itself()
     ops.cloud_destroy(keep_data=True)
     assert session().about is None
     assert "Kept, and costing: " in bpy.context.window_manager.blendnet_message
