@@ -21,7 +21,7 @@ from tests.end_to_end.cloud_box import IMAGE, boxed, variables, written_files
 from tests.end_to_end.manager_box import boxed_managers
 from tests.provision.moto_server import REGION, FakeAws, environment, running_aws
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 SCRIPT = farms.HERE / "scripts" / "addon_cloud.py"
 MACHINE = "c5.large"
 OPTIONS = "image=ami-12c6146b; manager_image=ami-12c6146b; prices=c5.large=0.09, c5.large/spot=0.036, m6i.large=0.1"
