@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from tests.end_to_end import farms, manager_life
 from tests.end_to_end.aws_box import Aws
 from tests.end_to_end.manager_box import boxed_managers
 from tests.provision.moto_server import REGION, FakeAws, environment, running_aws
-from tests.ui.test_window import display, path_with_blendnet, zip_file  # noqa: F401 - fixtures
+from tests.ui.test_window import PICTURES, display, path_with_blendnet, zip_file
 from tests.ui.window import blender
 
+__all__ = ["display", "path_with_blendnet", "zip_file"]
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
-PICTURES = os.environ.get("BLENDNET_PICTURES")
 OPTIONS = "image=ami-12c6146b; manager_image=ami-12c6146b; prices=c5.large/spot=0.036, m6i.large=0.115"
 QUOTAS = {"L-34B43A08": 256.0, "L-3819A6DF": 64.0, "L-1216C47A": 64.0, "L-DB2E81BA": 0.0}
 PRICES = {"c7i.4xlarge": 0.857, "c6i.4xlarge": 0.776, "m6i.4xlarge": 0.92}
@@ -65,11 +64,11 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAws]:
 
 
 def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed(
-    display: str,  # noqa: F811
+    display: str,
     aws: FakeAws,
     blender34: Build,
-    path_with_blendnet: str,  # noqa: F811
-    zip_file: Path,  # noqa: F811
+    path_with_blendnet: str,
+    zip_file: Path,
     tmp_path: Path,
 ) -> None:
     pictures = Path(PICTURES) if PICTURES else tmp_path
