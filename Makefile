@@ -30,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What a bpy wheel needs on a bare machine, and what only the tests need.
 RUN_PACKAGES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libxext6 libgl1
 TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq faketime \
-  xvfb xdotool openbox imagemagick libgl1-mesa-dri x11-utils
+  xvfb xdotool openbox imagemagick libgl1-mesa-dri x11-utils dbus gnome-keyring libsecret-tools
 
 # Of `make lock`: hashes for every file, and nothing that says where they came from.
 PINNED := --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe

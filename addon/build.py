@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from addon import wheel
+from addon.blendnet_addon.lib import bundle
 
 ROOT = wheel.ROOT
 ADDON = ROOT / "addon" / "blendnet_addon"
@@ -19,7 +20,7 @@ WANTED = ("dependencies", "describe", "overrides", "patterns")
 """Modules of `SHARED` that the add-on imports; what they import comes with them."""
 ENDINGS = (".py", ".toml")
 PROGRAM = "program"
-"""Folder of what installs the `blendnet` command: see lib/install.py."""
+"""Folder of what installs the `blendnet` command and makes machines: see lib/install.py, lib/bundle.py."""
 
 
 def shared_modules() -> list[str]:
@@ -53,9 +54,19 @@ def contents() -> dict[str, bytes]:
     for name in shared_modules():
         files[f"{ADDON.name}/{SHARED.name}/{name}.py"] = (SHARED / f"{name}.py").read_bytes()
     files[f"{ADDON.name}/{PROGRAM}/{wheel.NAME}"] = wheel.make()
-    files[f"{ADDON.name}/{PROGRAM}/requirements.lock"] = (ROOT / "requirements.lock").read_bytes()
+    for name in bundle.LOCKS:
+        files[f"{ADDON.name}/{PROGRAM}/{name}"] = (ROOT / name).read_bytes()
+    for name, path in image_files().items():
+        files[f"{ADDON.name}/{PROGRAM}/{bundle.IMAGE}/{name}"] = path.read_bytes()
     files[f"{ADDON.name}/LICENSE"] = (ROOT / "LICENSE").read_bytes()
     return files
+
+
+def image_files() -> dict[str, Path]:
+    """Name -> file of what makes a machine of a bundle, as worker_image/bundle.sh packs it."""
+    folder = ROOT / bundle.IMAGE
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {**found, "worker-image.md": ROOT / "docs" / "worker-image.md"}
 
 
 def build(target: Path) -> str:

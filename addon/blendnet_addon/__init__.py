@@ -14,6 +14,7 @@ bl_info = {
 }
 
 MODULES = (
+    "cloud_form",
     "preferences",
     "properties",
     "runtime",
@@ -23,6 +24,8 @@ MODULES = (
     "log_text",
     "ops_here",
     "ops_connect",
+    "ops_cloud_setup",
+    "ops_cloud",
     "ops_submit",
     "ops_estimate",
     "ops_question",

@@ -1,5 +1,6 @@
 """Registering classes, and text that fits a panel."""
 
+import json
 import textwrap
 
 import bpy
@@ -36,6 +37,11 @@ def say(layout, text, context, icon="NONE", alert=False):
             column.label(text=line)
         else:
             column.label(text=line, icon=icon if number == 0 else "BLANK1")
+
+
+def tell(value):
+    """Print something for scripts that run without a window: one line of JSON."""
+    print(json.dumps(value, sort_keys=True))  # noqa: T201 - the result
 
 
 def short_path(path):

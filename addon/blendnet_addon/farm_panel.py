@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import classes, preferences, runtime
+from . import classes, cloud_panel, preferences, runtime
 from .classes import say
-from .lib.kept_login import HERE
+from .lib.kept_login import CLOUD, HERE
 from .panels import BelowMain
 
 IN_USE = ("starting", "idle", "busy", "draining", "aside")
@@ -16,21 +16,35 @@ class BLENDNET_PT_farm(BelowMain, bpy.types.Panel):
 
     def draw(self, context):
         session, layout = runtime.get(), self.layout
-        here = session.about["kind"] == HERE
-        say(layout, session.about["data"] if here else session.about["url"], context, icon="HOME" if here else "WORLD")
+        here, in_cloud = session.about["kind"] == HERE, session.about["kind"] == CLOUD
+        say(layout, _where(session), context, icon="HOME" if here else "WORLD")
+        if in_cloud:
+            cloud_panel.draw_farm(layout, context, session)
         agents = [agent for agent in session.agents if agent["state"] in IN_USE]
         for agent in agents:
             _draw_agent(layout, agent)
         if not agents:
-            layout.label(text="No agents", icon="INFO")
+            layout.label(text="No agents: they come with jobs" if in_cloud else "No agents", icon="INFO")
         row = layout.row(align=True)
-        row.operator("blendnet.add_agents", icon="ADD")
+        if not in_cloud:
+            row.operator("blendnet.add_agents", icon="ADD")
         if here:
             row.operator("blendnet.stop_farm", icon="QUIT")
         layout.operator("blendnet.forget", icon="UNLINKED")
         if session.cost_usd is not None:
             layout.label(text=f"All jobs so far: {classes.dollars(session.cost_usd)}", icon="FUND")
         layout.prop(preferences.of(context), "auto_fetch")
+
+
+def _where(session):
+    """Of the Manager, in a line."""
+    about = session.about
+    if about["kind"] == HERE:
+        return about["data"]
+    if about["kind"] == CLOUD:
+        url = (session.cloud.note or {}).get("url", "")
+        return f"{about['provider']}, {about['region']}" + (f": {url}" if url else "")
+    return about["url"]
 
 
 def _draw_agent(layout, agent):

@@ -5,7 +5,7 @@ import re
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from . import properties, scene_copy
+from . import properties, runtime, scene_copy
 from .lib.choices import Choices, check_sharing
 from .lib.errors import SceneError
 
@@ -64,7 +64,7 @@ class JobOptions:
     def settings(self, scene, frames):
         """messages.JobSettings but for the Blender, which the farm's agents decide. Raises SceneError."""
         own = scene.blendnet
-        cap = self.cap or (own.cap if own.use_cap else None)
+        cap = self.cap or (own.cap if own.use_cap else runtime.get().about.get("cap_job_usd")) or None
         strategy = self._or_own("strategy", own)
         # What the settings do not show any more is not meant.
         chunk = self.chunk or (own.chunk if own.use_chunk and strategy != "frame" else None)

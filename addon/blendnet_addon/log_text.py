@@ -1,4 +1,4 @@
-"""A job's log in a Text Editor of its own. The artist's file never keeps it."""
+"""A log in a Text Editor of its own. The artist's file never keeps it."""
 
 import time
 
@@ -26,9 +26,14 @@ def open_editor(context):
 
 def fill(title, events):
     """Put the lines of a job's log into the text. `events`: as the Manager gives them."""
+    show(title, map(_line, events))
+
+
+def show(title, lines):
+    """Put lines into the text, instead of what was there."""
     text = _text()
     text.clear()
-    text.write("\n".join([title, "", *map(_line, events), ""]))
+    text.write("\n".join([title, "", *lines, ""]))
 
 
 def _line(event):

@@ -7,7 +7,7 @@ from . import classes, runtime
 from .lib import certificates
 from .lib.addresses import is_this_computer, manager_url
 from .lib.connection import CONNECT_TIMEOUT_S, Http, Login
-from .lib.errors import AddonError, Offline
+from .lib.errors import AddonError
 from .lib.kept_login import KNOWN
 from .lib.manager import Manager
 from .session import Visible
@@ -54,10 +54,8 @@ class BLENDNET_OT_connect(bpy.types.Operator):
         session = runtime.get()
         try:
             url, password = manager_url(self.address), self.password
-            if not is_this_computer(url) and not runtime.online():
-                raise Offline(
-                    "Blender may not use the internet: switch on Preferences > System > Network > Allow Online Access"
-                )
+            if not is_this_computer(url):
+                runtime.check_online()
             if self.password_file:
                 password = _read(bpy.path.abspath(self.password_file)).strip()
             expected = certificates.normalised(self.fingerprint) if self.fingerprint.strip() else ""
@@ -94,7 +92,7 @@ def _try(session, login):
 def _connected(login):
     session = runtime.get()
     session.set_up_changed()
-    session.say(f"Connected to {login.url}.")
+    session.say(f"Connected to {login.url}. {session.kept.note}".rstrip())
     runtime.look_soon()
 
 
@@ -144,10 +142,10 @@ class BLENDNET_OT_forget(bpy.types.Operator):
 
     def execute(self, context):
         session = runtime.get()
-        session.kept.forget()
+        rest = session.kept.forget()
         session.set_up_changed()
         session.say("")
-        return {"FINISHED"}
+        return runtime.finish(self, "set_up", "forget", rest)
 
 
 def _read(path):

@@ -7,7 +7,7 @@ from bpy.props import BoolProperty, IntProperty, StringProperty
 
 from . import classes, preferences, runtime
 from .lib import farm_here, install
-from .lib.errors import AddonError, Offline, SetUpError
+from .lib.errors import AddonError, SetUpError
 from .lib.kept_login import HERE
 from .lib.words import plural
 from .session import Visible
@@ -19,6 +19,22 @@ PROGRAM = os.path.join(os.path.dirname(__file__), "program")
 def venv_folder():
     """Where the add-on installs the `blendnet` command."""
     return os.path.join(runtime.folder(), "venv")
+
+
+class NoCommand(SetUpError):
+    """The `blendnet` command has to be installed first."""
+
+    code = "no_command"
+
+
+def find_command(wanted):
+    """Path of the `blendnet` command. Raises SetUpError, NoCommand."""
+    command = farm_here.find_command(wanted, venv_folder())
+    if not command and wanted:
+        raise SetUpError(f"{wanted} is no program: choose the blendnet command in the preferences")
+    if not command:
+        raise NoCommand("the blendnet command is not on this computer: install it, or name it in the preferences")
+    return command
 
 
 class BLENDNET_OT_use_this_computer(bpy.types.Operator):
@@ -53,11 +69,7 @@ class _Start:
     def run(self, stop):
         if not farm_here.can_run_here():
             raise SetUpError("a farm cannot run on Windows: use a Manager on another machine")
-        command = farm_here.find_command(self._command, venv_folder())
-        if not command and self._command:
-            raise SetUpError(f"{self._command} is no program: choose the blendnet command in the preferences")
-        if not command:
-            raise NoCommand("the blendnet command is not on this computer: install it, or name it in the preferences")
+        command = find_command(self._command)
         if self._blender and os.path.isfile(self._blender):
             self.visible.step = "Making this Blender known"
             farm_here.know_blender(command, self._blender)
@@ -73,14 +85,8 @@ class _Start:
         runtime.look_soon()
 
 
-class NoCommand(SetUpError):
-    """The `blendnet` command has to be installed first."""
-
-    code = "no_command"
-
-
 class BLENDNET_OT_install(bpy.types.Operator):
-    """Download what BlendNet needs (300 MB on disk) into Blender's configuration folder, and start the farm"""
+    """Download what BlendNet needs (300 MB on disk) into Blender's configuration folder, and go on"""
 
     bl_idname = "blendnet.install"
     bl_label = "Install BlendNet Here"
@@ -91,6 +97,11 @@ class BLENDNET_OT_install(bpy.types.Operator):
         description="What is downloaded is held against fixed hashes",
         options={"SKIP_SAVE"},
     )
+    clouds: BoolProperty(
+        name="For Clouds",
+        description="With the libraries of AWS and Google Cloud (450 MB on disk); then the account is checked",
+        options={"SKIP_SAVE"},
+    )
 
     def invoke(self, context, event):
         return context.window_manager.invoke_props_dialog(self, width=460)
@@ -98,7 +109,7 @@ class BLENDNET_OT_install(bpy.types.Operator):
     def draw(self, context):
         column = self.layout.column()
         for line in (
-            "The blendnet command and its parts (300 MB on disk) are downloaded",
+            f"The blendnet command and its parts ({450 if self.clouds else 300} MB on disk) are downloaded",
             "from PyPI into an environment of their own:",
             venv_folder(),
         ):
@@ -109,19 +120,23 @@ class BLENDNET_OT_install(bpy.types.Operator):
         try:
             if not self.consent:
                 raise SetUpError("nothing was installed: tick Download and Install when you agree")
-            if not runtime.online():
-                raise Offline(
-                    "Blender may not use the internet: switch on Preferences > System > Network > Allow Online Access"
-                )
+            runtime.check_online()
         except AddonError as error:
             return runtime.fail(self, error)
-        installation = install.Installation(venv_folder(), PROGRAM)
-        return runtime.finish(self, "set_up", "install", installation.run, _installed, installation)
+        installation = install.Installation(venv_folder(), PROGRAM, self.clouds)
+        heard = _installed_for_clouds if self.clouds else _installed
+        return runtime.finish(self, "set_up", "install", installation.run, heard, installation)
 
 
 def _installed(command):
     runtime.get().say("BlendNet is installed.")
     bpy.ops.blendnet.use_this_computer(command=command)
+
+
+def _installed_for_clouds(command):
+    runtime.get().say("BlendNet is installed, with what clouds need.")
+    if not bpy.app.background:
+        bpy.ops.blendnet.cloud_check(command=command)
 
 
 class BLENDNET_OT_stop_farm(bpy.types.Operator):

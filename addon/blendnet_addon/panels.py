@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import classes, job_panel, runtime
+from . import classes, cloud_panel, job_panel, runtime
 from .classes import dollars, say
 from .lib import estimating
 from .lib.certificates import fingerprint, spelled
@@ -39,6 +39,8 @@ class BLENDNET_PT_main(InRender, bpy.types.Panel):
         session, layout = runtime.get(), self.layout
         if session.pending is not None:
             _draw_fingerprint(layout, context, session)
+        elif session.about is None and session.cloud.form_open:
+            cloud_panel.draw_form(layout, context, session)
         elif session.about is None:
             _draw_choice(layout, context)
         elif session.question is not None:
@@ -55,6 +57,7 @@ def _draw_choice(layout, context):
     column.scale_y = 1.4
     column.operator("blendnet.use_this_computer", icon="HOME")
     column.operator("blendnet.connect", icon="WORLD")
+    column.operator("blendnet.choose_cloud", icon="VOLUME_DATA")
 
 
 def _draw_fingerprint(layout, context, session):
@@ -143,6 +146,8 @@ def _draw_trouble(layout, context, session):
 
 def _draw_help(layout, session, code):
     """The button that helps with an error."""
+    if cloud_panel.draw_help(layout, session, code):
+        return
     if code in ("wrong_login", "untrusted"):
         layout.operator("blendnet.connect", text="Connect Again", icon="FILE_REFRESH")
     elif code == "no_command":

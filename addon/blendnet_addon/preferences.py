@@ -1,9 +1,10 @@
 """The add-on's preferences. Logins are no part of them: they are in lib/kept_login's files."""
 
 import bpy
-from bpy.props import BoolProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, IntProperty, PointerProperty, StringProperty
 
 from . import classes, keymap
+from .cloud_form import BlendNetCloudForm
 
 
 class BlendNetPreferences(bpy.types.AddonPreferences):
@@ -36,6 +37,9 @@ class BlendNetPreferences(bpy.types.AddonPreferences):
         description="Also bring the merged frame with all its passes, as NAME_merged.exr beside the picture",
         default=True,
     )
+    cloud: PointerProperty(
+        name="Cloud", description="What was chosen last for a farm in a cloud", type=BlendNetCloudForm
+    )
 
     notify: BoolProperty(
         name="Desktop Notification",
@@ -66,8 +70,8 @@ class BlendNetPreferences(bpy.types.AddonPreferences):
         keymap.draw(layout.column(), context)
         classes.say(
             layout,
-            "Which Manager is used is chosen in Properties > Render > BlendNet. Its password lies in a file of "
-            "Blender's configuration folder that only you can read, never in a .blend file.",
+            "Which Manager is used is chosen in Properties > Render > BlendNet. Its password is in the system's "
+            "keyring, or else in a file that only you can read, never in a .blend file.",
             context,
             icon="INFO",
         )

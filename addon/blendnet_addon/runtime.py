@@ -6,6 +6,9 @@ import time
 import bpy
 
 from . import session as sessions
+from .lib import keyring
+from .lib.errors import Offline
+from .lib.kept_login import CLOUD
 
 TICK_S = 0.1
 DRAIN_S = 0.01
@@ -13,14 +16,20 @@ DRAIN_S = 0.01
 BUSY_POLL_S = 2.0
 IDLE_POLL_S = 8.0
 WAIT_S = 0.02
+REST_S = 600.0
+"""A Manager in a cloud that has nothing to do is asked no more so long after the artist's last word: else it would
+never stop itself."""
+WORK = ("created", "queued", "active")
+"""States of jobs that keep such a Manager up anyway."""
 FOLDER_VARIABLE = "BLENDNET_ADDON_FOLDER"
-"""Another place for logins and notes than Blender's configuration folder."""
+"""Another place for logins and notes than Blender's configuration folder and the system's keyring."""
 
 
 class _State:
     session = None
     poll = None
     next_poll = 0.0
+    attended = 0.0
     drawn = -1
     listeners = []
 
@@ -41,6 +50,14 @@ def online():
     return getattr(bpy.app, "online_access", True)
 
 
+def check_online():
+    """Raises Offline: what has to be asked is on the internet, which Blender may not use."""
+    if not online():
+        raise Offline(
+            "Blender may not use the internet: switch on Preferences > System > Network > Allow Online Access"
+        )
+
+
 def run(worker, what, function, heard=None, visible=None):
     """Let a worker do something. Without a window: wait for it, and raise what went wrong.
 
@@ -48,6 +65,7 @@ def run(worker, what, function, heard=None, visible=None):
     """
     session = get()
     session.online = online()
+    _State.attended = time.monotonic()
     task = session.begin(getattr(session, worker), what, function, heard, visible)
     if bpy.app.background:
         wait(task)
@@ -84,8 +102,20 @@ def fail(operator, error):
 
 
 def look_soon():
-    """Ask the Manager at the next tick."""
-    _State.next_poll = 0.0
+    """Ask the Manager at the next tick: the artist wants to know."""
+    _State.next_poll, _State.attended = 0.0, time.monotonic()
+
+
+def rests():
+    """Whether the Manager is not asked any more, so that it can stop itself."""
+    session = _State.session
+    if session.about is None or session.about["kind"] != CLOUD or any(job["state"] in WORK for job in session.jobs):
+        return False
+    return time.monotonic() - _State.attended > REST_S
+
+
+def _is_busy(session):
+    return any(job["state"] not in sessions.ENDED for job in session.jobs)
 
 
 def listen(call):
@@ -108,11 +138,11 @@ def _tick():
         return None
     session.outbox.drain(DRAIN_S)
     now = time.monotonic()
-    if now >= _State.next_poll and (_State.poll is None or _State.poll.done) and session.about is not None:
+    due = now >= _State.next_poll and (_State.poll is None or _State.poll.done)
+    if due and session.about is not None and not rests():
         session.online = online()
         _State.poll = session.begin(session.calls, "look", session.look, _seen)
-        active = any(job["state"] not in sessions.ENDED for job in session.jobs)
-        _State.next_poll = now + (BUSY_POLL_S if active else IDLE_POLL_S)
+        _State.next_poll = now + (BUSY_POLL_S if _is_busy(session) else IDLE_POLL_S)
     if session.version != _State.drawn:
         _State.drawn = session.version
         redraw()
@@ -134,8 +164,10 @@ def redraw():
 
 
 def register():
-    _State.session = sessions.Session(folder(), online())
+    ring = None if os.environ.get(FOLDER_VARIABLE) else keyring.of_this_system()
+    _State.session = sessions.Session(folder(), online(), ring)
     _State.poll, _State.next_poll, _State.drawn, _State.listeners = None, 0.0, -1, []
+    _State.attended = time.monotonic()
     if not bpy.app.background:
         bpy.app.timers.register(_tick, first_interval=TICK_S, persistent=True)
 

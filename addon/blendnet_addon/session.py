@@ -3,6 +3,7 @@
 import os
 
 from .lib import estimating
+from .lib.cloud_view import CloudView
 from .lib.connection import Http
 from .lib.errors import AddonError, NotConnected, Stopped
 from .lib.kept_login import KeptLogin
@@ -17,11 +18,12 @@ EVENTS_KEPT = 200
 class Session:
     """One per enabled add-on. The main thread alone changes what is shown; workers hand over through the outbox."""
 
-    def __init__(self, folder, online):
-        """`folder`: where logins and notes are kept; `online`: whether Blender may use the internet."""
+    def __init__(self, folder, online, ring=None):
+        """`folder`: where logins and notes are kept; `online`: whether Blender may use the internet; `ring`: the
+        system's keyring (lib/keyring), None: passwords are in the folder, too."""
         self.folder = folder
         self.online = online
-        self.kept = KeptLogin(folder)
+        self.kept = KeptLogin(folder, ring)
         self.about = self.kept.about()
         """What is set up: see kept_login; None: nothing."""
         self.notes = Notes(os.path.join(folder, "jobs"))
@@ -68,6 +70,8 @@ class Session:
         self.fetched_for = {}
         self.report = None
         """What was checked when a scene was sent last: properties.CheckReport."""
+        self.cloud = CloudView()
+        """What was seen of a cloud."""
         self.version = 0
         """Grows whenever what is shown changes."""
         self._manager = None
@@ -86,6 +90,7 @@ class Session:
         self.about = self.kept.about()
         self.drop_question()
         self.jobs, self.agents, self.problem, self.pending, self.estimate = [], [], None, None, None
+        self.cost_usd = None
         self.select("")
 
     def is_new(self, notes):

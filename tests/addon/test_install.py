@@ -39,6 +39,19 @@ def test_wheel_is_installed_in_an_environment_of_its_own(program: Path, tmp_path
 
 
 @pytest.mark.end_to_end
+def test_what_clouds_need_comes_beside_what_is_there(program: Path, tmp_path: Path, go: threading.Event) -> None:
+    venv = tmp_path / "venv"
+    install.Installation(str(venv), str(program)).run(go)
+    (venv / "of a farm that runs").touch()
+    (program / "requirements-manager.lock").write_text("")
+    install.Installation(str(venv), str(program), clouds=True).run(go)
+    assert (venv / "of a farm that runs").exists()
+    (program / "requirements-manager.lock").write_text("nosuchthing==1 --hash=sha256:" + "0" * 64 + "\n--no-index\n")
+    with pytest.raises(SetUpError, match="nosuchthing"):
+        install.Installation(str(venv), str(program), clouds=True).run(go)
+
+
+@pytest.mark.end_to_end
 def test_failure_is_said_in_pips_own_words(program: Path, tmp_path: Path, go: threading.Event) -> None:
     (program / "requirements.lock").write_text("nosuchthing==1 --hash=sha256:" + "0" * 64 + "\n--no-index\n")
     with pytest.raises(SetUpError, match=r"(?i)failed: error: .*nosuchthing.*try again"):

@@ -67,7 +67,7 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
     about = {"scene": scene, "output": output, "PATH": path_with_blendnet, "BLENDNET_DATA": str(farm)}
     try:
         with blender(blender34, display, folder, zip_file=zip_file, **about) as window:
-            window.photograph(pictures / "addon-set-up.png", "526x290+530+44")
+            window.photograph(pictures / "addon-set-up.png", "526x312+530+44")
             window.click_button(0, lines=1)
             window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is up", 120)
             window.click_button(0)

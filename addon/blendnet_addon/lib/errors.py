@@ -78,6 +78,12 @@ class SetUpError(AddonError):
     code = "set_up"
 
 
+class KeyringError(AddonError):
+    """The system's keyring does not do it: the file is used instead."""
+
+    code = "keyring"
+
+
 class Stopped(AddonError):
     """The artist ended it."""
 

@@ -1,16 +1,12 @@
 """The farm of this computer: the `blendnet` command found and run. What it says is passed on in one sentence."""
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 
-from .errors import SetUpError
+from .command import ask
 
 UP_TIMEOUT_S = 180.0
-BLENDER_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "LD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV")
-"""What a Blender may have set for its own Python: other programs must not see it."""
 PROGRAM = "blendnet.exe" if os.name == "nt" else "blendnet"
 
 
@@ -57,37 +53,7 @@ def know_blender(command, program):
 
 def run(command, *arguments):
     """The JSON that `blendnet ARGUMENTS` prints. Raises SetUpError with its own words."""
-    try:
-        done = subprocess.run(
-            [command] + list(arguments),
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=UP_TIMEOUT_S,
-            text=True,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise SetUpError(
-            f"`blendnet {arguments[0]}` takes more than {UP_TIMEOUT_S:.0f} s: try it in a terminal"
-        ) from error
-    except OSError as error:
-        raise SetUpError(f"cannot run {command} ({error.strerror}): install BlendNet again") from error
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        answer = None
-    if done.returncode == 0 and answer is not None:
-        return answer
-    if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-        raise SetUpError(answer["error"].get("message", "it failed"))
-    last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-    raise SetUpError(f"`blendnet {arguments[0]}` failed with status {done.returncode}: {last[:300]}")
-
-
-def clean_environment():
-    """This process's environment without what Blender set for itself."""
-    return {name: value for name, value in os.environ.items() if name not in BLENDER_VARIABLES}
+    return ask(command, arguments, limit_s=UP_TIMEOUT_S)
 
 
 def can_run_here():

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 
+from .command import clean_environment
 from .errors import SetUpError, Stopped
-from .farm_here import clean_environment, venv_program
+from .farm_here import venv_program
 
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3", "python")
 PROBE = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
@@ -48,10 +49,12 @@ def _fits(python):
 class Installation:
     """One installation; the panel shows `step` and `share`."""
 
-    def __init__(self, folder, program):
-        """`folder`: the environment to make; `program`: the folder with the wheel and requirements.lock."""
+    def __init__(self, folder, program, clouds=False):
+        """`folder`: the environment to make; `program`: the folder with the wheel and the locked requirements;
+        `clouds`: with those of clouds, beside what is in the environment already."""
         self._folder = folder
-        self._lock = os.path.join(program, "requirements.lock")
+        self._fresh = [] if clouds else ["--clear"]
+        self._lock = os.path.join(program, f"requirements{'-manager' if clouds else ''}.lock")
         self._wheels = [os.path.join(program, name) for name in os.listdir(program) if name.endswith(".whl")]
         self.step = "Looking for Python"
         self.share = None
@@ -60,7 +63,7 @@ class Installation:
         """Path of the installed command. Raises SetUpError, Stopped."""
         python = find_python()
         self.step = "Making an environment"
-        self._call(stop, [python, "-m", "venv", "--clear", self._folder])
+        self._call(stop, [python, "-m", "venv"] + self._fresh + [self._folder])
         pip = [
             venv_program(self._folder, "python"),
             "-m",
@@ -75,7 +78,7 @@ class Installation:
             self.step, self.share = "Downloading BlendNet's parts", 0.0
             self._call(stop, pip + ["--require-hashes", "-r", self._lock], total)
         self.step, self.share = "Installing BlendNet", None
-        self._call(stop, pip + ["--no-deps", "--no-index"] + self._wheels)
+        self._call(stop, pip + ["--no-deps", "--no-index", "--force-reinstall"] + self._wheels)
         return venv_program(self._folder, "blendnet")
 
     def _call(self, stop, command, parts=0):

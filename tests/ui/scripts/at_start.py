@@ -84,6 +84,12 @@ def picture():
     return None
 
 
+def cloud(session):
+    """What was seen of a cloud and of the farm there."""
+    seen, heard = session.cloud, session.cost_usd is not None and session.problem is None
+    return {"checked": seen.checks is not None, "begun": seen.begun, "heard": heard, "state": seen.state(heard)}
+
+
 def state():
     session = sys.modules[ADDON + ".runtime"].get()
     return {
@@ -104,6 +110,7 @@ def state():
         "texts": {text.name: text.as_string() for text in bpy.data.texts},
         "dirty": bpy.data.is_dirty,
         "file": bpy.data.filepath,
+        "cloud": cloud(session),
         "worst_tick_s": Watch.worst_s,
     }
 
