@@ -115,10 +115,10 @@ class WorkBook:
         with self._lock:
             return max((machine.usd_per_hour or 0.0 for machine in self._machines.values()), default=0.0)
 
-    def is_any_asked(self) -> bool:
-        """A living machine's end is paid for by whom it works for."""
+    def agents(self) -> list[str]:
+        """Names of the agents whose machines live, as far as is known."""
         with self._lock:
-            return any(machine.is_asked for machine in self._machines.values())
+            return list(self._machines)
 
     def account(self, agent: str) -> str:
         """The job on whose account an agent's machine is; '': nobody's."""
