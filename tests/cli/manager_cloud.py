@@ -218,6 +218,14 @@ class Host:
     def published(self) -> bytes | None:
         return self.real.bucket.get("published")
 
+    def settings(self) -> bytes | None:
+        return self.real.bucket.get("settings")
+
+    def keep_settings(self, data: bytes) -> None:
+        self.real.called("settings")
+        assert self.real.prepared
+        self.real.bucket["settings"] = data
+
 
 @pytest.fixture
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:

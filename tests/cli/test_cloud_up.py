@@ -15,7 +15,7 @@ from blendnet.cli import cloud_headquarters
 from blendnet.cli.cloud_farm import CloudFarm
 from blendnet.cli.cloud_headquarters import last_words
 from blendnet.cli.cloud_place import Choice
-from blendnet.cli.cloud_up import carried
+from blendnet.cli.cloud_wishes import Wishes
 from blendnet.errors import Conflict, FarmError
 from blendnet.manager.folder import DataFolder
 from blendnet.manager.service import Service
@@ -350,7 +350,7 @@ def test_settings_that_nobody_set_do_not_travel() -> None:
         machine="c.strange", price=None, disk_gb=50, disk_usd_per_gb_month=0.1, address_usd_per_hour=0.005
     )
     assert price.usd_per_hour is None
-    found = carried(Settings(fleet_spread=2), price)
+    found = Wishes.of(Settings(fleet_spread=2), price).for_a_new_machine({})
     assert set(found) == {
         "BLENDNET_FLEET_SPREAD",
         "BLENDNET_DISK_GB",

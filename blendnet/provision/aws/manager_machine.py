@@ -25,7 +25,7 @@ from blendnet.provision.aws.options import Options
 from blendnet.provision.aws.patience import Sleep, again, end_machines, until
 from blendnet.provision.aws.trouble import code_of, explained
 from blendnet.provision.bootstrap_manager import Site
-from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, ManagerMachine, ManagerWanted
+from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, SETTINGS, ManagerMachine, ManagerWanted
 from blendnet.provision.stock import Bundle
 
 NOT_YET = ("IncorrectState", "IncorrectInstanceState", "InvalidVolume.NotFound", "InvalidInstanceID.NotFound")
@@ -129,6 +129,14 @@ class ManagerHost:
     def published(self) -> bytes | None:
         """As the contract says."""
         return self._bucket.read(self._account(), PUBLISHED)
+
+    def settings(self) -> bytes | None:
+        """As the contract says."""
+        return self._bucket.read(self._account(), SETTINGS)
+
+    def keep_settings(self, data: bytes) -> None:
+        """As the contract says."""
+        self._bucket.put(self._account(), SETTINGS, data)
 
     def rehearsals(self) -> dict[str, Callable[[], object]]:
         """Action -> the call that needs it, as a rehearsal: EC2 says whether it is permitted, and does nothing.
