@@ -155,6 +155,18 @@ def test_a_machine_that_ends_instead_is_named_with_its_last_words(
         headquarters.wait_until_up()
 
 
+def test_status_says_why_a_machine_has_not_become_a_manager(account: Account, run: Run) -> None:
+    account.boots, account.console = False, "Starting things\nblendnet: NOT ready: cannot install it (status 100).\n"
+    account.fails_once.add("ensure")
+    run("cloud", "up", "--yes")
+    said = "blendnet: NOT ready: cannot install it (status 100)."
+    assert said in run("cloud", "status").stdout
+    assert done_json(run, "status")["manager"]["console"] == [said]
+    account.boots = True
+    assert done_json(run, "start")["machine"] == "m-1"
+    assert done_json(run, "status")["manager"]["console"] == []
+
+
 def test_a_manager_that_never_comes_is_not_waited_for_for_ever(
     account: Account, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,6 +223,8 @@ def manager_work(provider: AwsProvider, left: Callable[[], None]) -> None:
         sha256 = hashlib.sha256(b"").hexdigest()
         assert S3Bucket(bucket, client=s3).put(PUBLISHED, Path(word.name), sha256=sha256, size_bytes=0, replace=True)
     with contextlib.suppress(s3.exceptions.NoSuchKey):
+        s3.get_object(Bucket=bucket, Key=BUNDLE)
+    with contextlib.suppress(s3.exceptions.NoSuchKey):
         s3.get_object(Bucket=bucket, Key=SETTINGS)
     for key in (BUNDLE, SETTINGS, "manager/other.json", "elsewhere"):
         with pytest.raises(ClientError, match="AccessDenied"):
