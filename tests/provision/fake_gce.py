@@ -67,6 +67,8 @@ class FakeGce:
         """Networks by project and name; True: they make their subnetworks themselves."""
         self.firewalls: dict[str, dict[str, Any]] = {}
         self.disks: dict[tuple[str, str], dict[str, Any]] = {}
+        self.lists_without_disks, self.disks_fail_after_all = 0, False
+        """So many of the next lists show no disk yet; new disks are there although their operation fails."""
         self.policy: dict[str, Any] = {"version": 1, "etag": "e1", "bindings": []}
         self.service_accounts: dict[str, dict[str, Any]] = {}
         self.roles: dict[str, dict[str, Any]] = {}

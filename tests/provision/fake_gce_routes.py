@@ -192,7 +192,9 @@ def _drop_rule(fake: FakeGce, query: Mapping[str, str], body: Any, name: str) ->
 
 @on("GET", COMPUTE + "/aggregated/disks")
 def _disks(fake: FakeGce, query: Mapping[str, str], body: Any) -> Any:
-    found = [(z, checked("Disk", disk)) for (z, _), disk in fake.disks.items() if _matches(query, disk["labels"])]
+    listed = {} if fake.lists_without_disks else fake.disks
+    fake.lists_without_disks = max(0, fake.lists_without_disks - 1)
+    found = [(z, checked("Disk", disk)) for (z, _), disk in listed.items() if _matches(query, disk["labels"])]
     lists = {zone: {"disks": [disk for z, disk in found if z == zone]} for zone in ZONES}
     silent = {zone: {"warning": {"code": "UNREACHABLE", "message": "told to"}} for zone in fake.unreachable}
     return {"items": {f"zones/{zone}": one for zone, one in (lists | silent).items()}}

@@ -100,31 +100,37 @@ class Maker:
         if there.disk is not None and there.disk_zone != zone:
             self._drop_disk(there.disk_zone)
             there = Found()
-        if there.disk is None:
-            self._make_disk(zone, machine, wanted.disk_gb)  # What is there in its place is not ours to remove.
+        known_empty = there.blank
         try:
+            if there.disk is None and not self._make_disk(zone, machine, wanted.disk_gb):
+                there, known_empty = self._adopted(zone), False
             if there.disk is not None and there.disk.size_gb < wanted.disk_gb:
                 self._enlarge_disk(zone, wanted.disk_gb)
             self._make_machine(zone, machine, wanted.user_data)
         except Refused as error:
             if error.answered:
-                self._tidy(zone, there)
+                self._tidy(zone, known_empty=known_empty)
             raise
         made = self._settled()
         if made.machine is None:
-            self._tidy(zone, there)
+            self._tidy(zone, known_empty=known_empty)
             name = self._account.manager_name
             raise FarmError(f"machine {name} in {zone} is not there, or is not of this farm: `gcloud compute instances"
                             f" describe {name} --zone {zone}` says what it is")  # fmt: skip
         return made
 
-    def _tidy(self, zone: str, before: Found) -> None:
-        """Remove the disk if it is empty: it is no more than what it costs, and `cloud remains` lists it else."""
-        if before.blank:
-            with suppress(FarmError):
+    def _tidy(self, zone: str, *, known_empty: bool) -> None:
+        """Remove the disk if it is ours and empty: it is no more than what it costs, and `cloud remains` lists it else.
+
+        `known_empty`: it was so before, or was made just now; an attempt to attach it has put nothing on it.
+        """
+        with suppress(FarmError):
+            there = self._settled()
+            if there.disk is not None and there.disk_zone == zone and (known_empty or there.blank):
                 self._drop_disk(zone)
 
-    def _make_disk(self, zone: str, machine: str, size_gb: int) -> None:
+    def _make_disk(self, zone: str, machine: str, size_gb: int) -> bool:
+        """False: there is one of that name already."""
         what = f"make the Manager's disk in {zone}"
         body = disk_request(self._account, machine, zone, size_gb)
         try:
@@ -132,9 +138,9 @@ class Maker:
         except Refused as error:
             if error.http_status != CONFLICT:
                 raise
-            self._adopt_disk(zone)
-        else:
-            self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
+            return False
+        self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
+        return True
 
     def _enlarge_disk(self, zone: str, size_gb: int) -> None:
         """Its file system grows when the machine starts."""
@@ -150,14 +156,15 @@ class Maker:
         )
         self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
 
-    def _adopt_disk(self, zone: str) -> None:
-        """Somebody else has made it meanwhile."""
+    def _adopted(self, zone: str) -> Found:
+        """A disk that somebody else has made meanwhile, or that Google had not listed: something may be on it."""
         there = self._settled()
         if there.disk is None or there.disk_zone != zone:
             raise FarmError(
                 f"disk {self._account.manager_disk} in {zone} is not of this farm, for it lacks its label. Delete it,"
                 " or give the farm another name"
             )
+        return there
 
     def _make_machine(self, zone: str, machine: str, user_data: str) -> None:
         what = f"make the Manager's machine in {zone}"

@@ -188,6 +188,26 @@ def test_a_disk_that_was_restored_from_a_snapshot_is_not_an_empty_one(provider: 
     assert provider.manager_host.ensure(a_manager()).zone == B
 
 
+@pytest.mark.parametrize(("used", "left"), [(True, [(A, DISK)]), (False, [])], ids=["used", "empty"])
+def test_a_disk_that_google_had_not_listed_goes_only_when_nothing_is_on_it(
+    provider: GcpProvider, fake: FakeGce, *, used: bool, left: list[tuple[str, str]]
+) -> None:
+    fake.disks[A, DISK] = disk(**({"lastAttachTimestamp": "2026-11-01T00:00:00Z"} if used else {}))
+    fake.lists_without_disks = 1
+    fake.faults.append(Fault("POST", "/instances$", 403, "quotaExceeded"))
+    with pytest.raises(FarmError):
+        provider.manager_host.ensure(a_manager())
+    assert list(fake.disks) == left
+
+
+def test_a_disk_that_was_made_although_its_making_failed_is_removed(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.disks_fail_after_all = True
+    before = provider.account.remains()
+    with pytest.raises(FarmError, match="did not make the Manager's disk"):
+        provider.manager_host.ensure(a_manager())
+    assert provider.account.remains() == before
+
+
 def test_a_disk_of_somebody_else_stays_whatever_google_refuses(provider: GcpProvider, fake: FakeGce) -> None:
     fake.disks[A, DISK] = disk(labels={})
     fake.faults.append(Fault("POST", "/disks$", 403, "quotaExceeded"))
