@@ -105,7 +105,13 @@ def up(
         _show(headquarters, price, wishes.idle_s())
         if not yes:
             click.confirm("Make it?", abort=True, err=True)
-        _make(headquarters, ManagerWanted(user_data="", machine=machine, disk_gb=disk_gb, zone=zone), wishes, bundle)
+        made = _make(
+            headquarters, ManagerWanted(user_data="", machine=machine, disk_gb=disk_gb, zone=zone), wishes, bundle
+        )
+        if made.machine != price.machine:
+            price = headquarters.price(made.machine, price.disk_gb, settings)
+            output.say(f"No {machine or standard} is left there: {made.machine} costs {_hourly(price.usd_per_hour)}.")
+            keep(headquarters, kept(headquarters) | Wishes.of(settings, price).derived)
     else:
         larger = disk_gb if disk_gb > max(there.disk_gb, DISK_GB) else None
         asked: dict[str, object] = {"--machine": machine, "--disk": larger, "--zone": zone, "--bundle": bundle}
@@ -147,7 +153,7 @@ def start(provider: str | None, region: str | None, option: tuple[str, ...], fol
     _finish(headquarters, headquarters.wait_until_up(), price, as_json)
 
 
-def _make(headquarters: Headquarters, wanted: ManagerWanted, wishes: Wishes, named: Path | None) -> None:
+def _make(headquarters: Headquarters, wanted: ManagerWanted, wishes: Wishes, named: Path | None) -> ManagerMachine:
     """Account, bundle, machine: each step finds what an earlier try has made."""
     headquarters.note_place()  # First: whatever happens, `cloud destroy` and `cloud remains` know where.
     owner_hash = hash_password(headquarters.farm.password())
@@ -163,6 +169,7 @@ def _make(headquarters: Headquarters, wanted: ManagerWanted, wishes: Wishes, nam
     with output.waiting("Making the machine"):
         made = headquarters.host.ensure(replace(wanted, user_data=data))
     output.say(f"{made.id} ({made.machine}) is ordered in {made.zone or site.region}.")
+    return made
 
 
 def _start(headquarters: Headquarters, there: ManagerMachine) -> None:

@@ -24,6 +24,7 @@ from blendnet.provision.manager_price import ManagerPrice
 from blendnet.security.ca import ensure_server_certificate
 from blendnet.security.published import publication
 from blendnet.settings import Settings, get_settings
+from blendnet.settings.sent import from_json
 from tests.cli.clouds import clouds, set_settings
 from tests.cli.conftest import Done
 from tests.cli.manager_cloud import Account, account
@@ -75,6 +76,14 @@ def test_up_shows_the_price_and_makes_nothing_until_it_is_told_to(
     assert "after 30 min without jobs" in done.stderr
     assert (account.calls, account.prepared) == ([], False)
     assert not home().cloud_note.exists()
+
+
+def test_another_type_than_the_usual_one_is_told_and_counted_at_its_price(account: Account, run: Run) -> None:
+    account.gives = "c.large"
+    done = run("cloud", "up", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "No c.small is left there: c.large costs $0.2" in done.stderr
+    assert from_json(account.bucket["settings"])["BLENDNET_MANAGER_USD_PER_HOUR"] == "0.205"
 
 
 def test_an_unknown_price_is_said_to_be_unknown(account: Account, run: Run) -> None:

@@ -11,6 +11,7 @@ ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
 MACHINES: Mapping[str, dict[str, Any]] = {
     "e2-standard-2": {"guestCpus": 2, "memoryMb": 8192, "architecture": "X86_64"},
     "e2-standard-4": {"guestCpus": 4, "memoryMb": 16384, "architecture": "X86_64"},
+    "n2d-standard-2": {"guestCpus": 2, "memoryMb": 8192, "architecture": "X86_64"},
     "n2d-highcpu-32": {"guestCpus": 32, "memoryMb": 32768, "architecture": "X86_64"},
     "c2-standard-16": {"guestCpus": 16, "memoryMb": 65536, "architecture": "X86_64"},
     "c4-standard-8": {"guestCpus": 8, "memoryMb": 30720, "architecture": "X86_64"},

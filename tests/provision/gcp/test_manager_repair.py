@@ -56,6 +56,37 @@ def test_a_disk_that_was_used_keeps_the_machine_in_its_zone(provider: GcpProvide
         provider.manager_host.ensure(a_manager(zone=B))
 
 
+def test_another_type_of_its_size_is_taken_where_the_disk_is_and_none_of_the_usual_left(
+    provider: GcpProvider, fake: FakeGce
+) -> None:
+    provider.manager_host.ensure(a_manager())
+    provider.manager_host.destroy()
+    fake.capacity[f"{A}/e2-standard-2"] = 0
+    made = provider.manager_host.ensure(a_manager())
+    assert (made.zone, made.machine, made.disk) == (A, "n2d-standard-2", DISK)
+
+
+def test_another_type_is_taken_only_when_no_zone_has_the_usual_one(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.capacity |= {f"{A}/e2-standard-2": 0, f"{B}/e2-standard-2": 0}
+    assert (made := provider.manager_host.ensure(a_manager())).zone == C
+    assert made.machine == "e2-standard-2"
+
+
+def test_a_type_that_was_named_is_not_replaced(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.capacity |= {f"{zone}/e2-standard-4": 0 for zone in (A, B, C)}
+    with pytest.raises(FarmError, match=r"no room for the Manager \(e2-standard-4 in .*--machine"):
+        provider.manager_host.ensure(a_manager(machine="e2-standard-4"))
+    assert fake.machines == []
+
+
+def test_what_was_tried_in_the_disks_zone_is_named(provider: GcpProvider, fake: FakeGce) -> None:
+    provider.manager_host.ensure(a_manager())
+    provider.manager_host.destroy()
+    fake.capacity[A] = 0
+    with pytest.raises(FarmError, match=f"tried: e2-standard-2 in {A}, n2d-standard-2 in {A}.*Its disk is in that"):
+        provider.manager_host.ensure(a_manager())
+
+
 def test_a_machine_that_finds_no_room_to_start_says_so(provider: GcpProvider, fake: FakeGce) -> None:
     provider.manager_host.ensure(a_manager())
     fake.shut_down(MANAGER)
