@@ -17,6 +17,8 @@ from blendnet.messages import (
     EventView,
     FarmCaps,
     FarmView,
+    FleetForgotten,
+    FleetPlace,
     FleetView,
     FrameView,
     GarbageReport,
@@ -154,6 +156,10 @@ class ManagerClient:
     def fleet(self) -> FleetView:
         """The machines that come and go by themselves, and what was decided last."""
         return self._http.get(FleetView, "/v1/fleet")
+
+    def fleet_forget(self, provider: str, place: str) -> FleetForgotten:
+        """Count the machines of a place no longer that nobody can ask any more."""
+        return self._http.post(FleetForgotten, "/v1/fleet/forget", FleetPlace(provider=provider, place=place))
 
     def fleet_go_on(self) -> FleetView:
         """Let machines be asked for again after something was refused. Raises Conflict where none come and go."""

@@ -15,7 +15,7 @@ from blendnet.messages.base import (
 )
 from blendnet.messages.costs import CapState, CostsOf, CostsView, FarmCaps, JobCap, JobCost, MachineCost, PriceOf
 from blendnet.messages.direct import DirectDownload, IncomingPlace, IncomingRequest
-from blendnet.messages.fleet import FleetLeftover, FleetMachine, FleetQuota, FleetView
+from blendnet.messages.fleet import FleetForgotten, FleetLeftover, FleetMachine, FleetPlace, FleetQuota, FleetView
 from blendnet.messages.garbage import Garbage, GarbageReport, GarbageRequest, Removal
 from blendnet.messages.health import Check, DoctorReport, Health
 from blendnet.messages.joining import Joined, JoinRequest, JoinToken, Renewed, RenewRequest, TokenRequest
@@ -92,8 +92,10 @@ __all__ = [
     "FileEntry",
     "FinishClaim",
     "FinishReport",
+    "FleetForgotten",
     "FleetLeftover",
     "FleetMachine",
+    "FleetPlace",
     "FleetQuota",
     "FleetView",
     "FrameView",
