@@ -245,3 +245,14 @@ def test_a_cheap_agent_without_the_jobs_device_leaves_it_no_room(tmp_path: Path)
     kit.farm.look(kit.later(1))
     assert (state(kit, gpu).state, state(kit, cheap).state) == (State.PAUSED, State.QUEUED)
     kit.farm.ledger.close()
+
+
+@pytest.mark.parametrize(("end_s", "allowed"), [(0.0, True), (60.0, False)])
+def test_how_long_caps_of_the_farm_wait_for_the_ends_of_machines_is_a_setting(
+    tmp_path: Path, end_s: float, *, allowed: bool
+) -> None:
+    kit = make_kit(tmp_path / "farm", agent_usd_per_hour=USD_PER_HOUR, cap_farm_usd=90.0, cap_end_s=end_s)
+    kit.farm.report("agent1", AgentReport(pid=1), kit.now)
+    kit.farm.look(kit.later(20))
+    assert (kit.farm.may_spend(30.0) == "") is allowed
+    kit.farm.ledger.close()
