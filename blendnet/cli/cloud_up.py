@@ -111,7 +111,7 @@ def up(
         if made.machine != price.machine:
             price = headquarters.price(made.machine, price.disk_gb, settings)
             output.say(f"No {machine or standard} is left there: {made.machine} costs {_hourly(price.usd_per_hour)}.")
-            keep(headquarters, kept(headquarters) | Wishes.of(settings, price).derived)
+            keep(headquarters, {**kept(headquarters), **Wishes.of(settings, price).derived})
     else:
         larger = disk_gb if disk_gb > max(there.disk_gb, DISK_GB) else None
         asked: dict[str, object] = {"--machine": machine, "--disk": larger, "--zone": zone, "--bundle": bundle}

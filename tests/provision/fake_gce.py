@@ -15,16 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from blendnet.provision.bill import Stay
-from tests.provision.fake_gce_parts import MACHINES, PROJECT, ZONES, Answer, Fault, Machine, Operation
+from tests.provision.fake_gce_parts import MACHINES, PROJECT, ZONES, Answer, Fault, Machine, Operation, stamp
 from tests.provision.fake_gce_skus import SKUS
 
-__all__ = ["MACHINES", "PROJECT", "ZONES", "Answer", "FakeGce", "Fault", "Machine", "Operation", "checked"]
+__all__ = ["MACHINES", "PROJECT", "ZONES", "Answer", "FakeGce", "Fault", "Machine", "Operation", "checked", "stamp"]
 
 MACHINE_TOKEN = "token-of-the-machines-service-account"
 
@@ -82,6 +81,8 @@ class FakeGce:
         """The price catalog."""
         self.denied: set[str] = set()
         """Permissions that nobody has."""
+        self.acting_as = ""
+        """Address of the service account whose requests these are; '': the project's owner's."""
         self._connections: set[socket.socket] = set()
         self.by_request: dict[str, Operation] = {}
         self._ids = 1000
@@ -317,11 +318,6 @@ class FakeGce:
             "lastStartTimestamp": stamp(one.on_since), "disks": one.disks,
             "networkInterfaces": [{"name": "nic0", "accessConfigs": outside}],
         })  # fmt: skip
-
-
-def stamp(at: float) -> str:
-    """A time as Google writes it."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
 
 
 def checked(message: str, content: dict[str, Any]) -> dict[str, Any]:

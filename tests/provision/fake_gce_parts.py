@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 PROJECT = "fake-project"
@@ -108,3 +109,8 @@ class Operation:
     errors: list[dict[str, str]] = field(default_factory=list)
     short: int = 0
     status: int = 0
+
+
+def stamp(at: float) -> str:
+    """A time as Google writes it."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")

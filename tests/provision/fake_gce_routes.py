@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.provision.fake_gce import MACHINES, PROJECT, ZONES, Answer, FakeGce, checked
+from tests.provision.fake_gce_iam import check
 
 Handler = Callable[..., Any]
 ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
@@ -26,6 +27,8 @@ def on(verb: str, path: str) -> Callable[[Handler], Handler]:
 
 def route(fake: FakeGce, verb: str, path: str, query: Mapping[str, str], body: Any) -> Any:
     """The answer to a request. Operations' waits do not hold others up."""
+    if fake.acting_as:
+        check(fake.acting_as, fake.policy, fake.roles, verb, path, body)
     for known, pattern, handler in ROUTES:
         if known == verb and (match := pattern.fullmatch(path)):
             if path.endswith("/wait"):
