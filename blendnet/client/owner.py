@@ -13,6 +13,7 @@ from blendnet.messages import (
     AttemptView,
     ChunkView,
     CostsView,
+    DirectDownload,
     DoctorReport,
     EventView,
     FarmCaps,
@@ -172,6 +173,13 @@ class ManagerClient:
     def preview(self, job_id: str, frame: int) -> bytes:
         """Newest picture of a frame, PNG. Raises NotFound while there is none."""
         return self._http.send("GET", f"{_job(job_id)}/frames/{frame}/preview").content
+
+    def address(self, sha256: str) -> DirectDownload:
+        """Where a file can be fetched from the farm's bucket for some minutes; no `url` where the Manager alone has it.
+
+        Raises NotFound.
+        """
+        return self._http.get(DirectDownload, f"/v1/blobs/{sha256}/url")
 
     def download(self, sha256: str, target: Path, *, progress: Progress = _nothing) -> None:
         """Fetch a blob to a file. See transfers.download_blob."""
