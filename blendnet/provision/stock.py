@@ -75,7 +75,7 @@ for wait in (5, 10, 20, 40, 60, 60, 0):
             data = answer.read(1 << 28)
         break
     except (OSError, ValueError, KeyError, IndexError, http.client.HTTPException) as error:
-        expired = getattr(error, "code", 0) == 403
+        expired = getattr(error, "code", 0) in (400, 403)
         print("cannot fetch the bundle:", error, flush=True)
         time.sleep(wait)
 else:
@@ -88,7 +88,8 @@ with open(target, "wb") as file:
     file.write(data)
 """
 """Fetches the bundle on a machine that has no more than cloud-init's Python. Its values stand in the line before:
-a signed address is nothing for a command line. An address of S3 that has expired is asked for as the machine's role."""
+a signed address is nothing for a command line. An address of S3 that has expired (403, or 400 where the login that
+signed it has) is asked for as the machine's role."""
 REFUSED = 3
 """Its exit status for a bundle that is another one."""
 
