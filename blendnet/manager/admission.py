@@ -10,6 +10,9 @@ from blendnet.manager.ledger.usage import Held
 from blendnet.manager.part import FarmPart
 from blendnet.provision.bill import HOUR_S
 
+LOOK_S = 1.0
+"""Caps are looked at so often: an agent that is too dear for a job now gets the same answer if it asks again sooner."""
+
 
 class Admission(FarmPart):
     """The part of the Farm that lets work begin as far as caps allow."""

@@ -230,7 +230,8 @@ def test_a_job_that_can_pay_the_cheapest_agent_is_left_to_it(tmp_path: Path) -> 
     kit.farm.look(kit.later(1))
     assert state(kit, job).state is State.QUEUED
     chunk = kit.chunk_ids(job)[0]
-    assert kit.claim(chunk, "dear").state == "later"
+    refused = kit.claim(chunk, "dear")
+    assert (refused.state, refused.wait_s) == ("later", 1.0), "it does not ask again and again"
     assert kit.claim(chunk, "cheap").state == "render"
     for _ in range(50):
         kit.farm.look(kit.later(1))
