@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Mounts the lasting disk of a Manager. A disk that is empty gets a file system, once; one that holds anything else than
-# BlendNet's is never touched. Run at every boot by blendnet-data.service; may be run again.
+# BlendNet's is never touched. While the file system is made a mark on the disk says so: what was broken off is begun anew. Run at every boot by blendnet-data.service; may be run again.
 #   data-disk GLOB FOLDER
 # GLOB: the disk's device, as '/dev/disk/by-id/google-blendnet-data'; may fit other disks, too. FOLDER: where to mount.
 set -euo pipefail
@@ -10,6 +10,8 @@ pattern=$1
 folder=$2
 label=blendnet-data
 wait_s=${BLENDNET_DISK_WAIT_S:-300}
+mark='blendnet-data: this disk was empty, and gets its file system'
+mark_from_end=1048576 # bytes; mkfs writes nothing there
 
 say() { echo "data disk: $*"; }
 fail() {
@@ -30,15 +32,28 @@ disks() {
 
 is_ours() { [ "$(blkid --probe --match-tag LABEL --output value "$1" 2>/dev/null)" = "$label" ]; }
 
-# Nothing on it that anybody knows, no partition, and zeros where everything begins.
-is_empty() {
+# Nothing on it that anybody knows, and no partition.
+is_unknown() {
   local status=0
   [ "$(lsblk --noheadings --output NAME "$1" | wc -l)" = 1 ] || return 1
   blkid --probe "$1" >/dev/null 2>&1 || status=$?
-  [ "$status" = 2 ] && cmp --silent --bytes=4194304 "$1" /dev/zero
+  [ "$status" = 2 ]
 }
 
-# Sets `found` to the disk, and `new` when it is empty; false while there is none.
+# And zeros where everything begins.
+is_empty() { is_unknown "$1" && cmp --silent --bytes=4194304 "$1" /dev/zero; }
+
+# Where the mark is, in blocks of 4096 bytes.
+mark_at() { echo $((($(blockdev --getsize64 "$1" 2>/dev/null || stat -c %s "$1") - mark_from_end) / 4096)); }
+
+put_mark() { dd of="$1" bs=4096 count=1 seek="$(mark_at "$1")" conv=sync,notrunc,fsync iflag=fullblock status=none; }
+
+# It was empty when our mkfs began, mkfs was not heard to end, and nobody else has made anything of it.
+is_unfinished() {
+  is_unknown "$1" && [ "$(dd if="$1" bs=4096 count=1 skip="$(mark_at "$1")" status=none | tr -d '\0')" = "$mark" ]
+}
+
+# Sets `found` to the disk, and `new` when it is empty or half made; false while there is none.
 look() {
   local disk empty=()
   found='' new=''
@@ -46,7 +61,7 @@ look() {
     if is_ours "$disk"; then
       [ -z "$found" ] || fail "two disks have the label $label: $found and $disk"
       found=$disk
-    elif is_empty "$disk"; then
+    elif is_empty "$disk" || is_unfinished "$disk"; then
       empty+=("$disk")
     fi
   done
@@ -68,8 +83,14 @@ main() {
     left=$((left - 1))
   done
   if [ -n "$new" ]; then
-    say "$found is empty: it gets a file system"
-    mkfs.ext4 -q -m 0 -L "$label" "$found"
+    if is_empty "$found"; then
+      say "$found is empty: it gets a file system"
+      printf '%s' "$mark" | put_mark "$found"
+    else
+      say "$found was empty when the making of its file system was broken off: it is made anew"
+    fi
+    mkfs.ext4 -q -F -m 0 -E nodiscard -L "$label" "$found"
+    put_mark "$found" </dev/zero
   else
     # 1: it has mended something. It may be larger than it was.
     fsck.ext4 -p "$found" || [ $? = 1 ] || fail "the file system on $found is damaged: attach the disk to another machine and mend it there with fsck.ext4"

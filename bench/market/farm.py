@@ -152,6 +152,7 @@ class Run:
         self.decisions += 1
         by_name = {box.name: box for box in self.boxes}
         self._drain({ending.name for ending in decision.drain})
+        self.desk.limit(decision.coming)
         self.desk.halt({halt.job for halt in decision.halt}, self.boxes, self.now)
         for ending in decision.destroy:
             if ending.why is Why.NEVER_JOINED:

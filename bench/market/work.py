@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.market.box import Box
@@ -23,6 +23,8 @@ class Progress:
     left_s: float
     halted: bool = True
     """It gets no chunks: its money is used up, or no decision has seen it yet."""
+    coming: float = math.inf
+    """USD per hour that machines of other accounts may cost together that begin with it."""
     boxes: list[Box] = field(default_factory=list)
     """Those that work for it."""
 
@@ -80,14 +82,17 @@ class Desk:
                 self._release(progress, box, now)
         free = [box for box in boxes if box.is_free and not box.job and box.stops_at > now]
         for progress in self._order:
-            room = progress.chunks - len(progress.boxes)
-            if progress.halted or room <= 0:
+            if progress.halted:
                 continue
-            for box in free[:room]:
+            for box in list(free):
+                comes_for = 0.0 if box.account == progress.job.name else box.usd_per_hour
+                if len(progress.boxes) >= progress.chunks or comes_for > progress.coming:
+                    continue
+                progress.coming -= comes_for
                 box.job = box.account = progress.job.name
                 box.chunk_at, box.idle_since = now, None
                 progress.boxes.append(box)
-            free = free[room:]
+                free.remove(box)
 
     def stop(self, box: Box, now: float, lost_s: float) -> None:
         """It works no more; what it did last, at most `lost_s`, has to be done again."""
@@ -97,6 +102,11 @@ class Desk:
             progress.left_s = min(progress.job.work_s, progress.left_s + lost_s * box.pool.speed)
             box.worked_s -= lost_s
             self._release(progress, box, now)
+
+    def limit(self, coming: Mapping[str, float]) -> None:
+        """Until the next decision machines of other accounts may cost so much together, by job; others any."""
+        for progress in self._order:
+            progress.coming = coming.get(progress.job.name, math.inf)
 
     def halt(self, jobs: set[str], boxes: Sequence[Box], now: float) -> None:
         """These jobs get no more chunks, all others that have arrived do.

@@ -182,8 +182,8 @@ class Headquarters:
         name = machine.id or "the Manager's machine"
         return FarmError(
             f"{name} {what}. It costs money while it is there: `blendnet cloud status` looks, `blendnet cloud logs` "
-            f"shows all of its console, `blendnet cloud destroy --keep-data` ends it (then `blendnet cloud up` makes "
-            f"another). Its last words:\n{last}"
+            f"shows all of its console, `blendnet cloud start` lets it try again, `blendnet cloud destroy --keep-data` "
+            f"ends it (then `blendnet cloud up` makes another). Its last words:\n{last}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from blendnet.cli import output
-from blendnet.cli.cloud_headquarters import Headquarters, headquarters_of
+from blendnet.cli.cloud_headquarters import Headquarters, headquarters_of, last_words
 from blendnet.cli.cloud_place import choice_of, place_options
 from blendnet.cli.farm import print_jobs
 from blendnet.cli.options import data_option, json_option
@@ -34,6 +35,8 @@ class Sight:
     """None: it does not answer."""
     why: str
     """It does not."""
+    console: Sequence[str] = ()
+    """What a machine says that has not become a Manager: the last of it."""
 
     @property
     def up_s(self) -> float:
@@ -126,7 +129,11 @@ def _look(headquarters: Headquarters) -> Sight:
             view, why = headquarters.ask(), ""
     except BlendNetError as error:
         why = str(error)
-    return Sight(machine, price, said, view, why)
+    console: Sequence[str] = ()
+    if machine.id and said is None:
+        with contextlib.suppress(BlendNetError):  # Clouds show it late, or not when the machine is stopped.
+            console = last_words(headquarters.host.log())
+    return Sight(machine, price, said, view, why, console)
 
 
 def _pairs(headquarters: Headquarters, sight: Sight) -> Sequence[tuple[str, object]]:
@@ -143,6 +150,7 @@ def _pairs(headquarters: Headquarters, sight: Sight) -> Sequence[tuple[str, obje
         ("Cost", f"{hourly} now" + ("" if spent is None else f", about {output.usd(spent)} since its start")),
         ("Manager", f"answers at {said.url}, version {sight.view.version}" if sight.view and said else
          f"does not answer: {sight.why}"),
+        ("Console", sight.console),
         ("Ended", said.ended if said and said.ended and not sight.view else ""),
         ("Authority", said.fingerprint if said else ""),
         ("Farm's cost", None if sight.view is None or sight.view.cost_usd is None else output.usd(sight.view.cost_usd)),
@@ -167,6 +175,7 @@ def _record(headquarters: Headquarters, sight: Sight) -> dict[str, Any]:
             "ca_sha256": said.fingerprint if said else None,
             "said_at": said.time if said else None,
             "ended": said.ended if said else "",
+            "console": list(sight.console),
         },
         "jobs": None if view is None else [job.model_dump(mode="json") for job in view.jobs],
         "cost_usd": None if view is None else view.cost_usd,

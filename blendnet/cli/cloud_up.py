@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,7 +13,9 @@ from blendnet.cli import output
 from blendnet.cli.cloud_bundle import bundle_for
 from blendnet.cli.cloud_headquarters import Headquarters, headquarters_of
 from blendnet.cli.cloud_place import choice_of, place_options
+from blendnet.cli.cloud_stop import RUNS
 from blendnet.cli.cloud_types import age_text
+from blendnet.cli.cloud_wishes import Wishes, change, hold_caps, keep, kept
 from blendnet.cli.options import data_option, json_option
 from blendnet.errors import Conflict
 from blendnet.manager.folder import DataFolder
@@ -24,15 +25,9 @@ from blendnet.provision.bootstrap_manager import manager_user_data
 from blendnet.provision.manager_machine import ManagerMachine, ManagerState, ManagerWanted
 from blendnet.provision.manager_price import ManagerPrice
 from blendnet.security.credentials import hash_password
-from blendnet.settings import Settings, get_settings
+from blendnet.settings import get_settings
 
 DISK_GB = 50
-IDLE_S = 1800.0
-CARRIED = ("fleet_", "cap_", "egress_", "manager_", "job_keep_s", "store_limit_bytes", "agent_certificate_s")
-"""Settings of this machine that go to the Manager when they are set here, by the beginnings of their names."""
-OWN = ("fleet_provider", "manager_cloud", "manager_bucket", "manager_url", "manager_ca", "manager_user",
-       "manager_password_file", "manager_certificate", "manager_key")  # fmt: skip
-"""Of those the ones that are about this machine, or follow from the place."""
 
 
 @click.command()
@@ -48,6 +43,10 @@ OWN = ("fleet_provider", "manager_cloud", "manager_bucket", "manager_url", "mana
     help="The Manager stops itself after so many minutes without jobs; 0: never. Default: 30.",
 )  # fmt: skip
 @click.option("--agents-max", type=click.IntRange(0, 10_000), default=None, metavar="N", help="Most machines at once.")
+@click.option(
+    "--agents-machines", default=None, metavar="TYPES",
+    help="Machine types of agents, separated by commas; '': the cheapest of usual sizes.",
+)  # fmt: skip
 @click.option("--cap-day", type=click.FloatRange(0, 1e9), default=None, metavar="USD", help="Most that a day may cost.")
 @click.option(
     "--bundle", type=click.Path(path_type=Path), default=None, metavar="FILE",
@@ -65,6 +64,7 @@ def up(
     zone: str,
     idle_min: float | None,
     agents_max: int | None,
+    agents_machines: str | None,
     cap_day: float | None,
     bundle: Path | None,
     yes: bool,
@@ -84,7 +84,11 @@ def up(
     identity, bucket) is made as by `cloud prepare`. Settings such as BLENDNET_FLEET_MAX or BLENDNET_CAP_DAY_USD go with
     it. Without jobs it stops itself after 30 minutes and costs no more than its disk; `cloud start` starts it
     again. May be repeated, also after it was broken off; `cloud remains` lists all that is there, `cloud destroy`
-    removes it. The options are for a machine that is made now: one that is there stays as it is.
+    removes it.
+
+    On a farm that is there, --idle, --agents-max, --agents-machines, --cap-day, --option and the settings change what
+    was said before: caps and who may reach it (--option allow=...) at once, the rest from the Manager's next start.
+    --machine, --disk, --zone and --bundle are for a machine that is made now.
     """
     settings = get_settings()
     if folder.running():
@@ -96,20 +100,32 @@ def up(
         there = headquarters.host.look()
         standard = headquarters.site.machine
     price = headquarters.price(there.machine or machine or standard, max(disk_gb, there.disk_gb), settings)
+    wishes = Wishes.of(settings, price, idle_min, agents_max, agents_machines, cap_day)
     if there.state is ManagerState.ABSENT:
-        _show(headquarters, price, idle_s(settings, idle_min))
+        _show(headquarters, price, wishes.idle_s())
         if not yes:
             click.confirm("Make it?", abort=True, err=True)
-        manager = carried(settings, price, idle_min=idle_min, agents_max=agents_max, cap_day=cap_day)
-        _make(headquarters, ManagerWanted(user_data="", machine=machine, disk_gb=disk_gb, zone=zone), manager, bundle)
+        made = _make(
+            headquarters, ManagerWanted(user_data="", machine=machine, disk_gb=disk_gb, zone=zone), wishes, bundle
+        )
+        if made.machine != price.machine:
+            price = headquarters.price(made.machine, price.disk_gb, settings)
+            output.say(f"No {machine or standard} is left there: {made.machine} costs {_hourly(price.usd_per_hour)}.")
+            keep(headquarters, {**kept(headquarters), **Wishes.of(settings, price).derived})
     else:
         larger = disk_gb if disk_gb > max(there.disk_gb, DISK_GB) else None
-        asked: dict[str, object] = {"--machine": machine, "--disk": larger, "--zone": zone, "--idle": idle_min}
-        asked |= {"--agents-max": agents_max, "--cap-day": cap_day, "--bundle": bundle}
+        asked: dict[str, object] = {"--machine": machine, "--disk": larger, "--zone": zone, "--bundle": bundle}
         _say_unheeded([name for name, value in asked.items() if value not in ("", None)], there)
         headquarters.note_place()
+        later = change(headquarters, wishes, rules=bool(option))
         _start(headquarters, there)
-    _finish(headquarters, headquarters.wait_until_up(), price, as_json)
+        if later and there.state in RUNS:
+            output.say(
+                f"{', '.join(later)} hold from the Manager's next start: `blendnet cloud stop`, `blendnet cloud start`."
+            )
+    view = headquarters.wait_until_up()
+    hold_caps(headquarters, wishes)
+    _finish(headquarters, view, price, as_json)
 
 
 @click.command()
@@ -137,35 +153,7 @@ def start(provider: str | None, region: str | None, option: tuple[str, ...], fol
     _finish(headquarters, headquarters.wait_until_up(), price, as_json)
 
 
-def carried(
-    settings: Settings,
-    price: ManagerPrice,
-    *,
-    idle_min: float | None = None,
-    agents_max: int | None = None,
-    cap_day: float | None = None,
-) -> dict[str, str]:
-    """BLENDNET_... for the Manager: what is set on this machine and concerns it, and over that the options. PURE."""
-    names = [name for name in settings.model_fields_set if name.startswith(CARRIED) and name not in OWN]
-    values: dict[str, Any] = {name: getattr(settings, name) for name in names}
-    # What machine and disk cost is counted among the farm's costs, and against its caps.
-    values |= {"disk_gb": price.disk_gb, "disk_usd_per_gb_month": price.disk_usd_per_gb_month}
-    if price.price is not None:
-        values["manager_usd_per_hour"] = round(price.price.usd_per_hour + price.address_usd_per_hour, 6)
-    values["manager_idle_s"] = idle_s(settings, idle_min)
-    values |= {} if agents_max is None else {"fleet_max": agents_max}
-    values |= {} if cap_day is None else {"cap_day_usd": cap_day}
-    return {f"BLENDNET_{name.upper()}": str(value) for name, value in sorted(values.items()) if value is not None}
-
-
-def idle_s(settings: Settings, idle_min: float | None) -> float:
-    """After how long without jobs the Manager is to stop itself: the option, else the setting, else half an hour."""
-    if idle_min is not None:
-        return idle_min * 60
-    return settings.manager_idle_s if "manager_idle_s" in settings.model_fields_set else IDLE_S
-
-
-def _make(headquarters: Headquarters, wanted: ManagerWanted, settings: Mapping[str, str], named: Path | None) -> None:
+def _make(headquarters: Headquarters, wanted: ManagerWanted, wishes: Wishes, named: Path | None) -> ManagerMachine:
     """Account, bundle, machine: each step finds what an earlier try has made."""
     headquarters.note_place()  # First: whatever happens, `cloud destroy` and `cloud remains` know where.
     owner_hash = hash_password(headquarters.farm.password())
@@ -175,10 +163,13 @@ def _make(headquarters: Headquarters, wanted: ManagerWanted, settings: Mapping[s
     site = headquarters.site
     with output.waiting(f"Bringing the bundle to {site.bucket}"):
         bundle = headquarters.host.bring(path, sha256)
+    settings = wishes.for_a_new_machine(kept(headquarters))
+    keep(headquarters, settings)
     data = manager_user_data(site, farm=headquarters.label, owner_hash=owner_hash, bundle=bundle, settings=settings)
     with output.waiting("Making the machine"):
         made = headquarters.host.ensure(replace(wanted, user_data=data))
     output.say(f"{made.id} ({made.machine}) is ordered in {made.zone or site.region}.")
+    return made
 
 
 def _start(headquarters: Headquarters, there: ManagerMachine) -> None:
@@ -195,7 +186,7 @@ def _say_unheeded(options: Sequence[str], there: ManagerMachine) -> None:
     if options:
         output.say(
             f"{there.id} is there already, and stays as it was made: what you say with {', '.join(options)} changes "
-            "nothing. `blendnet costs` changes caps, `blendnet cloud destroy --keep-data` and `cloud up` the rest."
+            "nothing. `blendnet cloud destroy --keep-data` and `cloud up` make another machine with the same data."
         )
 
 

@@ -15,6 +15,7 @@ from blendnet.cli.connect import find_job, manager
 from blendnet.cli.downloads import Downloads
 from blendnet.cli.farm import print_jobs
 from blendnet.cli.job_attempts import all_attempts, print_attempts, reasons_text
+from blendnet.cli.job_links import links
 from blendnet.cli.job_log import print_events
 from blendnet.cli.options import data_option, json_option, scene_options
 from blendnet.cli.place import Place, forget, recall, remember
@@ -203,6 +204,9 @@ def download(job_id: str, output_dir: Path | None, folder: DataFolder, as_json: 
         output.print_json(job_report(view, frames, fetched, agents=view.agents, seconds=seconds))
     else:
         print_report(view, frames, fetched, seconds=job_seconds(view, time.monotonic() - started))
+
+
+job.add_command(links)
 
 
 def _steer(name: str, help_text: str, call: Callable[[ManagerClient, str], JobView], done: str) -> None:

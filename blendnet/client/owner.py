@@ -13,12 +13,15 @@ from blendnet.messages import (
     AttemptView,
     ChunkView,
     CostsView,
+    DirectDownload,
     DoctorReport,
     EstimateRequest,
     EstimateView,
     EventView,
     FarmCaps,
     FarmView,
+    FleetForgotten,
+    FleetPlace,
     FleetView,
     FrameView,
     GarbageReport,
@@ -166,6 +169,10 @@ class ManagerClient:
         """The machines that come and go by themselves, and what was decided last."""
         return self._http.get(FleetView, "/v1/fleet")
 
+    def fleet_forget(self, provider: str, place: str) -> FleetForgotten:
+        """Count the machines of a place no longer that nobody can ask any more."""
+        return self._http.post(FleetForgotten, "/v1/fleet/forget", FleetPlace(provider=provider, place=place))
+
     def fleet_go_on(self) -> FleetView:
         """Let machines be asked for again after something was refused. Raises Conflict where none come and go."""
         return self._http.post(FleetView, "/v1/fleet/go-on")
@@ -177,6 +184,13 @@ class ManagerClient:
     def preview(self, job_id: str, frame: int) -> bytes:
         """Newest picture of a frame, PNG. Raises NotFound while there is none."""
         return self._http.send("GET", f"{_job(job_id)}/frames/{frame}/preview").content
+
+    def address(self, sha256: str) -> DirectDownload:
+        """Where a file can be fetched from the farm's bucket for some minutes; no `url` where the Manager alone has it.
+
+        Raises NotFound.
+        """
+        return self._http.get(DirectDownload, f"/v1/blobs/{sha256}/url")
 
     def download(self, sha256: str, target: Path, *, progress: Progress = _nothing) -> None:
         """Fetch a blob to a file. See transfers.download_blob."""

@@ -10,6 +10,9 @@ from blendnet.manager.ledger.usage import Held
 from blendnet.manager.part import FarmPart
 from blendnet.provision.bill import HOUR_S
 
+LOOK_S = 1.0
+"""Caps are looked at so often: an agent that is too dear for a job now gets the same answer if it asks again sooner."""
+
 
 class Admission(FarmPart):
     """The part of the Farm that lets work begin as far as caps allow."""
@@ -25,11 +28,18 @@ class Admission(FarmPart):
         """True when the caps allow an agent to work for a job for so long, or as long as it takes until it is told."""
         if self.work.is_busy_for(agent, job.id):
             return True  # It is paid already: a frame is finished in the middle of a chunk.
+        coming = self.work.usd_per_hour(agent) if self._comes_over(job, agent) else 0.0
+        usd = self._begin_usd(job, agent, seconds)
+        return self.gate.admit(job.id, job.cap_usd, usd, coming_usd_per_hour=coming)
+
+    def _begin_usd(self, job: JobRow, agent: str, seconds: float) -> float:
+        """What it takes on an agent to work for a job for so long, and to be told then."""
         # A machine that comes over to the job idles and ends on its account.
-        comes_over = self.work.ends_later(agent) and self.work.account(agent) != job.id
-        end_s = self.settings.fleet_end_delay_s + LATE_S if comes_over else 0.0
-        usd = self.work.usd_per_hour(agent) / HOUR_S * (seconds + LATE_S + end_s)
-        return self.gate.admit(job.id, job.cap_usd, usd)
+        end_s = self.settings.fleet_end_delay_s + LATE_S if self._comes_over(job, agent) else 0.0
+        return self.work.usd_per_hour(agent) / HOUR_S * (seconds + LATE_S + end_s)
+
+    def _comes_over(self, job: JobRow, agent: str) -> bool:
+        return self.work.ends_later(agent) and self.work.account(agent) != job.id
 
     def _note_begin(self, work: ChunkRow | FrameRow | JobRow, now: float) -> None:
         """An attempt has begun."""

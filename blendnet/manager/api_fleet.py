@@ -11,7 +11,7 @@ from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import PartsHere
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.ledger import InstanceRow
-from blendnet.messages import FleetLeftover, FleetMachine, FleetQuota, FleetView
+from blendnet.messages import FleetForgotten, FleetLeftover, FleetMachine, FleetPlace, FleetQuota, FleetView
 from blendnet.models import Role
 
 router = APIRouter(prefix="/v1", tags=["fleet"], dependencies=[Depends(require(Role.OWNER))])
@@ -35,6 +35,17 @@ def go_on(parts: PartsHere) -> FleetView:
         raise Conflict("no machines come and go by themselves here: set BLENDNET_FLEET_PROVIDER")
     loop.go_on()
     return _view(loop)
+
+
+@router.post("/fleet/forget")
+def forget(which: FleetPlace, parts: PartsHere) -> FleetForgotten:
+    """Count the machines of a place no longer that this Manager cannot ask: its credentials are gone for good."""
+    if parts.fleet.leftovers is None:
+        raise Conflict("no machines are left over here")
+    rows = parts.fleet.leftovers.forget(which.provider, which.place, parts.clock())
+    return FleetForgotten(
+        machines=[_machine(row) for row in rows], usd_per_hour=sum(row.usd_per_hour or 0.0 for row in rows)
+    )
 
 
 def _view(loop: FleetLoop) -> FleetView:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from blendnet import planner
 from blendnet.errors import BlendNetError, Conflict, LeaseLost, Retryable, UserError
-from blendnet.manager.admission import Admission
+from blendnet.manager.admission import LOOK_S, Admission
 from blendnet.manager.attempts import INTERRUPTED, LOG_TAIL, UNCOUNTED, AttemptBook, attempt_at, reasons_of
 from blendnet.manager.caller import only_for
 from blendnet.manager.commitments import attempt_key
@@ -63,10 +63,9 @@ class ChunkWork(Admission, AttemptBook, MeasureBook, TailWork):
                 _leave(tx, chunk)
                 return ChunkClaim(state="later", wait_s=self.settings.lost_message_s)
             allowed = self._may_render(tx, chunk, request.agent) and has_seat(tx, job, request.agent)
-            allowed = allowed and self._is_paid_for(job, chunk, request.agent)
-            if not allowed:
+            if not (allowed and self._is_paid_for(job, chunk, request.agent)):
                 _leave(tx, chunk)
-                return ChunkClaim(state="later")
+                return ChunkClaim(state="later", wait_s=LOOK_S if allowed else 0.0)
             return self._lease(tx, job, chunk, request.agent, now)
 
     def check_attempt(self, chunk_id: str, token: int) -> None:

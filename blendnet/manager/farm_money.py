@@ -20,8 +20,6 @@ QUIET_S = 60.0
 DISK_S = 60.0
 DISK_AT = "disk-at"
 """Kept number: up to when the disk is counted."""
-END_S = 60.0
-"""A provider takes about so long to confirm the end of a machine."""
 GB = 1e9
 
 
@@ -144,4 +142,4 @@ class FarmMoney(FarmPart):
 
     def _wind_down_s(self) -> float:
         """Seconds until a machine that has to go is sure to be gone."""
-        return LONGEST_BEAT_S + 2 * self.settings.sub_pass_s + STORE_S + END_S + 2 * LATE_S
+        return LONGEST_BEAT_S + 2 * self.settings.sub_pass_s + STORE_S + self.settings.cap_end_s + 2 * LATE_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ class Gate:
         self._grants: list[tuple[str, float]] = []
         """What was let through and may be missing in the newest look: (job, USD)."""
         self._marks = (0, 0)
+        self._coming: Mapping[str, float] = {}
+        self._came: list[tuple[str, float]] = []
+        """Machines that came over to a job and may be missing in the newest decision: (job, USD per hour)."""
+        self._decisions = (0, 0)
 
     @property
     def shut(self) -> str:
@@ -44,8 +49,11 @@ class Gate:
         """True for an attempt that is to be finished although its job is paused."""
         return key in self._opening.finish
 
-    def admit(self, job_id: str, cap_usd: float | None, usd: float) -> bool:
-        """Let work that may cost `usd` begin, if there is room. A job whose cap was not looked at yet waits."""
+    def admit(self, job_id: str, cap_usd: float | None, usd: float, *, coming_usd_per_hour: float = 0.0) -> bool:
+        """Let work that may cost `usd` begin, if there is room. A job whose cap was not looked at yet waits.
+
+        `coming_usd_per_hour`: price of a machine that is on another account and comes over to the job with it.
+        """
         with self._lock:
             if self._opening.shut:
                 return False
@@ -54,10 +62,31 @@ class Gate:
             room = self._opening.rooms.get(job_id, -1.0) - sum(
                 granted for job, granted in self._grants if job == job_id
             )
-            if room < usd:
+            if room < usd or coming_usd_per_hour > self._coming_left(job_id):
                 return False
+            if coming_usd_per_hour:
+                self._came.append((job_id, coming_usd_per_hour))
             self._grants.append((job_id, usd))
             return True
+
+    def _coming_left(self, job_id: str) -> float:
+        came = sum(price for job, price in self._came if job == job_id)
+        return self._coming.get(job_id, math.inf) - came
+
+    def begin_decision(self) -> None:
+        """The fleet's machines are about to be looked at: those that come over from now on may be missing there.
+
+        So may those that came just before: they count for two decisions, as grants do for two looks.
+        """
+        with self._lock:
+            before, last = self._decisions
+            del self._came[:before]
+            self._decisions = (last - before, len(self._came))
+
+    def limit(self, coming: Mapping[str, float]) -> None:
+        """Until the next decision, machines that come over to these jobs may cost so much together, USD per hour."""
+        with self._lock:
+            self._coming = dict(coming)
 
     def begin_look(self) -> None:
         """The ledger is about to be read: what is let through from now on may be missing in what is found there.

@@ -60,7 +60,7 @@ class FarmPart:
         """How fast agents are, and which chunks are to end earlier."""
         self.losses = LossBook()
         """How often agents lose work: chunks are saved the more often for it."""
-        self.work = WorkBook(settings.fleet_idle_s + settings.fleet_end_delay_s)
+        self.work = WorkBook(settings.fleet_idle_s + settings.fleet_end_delay_s, settings.fleet_end_told_s)
         """Since when agents work for which job."""
         self.gate = Gate()
         """What caps allow to begin."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from blendnet.manager import caps, commitments
+from blendnet.manager.admission import Admission
 from blendnet.manager.caps import Piece, Verdict
 from blendnet.manager.chunks import put_back
 from blendnet.manager.commitments import LATE_S
@@ -44,7 +45,7 @@ class _Judged:
         return bool(self.cut or self.pause or self.resume or self.tell)
 
 
-class Purse(Forecast):
+class Purse(Admission, Forecast):
     """The part of the Farm that looks after money, about once a second."""
 
     _stopping: dict[str, float] | None = None
@@ -94,13 +95,15 @@ class Purse(Forecast):
             if job.cap_usd is not None:
                 spent = costs[job.id].usd if job.id in costs else 0.0
                 pieces = self._pieces(tx, job, held, now, stopping_for_s=now - stopping.get(job.id, now))
-                self._judge_job(judged, job, spent, pieces)
+                self._judge_job(judged, job, spent, pieces, self._able(tx, job))
                 if job.id in judged.pause:
                     stopping[job.id] = now
         self._judge_farm(tx, judged, held, now, new_day=new_day)
         return judged
 
-    def _judge_job(self, judged: _Judged, job: JobRow, spent: float, pieces: list[Piece]) -> None:
+    def _judge_job(
+        self, judged: _Judged, job: JobRow, spent: float, pieces: list[Piece], able: Collection[str]
+    ) -> None:
         """A job against its own cap, with what its machines cost while they only wait, and until they are gone."""
         assert job.cap_usd is not None
         waiting = self.work.waiting(job.id)
@@ -124,7 +127,7 @@ class Purse(Forecast):
         judged.cut |= dict.fromkeys(verdict.cut, job.id)
         if job.state not in RUNNING:
             return
-        least_usd = self._least_usd(job, coming=not pieces and not waiting)
+        least_usd = self._least_usd(job, able)
         if verdict.room_usd < least_usd:
             judged.held.add(job.id)
         if verdict.stop or (not pieces and verdict.room_usd < least_usd):
@@ -189,15 +192,18 @@ class Purse(Forecast):
                     self._log(tx, f"paused: {text} ({reason})", now=now, job=job_id, level="warning")
         self.changes.note()
 
-    def _least_usd(self, job: JobRow, *, coming: bool) -> float:
-        """What beginning anything of a job takes on the dearest agent; `coming`: its end included."""
+    def _least_usd(self, job: JobRow, able: Collection[str]) -> float:
+        """What beginning anything of a job takes on the cheapest of the agents that can; 0 when there is none."""
         sample_s = usual_sample_s(self.tails, job)
         seconds = (job.mean_load_s or 0.0) + (commitments.stop_s(self.settings, job, sample_s) or 0.0)
         if job.one_call and sample_s is not None:
             seconds += job.samples * sample_s
-        if coming and self.work.is_any_asked():
-            seconds += self.settings.fleet_end_delay_s + LATE_S
-        return (seconds + LATE_S) * self.work.highest_usd_per_hour() / HOUR_S
+        return min((self._begin_usd(job, agent, seconds) for agent in able), default=0.0)
+
+    def _able(self, tx: Transaction, job: JobRow) -> set[str]:
+        """Agents on living machines that may work for a job: not those that end, or are known to lack its device."""
+        found = set(self.work.agents()) - self.draining
+        return found - {agent.name for agent in tx.agents.all() if _lacks(agent.devices, job.device.upper())}
 
     def _act(self, tx: Transaction, judged: _Judged, held: Iterable[Held], now: float) -> None:
         """Write what was decided, where it still fits."""
@@ -260,3 +266,9 @@ class Purse(Forecast):
                     if job.capped in (DAY, FARM):
                         self._go_on(tx, job, "the farm's caps were changed", now)
         self.changes.note()
+
+
+def _lacks(devices: Collection[str], wanted: str) -> bool:
+    """True when an agent has told its devices ('CPU', 'OPTIX: NVIDIA L4'), and what a job wants is not among them."""
+    kinds = {device.partition(":")[0] for device in devices}
+    return bool(kinds) and not (kinds - {"CPU"} if wanted == "GPU" else wanted in kinds)

@@ -242,14 +242,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     settings = get_settings()
     folder = DataFolder(settings.data)
-    settings = settings.model_copy(update={"data": folder.root})
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
-    service = Service(folder, settings, agents=options.agents, private=options.lifeline)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, service.stop)
     try:
         if settings.manager_cloud:
+            from blendnet.manager.sent_settings import with_sent
+
             _log_into(folder)
+            settings = with_sent(settings)
+        settings = settings.model_copy(update={"data": folder.root})
+        service = Service(folder, settings, agents=options.agents, private=options.lifeline)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, service.stop)
         service.run()
     except BlendNetError as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201 - the command line that started us reads it in the log

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from blendnet.manager.days import by_day
-from blendnet.manager.lately import Lately
+from blendnet.manager.lately import KEPT_S, Lately
 
 BOOT, IDLE = "boot", "idle"
 Key = tuple[int, str, str, str]
 """Instance, job, day, BOOT or IDLE."""
 
 CLOSED_KEPT = 1000
-"""Accounts of machines that have ended, the newest."""
+"""Accounts of machines that have ended, the newest: a bound of memory, far above what a list of a cloud leaves out."""
 
 
 @dataclass
@@ -28,16 +28,20 @@ class _Account:
     upto: float
     """Up to here it is counted."""
     idle_left_s: float
-    lately: Lately[tuple[str, str]] = field(default_factory=Lately)
+    lately: Lately[tuple[str, str]]
     """Job, BOOT or IDLE: what was counted, in case that its end turns out to have been before."""
 
 
 class Waits:
     """Seconds of booting and idling that jobs pay for. Not thread-safe: WorkBook has the lock."""
 
-    def __init__(self, idle_s: float) -> None:
-        """`idle_s`: so long after its last work a machine idles on the account of that job, its end included."""
+    def __init__(self, idle_s: float, told_s: float = KEPT_S) -> None:
+        """`idle_s`: so long after its last work a machine idles on the account of that job, its end included.
+
+        `told_s`: a cloud may tell so much later that a machine has ended.
+        """
         self._idle_s = idle_s
+        self._told_s = told_s
         self._accounts: dict[int, _Account] = {}
         self._closed: dict[int, _Account] = {}
         """Of machines that have ended: one that its cloud's list had only left out goes on where it was."""
@@ -75,7 +79,7 @@ class Waits:
         `asked_by`: the job that it was asked for; `since`: its launch, or when this Manager began.
         """
         account = self._accounts.get(instance) or self._closed.pop(instance, None)
-        account = self._accounts[instance] = account or _Account(asked_by, since, self._idle_s)
+        account = self._accounts[instance] = account or _Account(asked_by, since, self._idle_s, Lately(self._told_s))
         wait_s = now - account.upto - busy_s
         account.upto = max(now, account.upto)
         if wait_s <= 0 or not account.job:

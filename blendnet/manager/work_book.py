@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from blendnet.manager.days import by_day
-from blendnet.manager.lately import Lately
+from blendnet.manager.lately import KEPT_S, Lately
 from blendnet.manager.ledger.usage import Held, JobCost, Worked
 from blendnet.manager.waits import BOOT, Key, Waits
 from blendnet.provision.bill import HOUR_S
@@ -65,9 +65,13 @@ class WorkBook:
     middle of a chunk) belongs to that.
     """
 
-    def __init__(self, idle_s: float = IDLE_PAID_S) -> None:
-        """`idle_s`: a job pays for machines that idle after its work for so long."""
-        self._waits = Waits(idle_s)
+    def __init__(self, idle_s: float = IDLE_PAID_S, told_s: float = KEPT_S) -> None:
+        """`idle_s`: a job pays for machines that idle after its work for so long.
+
+        `told_s`: a cloud may tell so much later that a machine has ended.
+        """
+        self._waits = Waits(idle_s, told_s)
+        self._told_s = told_s
         self._busy_s: Counter[int] = Counter()
         """Worked by machines since the last look."""
         self._began_at = 0.0
@@ -115,10 +119,10 @@ class WorkBook:
         with self._lock:
             return max((machine.usd_per_hour or 0.0 for machine in self._machines.values()), default=0.0)
 
-    def is_any_asked(self) -> bool:
-        """A living machine's end is paid for by whom it works for."""
+    def agents(self) -> list[str]:
+        """Names of the agents whose machines live, as far as is known."""
         with self._lock:
-            return any(machine.is_asked for machine in self._machines.values())
+            return list(self._machines)
 
     def account(self, agent: str) -> str:
         """The job on whose account an agent's machine is; '': nobody's."""
@@ -240,7 +244,7 @@ class WorkBook:
             return
         self._add(machine.instance, stint.job, stint.frame, stint.since, now, 1)
         self._busy_s[machine.instance] += now - stint.since  # type: ignore[assignment]
-        self._lately.setdefault(machine.instance, Lately()).note((stint.job, stint.frame), stint.since, now)
+        self._lately.setdefault(machine.instance, Lately(self._told_s)).note((stint.job, stint.frame), stint.since, now)
 
     def _take_back(self, instance: int, at: float) -> None:
         """A machine had ended by then: nobody has worked on it afterwards."""

@@ -23,7 +23,7 @@ from blendnet.messages.estimates import (
     PaceView,
     ProbeRequest,
 )
-from blendnet.messages.fleet import FleetLeftover, FleetMachine, FleetQuota, FleetView
+from blendnet.messages.fleet import FleetForgotten, FleetLeftover, FleetMachine, FleetPlace, FleetQuota, FleetView
 from blendnet.messages.garbage import Garbage, GarbageReport, GarbageRequest, Removal
 from blendnet.messages.health import Check, DoctorReport, Health
 from blendnet.messages.joining import Joined, JoinRequest, JoinToken, Renewed, RenewRequest, TokenRequest
@@ -104,8 +104,10 @@ __all__ = [
     "FileEntry",
     "FinishClaim",
     "FinishReport",
+    "FleetForgotten",
     "FleetLeftover",
     "FleetMachine",
+    "FleetPlace",
     "FleetQuota",
     "FleetView",
     "FrameView",

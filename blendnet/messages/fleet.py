@@ -71,3 +71,19 @@ class FleetView(Message):
     """Why nothing is asked for until somebody has looked (`blendnet fleet --go-on`); '' when it goes on."""
     trouble: str = ""
     """What kept the last look from its end; '' when nothing did."""
+
+
+class FleetPlace(Message):
+    """A place whose machines are not to be counted any more."""
+
+    provider: str
+    place: str = ""
+
+
+class FleetForgotten(Message):
+    """What is not counted any more."""
+
+    machines: list[FleetMachine]
+    """As they were counted last: whether they run, nobody knows."""
+    usd_per_hour: float
+    """What they cost together, as far as it is known: from now on nobody counts it."""

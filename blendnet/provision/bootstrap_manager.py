@@ -6,12 +6,12 @@ What it holds: addresses, limits and the hash of the owner's password. No passwo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from blendnet.errors import UserError
 from blendnet.provision.cloud_init import NAME, cloud_config, environment_file, match
-from blendnet.provision.stock import ARCHIVE, BORN, Bundle, check_bundle, stock_commands, stock_files
+from blendnet.provision.stock import ARCHIVE, LASTING_COMMANDS, Bundle, check_bundle, lasting_files
 
 MANAGER_FILE = "/etc/blendnet/manager.env"
 """Read by blendnet-manager.service and blendnet-data.service."""
@@ -65,9 +65,8 @@ def manager_user_data(
     check_bundle(bundle)
     files = [environment_file(MANAGER_FILE, environment(site, farm, owner_hash, settings or {}), "0600")]
     # The bundle is kept: the Manager gives it to the stock machines of its agents.
-    start: list[Sequence[str]] = [["systemctl", "enable", "--now", MANAGER_UNIT], BORN]
-    commands = [*stock_commands("--manager"), *start]
-    return cloud_config([*files, *stock_files(bundle, "")], commands, whose="the Manager")
+    files += lasting_files(bundle, MANAGER_UNIT, "--manager")
+    return cloud_config(files, LASTING_COMMANDS, whose="the Manager")
 
 
 def environment(site: Site, farm: str, owner_hash: str, settings: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ nothing until the next decision, even if it comes late.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from blendnet.provision.bill import HOUR_S
@@ -85,23 +85,38 @@ def covered(cap: Cap, machines: Sequence[Machine]) -> list[Machine]:
 
 
 def movers(cap: Cap, situation: Situation, staying: Sequence[Machine]) -> list[Machine]:
-    """Machines that may begin to work for the job of a cap at any moment: as many as it has chunks for, the dearest.
-
-    Those that work for it now may be lost, and others take over their chunks: they leave no less room.
-    """
+    """Machines on other accounts that could work for the job of a cap, the cheapest first."""
     need = next((need for need in situation.needs if need.job == cap.job), None)
-    if not cap.job or need is None:
+    if not cap.job or need is None or need.chunks < 1:
         return []
     others = [m for m in staying if m.job != cap.job and m.usd_per_hour and need.device in (ANY_DEVICE, m.device)]
-    return sorted(others, key=lambda m: (-(m.usd_per_hour or 0.0), m.name))[: need.chunks]
+    return sorted(others, key=lambda m: (m.usd_per_hour or 0.0, m.name))
 
 
 def going_on_usd(cap: Cap, situation: Situation, staying: Sequence[Machine], stay_s: float) -> float:
-    """What a cap is charged more, at most, if nobody is told anything for `stay_s`."""
-    going = sum(extra_usd(machine, situation, stay_s) for machine in covered(cap, staying))
-    # Of those that come over, the time that it takes them to leave again is not committed yet.
-    coming = sum(machine.usd_per_hour or 0.0 for machine in movers(cap, situation, staying))
-    return going + coming * (stay_s + situation.end_delay_s) / HOUR_S
+    """What a cap is charged more, at most, if nobody is told anything for `stay_s`, and nobody comes over."""
+    return sum(extra_usd(machine, situation, stay_s) for machine in covered(cap, staying))
+
+
+def visit_usd(usd_per_hour: float, situation: Situation, stay_s: float) -> float:
+    """What a machine of another account costs a job that it works for during `stay_s`, until it has left again."""
+    return usd_per_hour * (stay_s + situation.end_delay_s) / HOUR_S
+
+
+def coming_usd_per_hour(
+    situation: Situation, policy: Policy, staying: Sequence[Machine], reserved: Mapping[str, float], stay_s: float
+) -> dict[str, float]:
+    """What machines of other accounts may cost together that begin to work for a job during `stay_s`, by capped job.
+
+    Machines that boot on the job's account go before: they are to come to some use. `reserved`: as in longest_wait_s.
+    """
+    found = {}
+    for cap in situation.caps:
+        if cap.job:
+            own = sum(extra_usd(m, situation, _stay_s(m, situation, policy, stay_s)) for m in covered(cap, staying))
+            left = left_usd(cap, situation) - reserved.get(cap.name, 0.0) - own
+            found[cap.job] = max(0.0, left) / visit_usd(1.0, situation, stay_s)
+    return found
 
 
 def verdict(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Machine]) -> Verdict:
@@ -127,7 +142,7 @@ def verdict(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Ma
 
 
 def longest_wait_s(
-    situation: Situation, policy: Policy, staying: Sequence[Machine], reserved: dict[str, float], *, asking: bool
+    situation: Situation, policy: Policy, staying: Sequence[Machine], reserved: Mapping[str, float], *, asking: bool
 ) -> float:
     """How long the next decision may take so that no cap is passed until it.
 
@@ -148,6 +163,15 @@ def longest_wait_s(
 def ends_for_nothing(machine: Machine, situation: Situation, policy: Policy) -> bool:
     """True when ending it at the next decision costs no more than ending it now: it is paid for."""
     return extra_usd(machine, situation, policy.tick_s + policy.late_s) <= 0.0 and bool(machine.usd_per_hour)
+
+
+def _stay_s(machine: Machine, situation: Situation, policy: Policy, stay_s: float) -> float:
+    """How long a machine is meant to go on at least."""
+    if machine.joined_at is not None:
+        return stay_s
+    choice = next((choice for choice in situation.choices if choice.offer == machine.offer), None)
+    boot_s = situation.boot_s if choice is None else boot_time_s(choice, situation)
+    return max(stay_s, machine.launched_at + boot_s + policy.useful_s - situation.now)
 
 
 def _finishes(machine: Machine) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from blendnet.provision.base import Offer, Price
@@ -90,6 +91,9 @@ class Decision:
     create: tuple[Request, ...] = ()
     explain: tuple[str, ...] = ()
     """Lines for people: why it is so, and what stands in the way."""
+    coming: Mapping[str, float] = field(default_factory=dict)
+    """Job with a cap -> USD per hour that machines may cost together which begin to work for it before the next
+    decision, coming from another account. Jobs that are not named may have any."""
     wait_s: float
     """The next decision is due after so long, or at once when something happens."""
     held_by: tuple[str, ...] = ()

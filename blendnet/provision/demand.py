@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from blendnet.models import plural
 from blendnet.provision.commitments import boot_time_s
 from blendnet.provision.policy import Policy
 from blendnet.provision.situation import ANY_DEVICE, Choice, Machine, Need, Situation
@@ -133,5 +134,6 @@ def _group_of(machine: Machine, found: dict[str, Group], job_device: str | None)
 
 def _reason(need: Need) -> str:
     if need.work_s is None:
-        return f"job {need.job}: nothing is measured yet, {need.chunks} chunks wait"
+        waits = "waits" if need.chunks == 1 else "wait"
+        return f"job {need.job}: nothing is measured yet, {plural(need.chunks, 'chunk')} {waits}"
     return f"job {need.job}: {need.work_s / 3600:.2f} h of work for one agent, {need.chunks} chunks at once"

@@ -7,11 +7,10 @@ those with nothing to do. A machine that works is only ended for money, or becau
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from blendnet.provision import commitments, demand, places
-from blendnet.provision.bill import HOUR_S
 from blendnet.provision.decision import Ending, Halt, Why
 from blendnet.provision.policy import Policy
 from blendnet.provision.situation import ANY_DEVICE, Cap, Machine, Situation
@@ -104,13 +103,14 @@ def _is_spent(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[
     """Nobody works for the job now, and those that would begin to could do nothing useful for what is left."""
     if situation.beside or any(machine.job == cap.job for machine in staying):
         return False
-    useful_usd = commitments.going_on_usd(cap, situation, staying, policy.useful_s)
-    if not commitments.movers(cap, situation, staying):
+    prices = [m.usd_per_hour or 0.0 for m in commitments.movers(cap, situation, staying)]
+    own_usd = 0.0
+    if not prices:
         # None is there, but one that another job asks for may be soon.
-        known = [c.price.usd_per_hour for c in situation.choices if c.price is not None]
-        useful_usd = min(known, default=0.0) * (policy.useful_s + situation.end_delay_s) / HOUR_S
-        useful_usd = max(useful_usd, _own_machine_usd(cap, situation, policy, staying))
-    return commitments.left_usd(cap, situation) < useful_usd
+        prices = [c.price.usd_per_hour for c in situation.choices if c.price is not None]
+        own_usd = _own_machine_usd(cap, situation, policy, staying)
+    useful_usd = commitments.visit_usd(min(prices, default=0.0), situation, policy.useful_s)
+    return commitments.left_usd(cap, situation) < max(useful_usd, own_usd)
 
 
 def _own_machine_usd(cap: Cap, situation: Situation, policy: Policy, staying: Sequence[Machine]) -> float:
@@ -179,16 +179,27 @@ def _late(found: Endings, situation: Situation, policy: Policy) -> None:
 def _idle(found: Endings, situation: Situation, policy: Policy) -> None:
     """Machines that had nothing to do for long, and are not about to get anything: the dearest first."""
     used: set[str] = set()
+    stay_s = policy.tick_s + policy.late_s
+    coming = commitments.coming_usd_per_hour(situation, policy, found.staying, {}, stay_s)
     for group in demand.groups(situation, policy, found.staying, found.halted):
         chunks = group.chunks + sum(need.chunks for need in group.soon)
         # Those that work, then those that are young, cheap and fast, are those that are needed.
-        order = sorted(group.machines, key=lambda m: (_idle_s(m, situation) > 0, *_dearness(m)))
+        useful = [machine for machine in group.machines if _is_of_use(machine, group, coming)]
+        order = sorted(useful, key=lambda m: (_idle_s(m, situation) > 0, *_dearness(m)))
         used |= {machine.name for machine in order[:chunks]}
     spare = [m for m in found.staying if m.name not in used and _idle_s(m, situation) >= policy.idle_s]
     for machine in sorted(spare, key=_dearness, reverse=True):
         if len(found.staying) > policy.min and not commitments.ends_for_nothing(machine, situation, policy):
             idle_s = _idle_s(machine, situation)
             found.end(machine, Why.IDLE, f"nothing to do for {idle_s:.0f} s, and nothing about to come")
+
+
+def _is_of_use(machine: Machine, group: demand.Group, coming: Mapping[str, float]) -> bool:
+    """It works, or some job of its group could pay for it."""
+    if machine.joined_at is None or machine.idle_since is None or not machine.usd_per_hour:
+        return True
+    needs = [*group.needs, *group.soon]
+    return any(n.job == machine.job or coming.get(n.job, math.inf) >= machine.usd_per_hour for n in needs)
 
 
 def _idle_s(machine: Machine, situation: Situation) -> float:

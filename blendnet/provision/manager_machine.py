@@ -23,6 +23,10 @@ without a word over an unproven line."""
 BUNDLE = "manager/bundle.tar.gz"
 """Where in the farm's bucket the Manager's machine finds what it is made from."""
 
+SETTINGS = "manager/settings.json"
+"""Where in the farm's bucket the owner says how the Manager is to work (settings/sent.py): it takes that at its next
+start, over what its user data say."""
+
 
 class ManagerState(str, Enum):
     """Of the Manager's machine."""
@@ -125,6 +129,14 @@ class ManagerHost(Protocol):
 
         Raises FarmError.
         """
+        ...
+
+    def settings(self) -> bytes | None:
+        """What lies at SETTINGS in the farm's bucket; None: nothing. Raises FarmError."""
+        ...
+
+    def keep_settings(self, data: bytes) -> None:
+        """Put that there, with the user's own cloud login. Needs Account.ensure() before. Raises FarmError."""
         ...
 
 

@@ -31,6 +31,7 @@ def decide(situation: Situation, policy: Policy) -> Decision:
         asked.explain.append(f"no machine is asked for until a person has looked: {stopped}")
     else:
         _fill(asked, ends, avoided)
+    wait_s = commitments.longest_wait_s(situation, policy, ends.staying, asked.reserved, asking=bool(asked.create))
     return Decision(
         halt=tuple(ends.halt),
         drain=tuple(ends.drain),
@@ -38,7 +39,8 @@ def decide(situation: Situation, policy: Policy) -> Decision:
         create=tuple(asked.create),
         explain=tuple(_done(ends, asked, situation.now) + asked.explain + _held(asked) + _avoided(avoided, situation)),
         held_by=tuple(asked.held_by),
-        wait_s=commitments.longest_wait_s(situation, policy, ends.staying, asked.reserved, asking=bool(asked.create)),
+        coming=commitments.coming_usd_per_hour(situation, policy, ends.staying, asked.reserved, wait_s + policy.late_s),
+        wait_s=wait_s,
         stopped=stopped,
     )
 

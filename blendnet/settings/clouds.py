@@ -27,6 +27,12 @@ class Clouds(BaseSettings):
     """Estimates: the public address of a Manager's machine."""
     estimate_egress_usd_per_gb: float = Field(default=0.12, ge=0)
     """Estimates: bringing results home."""
+    fleet_quota_again_s: float = Field(default=30.0, gt=0)
+    """A quota that was told while machines came or went may count them twice: it is asked for again after so long."""
+    fleet_end_told_s: float = Field(default=900.0, ge=0)
+    """A cloud may tell so much later that a machine has ended: what was counted since then is taken back."""
+    cap_end_s: float = Field(default=60.0, ge=0)
+    """Caps of day and farm keep money back for so long until the end of a machine that was told to end is confirmed."""
     gcp_endpoint: str = ""
     """Address of all of Google's APIs, for tests: 'http://127.0.0.1:port' of a fake, which gets no credentials."""
 

@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+ROLES = "/latest/meta-data/iam/security-credentials"
+
 
 @dataclass
 class Fake:
@@ -33,6 +35,8 @@ class Fake:
     """Azure: name of this machine."""
     events: list[dict[str, Any]] = field(default_factory=list)
     """Azure: Scheduled Events."""
+    role: dict[str, str] = field(default_factory=dict)
+    """AWS: keys of the machine's role."""
     address: str = ""
     """AWS, Google: the machine's public address; '': it has none."""
     status: int | None = None
@@ -126,7 +130,10 @@ class Handler(BaseHTTPRequestHandler):
             return self._say(401, "")
         if path == "/latest/meta-data/public-ipv4":
             return self._say(200, self.fake.address) if self.fake.address else self._say(404, "")
+        if path == f"{ROLES}/" and self.fake.role:
+            return self._say(200, "a-role")
         answers = {
+            f"{ROLES}/a-role": self.fake.role or None,
             "/latest/meta-data/spot/instance-action": self.fake.action,
             "/latest/meta-data/events/recommendations/rebalance": self.fake.rebalance,
         }

@@ -56,6 +56,8 @@ class Account:
     boots: bool = True
     """False: no machine ever becomes a Manager."""
     starts: int = 0
+    gives: str = "c.small"
+    """Machine type when nobody names one."""
     running: ExitStack = field(default_factory=ExitStack)
 
     def variables(self) -> dict[str, str]:
@@ -177,7 +179,7 @@ class Host:
         real.wanted.append(wanted)
         if real.machine.state is ManagerState.ABSENT:
             real.user_data = wanted.user_data
-            kind, disk_gb = wanted.machine or "c.small", real.machine.disk_gb or wanted.disk_gb
+            kind, disk_gb = wanted.machine or real.gives, real.machine.disk_gb or wanted.disk_gb
             real.machine = ManagerMachine(
                 state=ManagerState.STARTING, id="m-1", machine=kind, zone="sky-1a", disk="d-1", disk_gb=disk_gb
             )
@@ -217,6 +219,14 @@ class Host:
 
     def published(self) -> bytes | None:
         return self.real.bucket.get("published")
+
+    def settings(self) -> bytes | None:
+        return self.real.bucket.get("settings")
+
+    def keep_settings(self, data: bytes) -> None:
+        self.real.called("settings")
+        assert self.real.prepared
+        self.real.bucket["settings"] = data
 
 
 @pytest.fixture

@@ -63,9 +63,9 @@ def test_what_remains_is_looked_for_where_the_manager_is(
 
 def test_options_without_effect_on_a_machine_that_is_there_are_named(account: Account, run: Run) -> None:
     made(run)
-    done = run("cloud", "up", "--yes", "--cap-day", "5", "--idle", "0", "--disk", "500")
+    done = run("cloud", "up", "--yes", "--zone", "sky-1b", "--disk", "500")
     assert done.returncode == 0
-    assert "m-1 is there already, and stays as it was made: what you say with --disk, --idle, --cap-day" in done.stderr
+    assert "m-1 is there already, and stays as it was made: what you say with --disk, --zone changes" in done.stderr
     assert "as it was made" not in run("cloud", "up", "--yes", "--disk", "50").stderr
 
 

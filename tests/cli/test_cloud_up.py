@@ -15,7 +15,7 @@ from blendnet.cli import cloud_headquarters
 from blendnet.cli.cloud_farm import CloudFarm
 from blendnet.cli.cloud_headquarters import last_words
 from blendnet.cli.cloud_place import Choice
-from blendnet.cli.cloud_up import carried
+from blendnet.cli.cloud_wishes import Wishes
 from blendnet.errors import Conflict, FarmError
 from blendnet.manager.folder import DataFolder
 from blendnet.manager.service import Service
@@ -24,6 +24,7 @@ from blendnet.provision.manager_price import ManagerPrice
 from blendnet.security.ca import ensure_server_certificate
 from blendnet.security.published import publication
 from blendnet.settings import Settings, get_settings
+from blendnet.settings.sent import from_json
 from tests.cli.clouds import clouds, set_settings
 from tests.cli.conftest import Done
 from tests.cli.manager_cloud import Account, account
@@ -75,6 +76,14 @@ def test_up_shows_the_price_and_makes_nothing_until_it_is_told_to(
     assert "after 30 min without jobs" in done.stderr
     assert (account.calls, account.prepared) == ([], False)
     assert not home().cloud_note.exists()
+
+
+def test_another_type_than_the_usual_one_is_told_and_counted_at_its_price(account: Account, run: Run) -> None:
+    account.gives = "c.large"
+    done = run("cloud", "up", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "No c.small is left there: c.large costs $0.2" in done.stderr
+    assert from_json(account.bucket["settings"])["BLENDNET_MANAGER_USD_PER_HOUR"] == "0.205"
 
 
 def test_an_unknown_price_is_said_to_be_unknown(account: Account, run: Run) -> None:
@@ -153,6 +162,18 @@ def test_a_machine_that_ends_instead_is_named_with_its_last_words(
     headquarters = cloud_headquarters.headquarters_of(Choice(), home())
     with pytest.raises(FarmError, match=r"m-1 has ended instead of .*\n.*several disks are empty"):
         headquarters.wait_until_up()
+
+
+def test_status_says_why_a_machine_has_not_become_a_manager(account: Account, run: Run) -> None:
+    account.boots, account.console = False, "Starting things\nblendnet: NOT ready: cannot install it (status 100).\n"
+    account.fails_once.add("ensure")
+    run("cloud", "up", "--yes")
+    said = "blendnet: NOT ready: cannot install it (status 100)."
+    assert said in run("cloud", "status").stdout
+    assert done_json(run, "status")["manager"]["console"] == [said]
+    account.boots = True
+    assert done_json(run, "start")["machine"] == "m-1"
+    assert done_json(run, "status")["manager"]["console"] == []
 
 
 def test_a_manager_that_never_comes_is_not_waited_for_for_ever(
@@ -350,7 +371,7 @@ def test_settings_that_nobody_set_do_not_travel() -> None:
         machine="c.strange", price=None, disk_gb=50, disk_usd_per_gb_month=0.1, address_usd_per_hour=0.005
     )
     assert price.usd_per_hour is None
-    found = carried(Settings(fleet_spread=2), price)
+    found = Wishes.of(Settings(fleet_spread=2), price).for_a_new_machine({})
     assert set(found) == {
         "BLENDNET_FLEET_SPREAD",
         "BLENDNET_DISK_GB",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,15 @@ from typing import Any
 import pytest
 
 from blendnet.cli.fleet import print_fleet
+from blendnet.manager.autoscale.leftovers import Leftovers
 from blendnet.messages import FleetMachine, FleetView
+from blendnet.provision.base import Offer, Price
+from tests.cli.clouds import clouds
 from tests.cli.conftest import Done
+from tests.cli.manager_cloud import Account, account
+from tests.manager.served import Served
+
+__all__ = ["account", "clouds"]
 
 
 def printed(capsys: pytest.CaptureFixture[str], **values: Any) -> tuple[str, str]:
@@ -82,3 +90,40 @@ def test_help_teaches_by_example(run: Callable[..., Done]) -> None:
     done = run("fleet", "--help")
     assert "BLENDNET_FLEET_PROVIDER=local" in done.stdout
     assert "docs/scaling.md" in done.stdout
+
+
+def left_over(account: Account) -> Served:
+    """A served Manager that counts a machine in a place that it cannot ask."""
+    assert account.served is not None
+    served = account.served
+    book = served.farm.instances.of("cloud", "east")
+    book.use("east", {}, 1.0)
+    price = Price("c7a", "z1", spot=True, usd_per_hour=0.25, source="live", at=1.0)
+    book.intend(["agent-7"], [Offer("c7a", "z1", True)], price, now=2.0)
+    served.fleet.leftovers = Leftovers(served.farm, "farm", None, lambda name, now: None, poll_s=1.0)
+    served.fleet.leftovers.look()
+    return served
+
+
+@pytest.mark.parametrize("place", ["cloud in east", "cloud", "east"])
+def test_machines_of_a_place_that_is_gone_are_forgotten_after_a_question(
+    account: Account, run: Callable[..., Done], place: str
+) -> None:
+    assert run("cloud", "up", "--yes").returncode == 0
+    left_over(account)
+    assert "blendnet fleet forget 'cloud in east'" in run("fleet").stderr
+    asked = run("fleet", "forget", place)
+    assert (asked.returncode == 0, "1 of cloud in east may still run" in asked.stderr) == (False, True)
+    assert json.loads(run("fleet", "--json").stdout)["leftovers"] != []
+    done = run("fleet", "forget", place, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "1 machine forgotten. If they run on, $0.25 an hour is not counted." in done.stderr
+    assert json.loads(run("fleet", "--json").stdout)["leftovers"] == []
+
+
+def test_a_place_that_is_not_there_is_named_with_those_that_are(account: Account, run: Callable[..., Done]) -> None:
+    assert run("cloud", "up", "--yes").returncode == 0
+    left_over(account)
+    done = run("fleet", "forget", "aws", "--yes")
+    assert done.returncode == 1
+    assert "no place is called 'aws' whose machines are left over: there is 'cloud in east'" in done.stderr

@@ -25,7 +25,7 @@ import psutil
 
 from blendnet.provision.bootstrap_manager import DATA_DISK
 from blendnet.provision.cloud_init import HEADER
-from blendnet.provision.stock import ARCHIVE, BUNDLE_FOLDER, UNBORN_UNIT
+from blendnet.provision.stock import ARCHIVE, BECOME_FILE, BECOME_UNIT, BUNDLE_FOLDER, UNBORN_UNIT
 from tests.agent.metadata_fakes import metadata_service
 from tests.end_to_end import farms
 from tests.end_to_end.cloud_box import END_S, LOOK_S, variables, written_files
@@ -204,16 +204,21 @@ class ManagerBox:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self._here(content, machine) if name.endswith(".py") else content)
         enabled = ""
-        for command in json.loads(user_data.removeprefix(HEADER))["runcmd"]:
+        commands = json.loads(user_data.removeprefix(HEADER))["runcmd"]
+        assert commands[-1][-1] == BECOME_UNIT, commands
+        steps = Path(self._here(BECOME_FILE, machine)).read_text().splitlines()
+        commands[-1:] = [shlex.split(line)[2:] for line in steps if line.startswith("step '")]
+        for command in commands:
             words = [self._here(word, machine) for word in command]
             match command:
-                case ["mkdir" | "tar", *_]:
+                case ["systemctl", "disable", unit] if unit == BECOME_UNIT:
+                    pass
+                case ["tar", *_]:
                     self._carry_out(words)
                 case ["python3", *_]:
                     self._carry_out([sys.executable, "-I", *words[1:]])
-                case ["bash", "-c", _]:
-                    script, option = words[2].split()[:2]
-                    assert (Path(script).is_file(), option) == (True, "--manager"), words
+                case ["bash", _, option]:
+                    assert (Path(words[1]).is_file(), option) == (True, "--manager"), words
                 case ["systemctl", "enable" | "disable", "--now", unit] if unit == UNBORN_UNIT:
                     pass
                 case ["systemctl", "enable", "--now", enabled]:

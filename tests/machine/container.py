@@ -19,7 +19,7 @@ from pathlib import Path
 from blendnet.provision.base import Features, Instance, Offer, Place, Price
 from blendnet.provision.bootstrap_manager import Site
 from blendnet.provision.cloud_init import HEADER, startup_script
-from blendnet.provision.manager_machine import PUBLISHED, ManagerMachine, ManagerState, ManagerWanted
+from blendnet.provision.manager_machine import PUBLISHED, SETTINGS, ManagerMachine, ManagerState, ManagerWanted
 from blendnet.provision.stock import Bundle
 from tests.storage.moto_bucket import Moto
 
@@ -226,9 +226,18 @@ class Host:
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def published(self) -> bytes | None:
+        return self._read(PUBLISHED)
+
+    def settings(self) -> bytes | None:
+        return self._read(SETTINGS)
+
+    def keep_settings(self, data: bytes) -> None:
+        self._machine.moto.client.put_object(Bucket=self._machine.bucket, Key=SETTINGS, Body=data)
+
+    def _read(self, key: str) -> bytes | None:
         client = self._machine.moto.client
         try:
-            body: bytes = client.get_object(Bucket=self._machine.bucket, Key=PUBLISHED)["Body"].read()
+            body: bytes = client.get_object(Bucket=self._machine.bucket, Key=key)["Body"].read()
         except client.exceptions.NoSuchKey:
             return None
         return body

@@ -10,11 +10,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from blendnet.provision import stock
 from blendnet.settings import get_settings
 from tests.agent.metadata_fakes import Fake, metadata_service
 from tests.cli.clouds import set_settings
@@ -121,3 +123,30 @@ def test_a_machine_without_its_disk_powers_itself_off(machine: Container, run: R
     assert not machine.runs()
     assert "has ended instead of becoming the Manager" in done.stderr
     assert "none that is empty" in done.stderr
+
+
+def test_a_first_boot_that_failed_is_tried_again_until_the_machine_is_a_manager(
+    machine: Container, bundle: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stock, "FETCH", stock.FETCH.replace("(5, 10, 20, 40, 60, 60, 0)", "(1, 0)"))
+    monkeypatch.setattr(stock, "BECOME", stock.BECOME.replace(f"RestartSec={stock.AGAIN_S}", "RestartSec=3"))
+    late = bundle.with_name("late.tar.gz")
+    machine.bundle_url = machine.bundle_url.replace(bundle.name, late.name)
+
+    def console() -> str:
+        path = machine.folder / f"console-{machine.boots}"
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+    def mend() -> None:
+        try:
+            wait_until(lambda: console().count("NOT ready: cannot fetch the bundle") >= 2, IDLE_LIMIT_S)
+        finally:
+            shutil.copy(bundle, late)
+
+    with ThreadPoolExecutor(1) as meanwhile:
+        mended = meanwhile.submit(mend)
+        made = done_json(run, "cloud", "up", "--yes")
+        mended.result()
+    assert made["manager"]["url"] == "https://127.0.0.1:443"
+    assert "NOT ready: cannot fetch the bundle (status 1)" in done_json(run, "cloud", "logs")["console"]
+    assert done_json(run, "cloud", "stop", "--yes")["state"] == "stopped"

@@ -68,9 +68,11 @@ class Rented(Farm):
             waiting_usd_per_s=sum(map(self.usd_per_s, waiting)),
             end_usd=self.rent(sum(map(self.usd_per_s, self.paying))),
         )  # fmt: skip
-        dearest = max(self.usd_per_s(agent) for agent in range(len(self.prices)))
-        least = dearest * (max(map(bound_s, self.waiting), default=0.0) + LATE_S)
-        least += 0.0 if self.paying else self.rent(dearest)
+        begin_s = max(map(bound_s, self.waiting), default=0.0) + LATE_S
+        least = min(
+            self.usd_per_s(agent) * begin_s + (0.0 if agent in self.paying else self.rent(self.usd_per_s(agent)))
+            for agent in range(len(self.prices))
+        )
         self.paused |= verdict.stop or (not self.running and verdict.room_usd < least)
         if verdict.drop:
             self.paying -= waiting

@@ -15,9 +15,10 @@ from blendnet.client import Connection, ManagerClient
 from blendnet.errors import NoLogin
 from blendnet.manager.folder import DataFolder
 from blendnet.manager.service import EXIT_MACHINE
-from blendnet.provision.manager_machine import PUBLISHED
+from blendnet.provision.manager_machine import PUBLISHED, SETTINGS
 from blendnet.security.credentials import hash_password
 from blendnet.security.published import Published, read_published
+from blendnet.settings.sent import to_json
 from tests.agent.metadata_fakes import Fake, metadata_service
 from tests.conftest import ROOT
 from tests.manager.served import wait_until
@@ -134,3 +135,32 @@ def test_an_owner_who_ends_the_farm_ends_the_machine_and_systemd_who_stops_it_do
         finally:
             process.kill()
             process.wait()
+
+
+def test_manager_works_as_its_owner_has_said_in_the_bucket(machine: Machine) -> None:
+    word = {"BLENDNET_CAP_FARM_USD": "7", "BLENDNET_MANAGER_IDLE_S": "2", "BLENDNET_MANAGER_ATTENDED_S": "1"}
+    machine.moto.client.put_object(Bucket=machine.bucket, Key=SETTINGS, Body=to_json(word))
+    process = machine.start(cap_farm_usd="3", manager_idle_s="0")
+    try:
+        wait_until(lambda: machine.said() or process.poll() is not None, 60.0)
+        said = machine.said()
+        assert said, machine.log.read_text()
+        with machine.client(said) as client:
+            assert [(cap.cap, cap.cap_usd) for cap in client.costs().caps] == [("farm", 7.0)]
+        assert process.wait(60.0) == EXIT_MACHINE, "it stops when idle"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_word_that_is_none_leaves_the_manager_as_its_machine_was_made(machine: Machine) -> None:
+    word = b'{"BLENDNET_DATA": "/elsewhere"}'
+    machine.moto.client.put_object(Bucket=machine.bucket, Key=SETTINGS, Body=word)
+    process = machine.start(manager_idle_s="2", manager_attended_s="1")
+    try:
+        assert process.wait(90.0) == EXIT_MACHINE
+    finally:
+        process.kill()
+        process.wait()
+    assert "BLENDNET_DATA is not one that is sent" in machine.log.read_text()
+    assert machine.data.label() == LABEL

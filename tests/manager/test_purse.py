@@ -210,3 +210,50 @@ def test_the_managers_own_machine_is_counted_while_it_runs_and_held_against_caps
     assert kit.farm.cost_in_all(kit.now) == pytest.approx(2.0, rel=0.01)
     assert "--cap-farm" in kit.farm.may_spend(0.0)
     kit.farm.ledger.close()
+
+
+def dear_and_cheap(folder: Path, *, cheap_usd_per_hour: float = 36.0) -> Kit:
+    """A farm with an agent that costs a dollar a second, and one that costs a cent."""
+    kit = make_kit(folder / "farm", agent_usd_per_hour=cheap_usd_per_hour)
+    settings = kit.farm.settings
+    kit.farm.report("cheap", AgentReport(pid=1, devices=["CPU"]), kit.now)
+    kit.farm.settings = settings.model_copy(update={"agent_usd_per_hour": USD_PER_HOUR})
+    kit.farm.report("dear", AgentReport(pid=1, devices=["CPU", "OPTIX: a card"]), kit.now)
+    kit.farm.look(kit.now)
+    assert kit.farm.work.usd_per_hour("dear") == 100 * kit.farm.work.usd_per_hour("cheap")
+    return kit
+
+
+def test_a_job_that_can_pay_the_cheapest_agent_is_left_to_it(tmp_path: Path) -> None:
+    kit = dear_and_cheap(tmp_path)
+    job = kit.submit([1], cap_usd=5.0, samples=64, chunk_samples=64)
+    kit.farm.look(kit.later(1))
+    assert state(kit, job).state is State.QUEUED
+    chunk = kit.chunk_ids(job)[0]
+    refused = kit.claim(chunk, "dear")
+    assert (refused.state, refused.wait_s) == ("later", 1.0), "it does not ask again and again"
+    assert kit.claim(chunk, "cheap").state == "render"
+    for _ in range(50):
+        kit.farm.look(kit.later(1))
+    assert 0 < (state(kit, job).cost_usd or 0) < 5.0
+    kit.farm.ledger.close()
+
+
+def test_a_cheap_agent_without_the_jobs_device_leaves_it_no_room(tmp_path: Path) -> None:
+    kit = dear_and_cheap(tmp_path)
+    gpu = kit.submit([1], cap_usd=5.0, device="GPU")
+    cheap = kit.submit([1], cap_usd=5.0, device="CPU")
+    kit.farm.look(kit.later(1))
+    assert (state(kit, gpu).state, state(kit, cheap).state) == (State.PAUSED, State.QUEUED)
+    kit.farm.ledger.close()
+
+
+@pytest.mark.parametrize(("end_s", "allowed"), [(0.0, True), (60.0, False)])
+def test_how_long_caps_of_the_farm_wait_for_the_ends_of_machines_is_a_setting(
+    tmp_path: Path, end_s: float, *, allowed: bool
+) -> None:
+    kit = make_kit(tmp_path / "farm", agent_usd_per_hour=USD_PER_HOUR, cap_farm_usd=90.0, cap_end_s=end_s)
+    kit.farm.report("agent1", AgentReport(pid=1), kit.now)
+    kit.farm.look(kit.later(20))
+    assert (kit.farm.may_spend(30.0) == "") is allowed
+    kit.farm.ledger.close()

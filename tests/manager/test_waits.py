@@ -69,6 +69,16 @@ def test_machines_that_were_dropped_cost_the_job_nothing_more(book: WorkBook) ->
     assert paid(book) == {"one": 10.0}
 
 
+@pytest.mark.parametrize(("told_s", "paid_s"), [(10.0, 20.0), (900.0, 10.0)])
+def test_what_a_cloud_tells_too_late_is_not_taken_back(told_s: float, paid_s: float) -> None:
+    waits = Waits(IDLE_S, told_s)
+    waits.count(1, "one", 0.0, 20.0, joined=False, busy_s=0.0)
+    waits.works(1, "two")
+    waits.count(1, "one", 0.0, 50.0, joined=True, busy_s=0.0)
+    waits.ended(1, 10.0)
+    assert sum(seconds for (_, job, *_), seconds in waits.counted.items() if job == "one") == pytest.approx(paid_s)
+
+
 def test_nobody_pays_for_what_was_counted_after_the_end(book: WorkBook) -> None:
     book.look([], LAUNCH + 20)
     book.know({}, {7: LAUNCH + 14})

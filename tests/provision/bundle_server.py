@@ -22,6 +22,10 @@ class Served:
     ca: Path
     logins: list[str] = field(default_factory=list)
     """Authorization headers of the requests, '' for those without."""
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """All headers of each request, their names in small letters."""
+    expired: str = ""
+    """Addresses with this in them are refused, as S3 does with signed ones whose time is over."""
 
 
 @contextmanager
@@ -35,6 +39,10 @@ def serving(root: Path, security: Path) -> Iterator[Served]:
 
         def do_GET(self) -> None:
             served.logins.append(self.headers.get("Authorization", ""))
+            served.headers.append({name.lower(): value for name, value in self.headers.items()})
+            if served.expired and served.expired in self.path:
+                self.send_error(403, "Request has expired")
+                return
             super().do_GET()
 
         def log_message(self, *_: Any) -> None:

@@ -15,16 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from blendnet.provision.bill import Stay
-from tests.provision.fake_gce_parts import MACHINES, PROJECT, ZONES, Answer, Fault, Machine, Operation
+from tests.provision.fake_gce_parts import MACHINES, PROJECT, ZONES, Answer, Fault, Machine, Operation, stamp
 from tests.provision.fake_gce_skus import SKUS
 
-__all__ = ["MACHINES", "PROJECT", "ZONES", "Answer", "FakeGce", "Fault", "Machine", "Operation", "checked"]
+__all__ = ["MACHINES", "PROJECT", "ZONES", "Answer", "FakeGce", "Fault", "Machine", "Operation", "checked", "stamp"]
 
 MACHINE_TOKEN = "token-of-the-machines-service-account"
 
@@ -67,6 +66,8 @@ class FakeGce:
         """Networks by project and name; True: they make their subnetworks themselves."""
         self.firewalls: dict[str, dict[str, Any]] = {}
         self.disks: dict[tuple[str, str], dict[str, Any]] = {}
+        self.lists_without_disks, self.disks_fail_after_all = 0, False
+        """So many of the next lists show no disk yet; new disks are there although their operation fails."""
         self.policy: dict[str, Any] = {"version": 1, "etag": "e1", "bindings": []}
         self.service_accounts: dict[str, dict[str, Any]] = {}
         self.roles: dict[str, dict[str, Any]] = {}
@@ -80,6 +81,8 @@ class FakeGce:
         """The price catalog."""
         self.denied: set[str] = set()
         """Permissions that nobody has."""
+        self.acting_as = ""
+        """Address of the service account whose requests these are; '': the project's owner's."""
         self._connections: set[socket.socket] = set()
         self.by_request: dict[str, Operation] = {}
         self._ids = 1000
@@ -315,11 +318,6 @@ class FakeGce:
             "lastStartTimestamp": stamp(one.on_since), "disks": one.disks,
             "networkInterfaces": [{"name": "nic0", "accessConfigs": outside}],
         })  # fmt: skip
-
-
-def stamp(at: float) -> str:
-    """A time as Google writes it."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
 
 
 def checked(message: str, content: dict[str, Any]) -> dict[str, Any]:

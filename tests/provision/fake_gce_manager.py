@@ -28,7 +28,9 @@ def _new_disk(fake: FakeGce, query: Query, body: Any, zone: str) -> Any:
         message = f"Quota 'SSD_TOTAL_GB' exceeded.  Limit: {fake.quota['SSD_TOTAL_GB']} in region us-central1."
         raise Answer(403, "quotaExceeded", message)
     fake.disks[zone, body["name"]] = {**body, "status": "READY", "creationTimestamp": stamp(fake.clock())}
-    return _noted(fake, query, "insert", zone, f"disks/{body['name']}")
+    failed = [{"code": "INTERNAL_ERROR", "message": "Internal error."}] if fake.disks_fail_after_all else []
+    status = 503 if failed else 0
+    return _noted(fake, query, "insert", zone, f"disks/{body['name']}", errors=failed, status=status)
 
 
 @on("POST", ZONE + "/disks/(?P<name>[^/]+)/resize")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 PROJECT = "fake-project"
@@ -11,6 +12,7 @@ ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
 MACHINES: Mapping[str, dict[str, Any]] = {
     "e2-standard-2": {"guestCpus": 2, "memoryMb": 8192, "architecture": "X86_64"},
     "e2-standard-4": {"guestCpus": 4, "memoryMb": 16384, "architecture": "X86_64"},
+    "n2d-standard-2": {"guestCpus": 2, "memoryMb": 8192, "architecture": "X86_64"},
     "n2d-highcpu-32": {"guestCpus": 32, "memoryMb": 32768, "architecture": "X86_64"},
     "c2-standard-16": {"guestCpus": 16, "memoryMb": 65536, "architecture": "X86_64"},
     "c4-standard-8": {"guestCpus": 8, "memoryMb": 30720, "architecture": "X86_64"},
@@ -107,3 +109,8 @@ class Operation:
     errors: list[dict[str, str]] = field(default_factory=list)
     short: int = 0
     status: int = 0
+
+
+def stamp(at: float) -> str:
+    """A time as Google writes it."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")

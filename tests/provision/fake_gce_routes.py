@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.provision.fake_gce import MACHINES, PROJECT, ZONES, Answer, FakeGce, checked
+from tests.provision.fake_gce_iam import check
 
 Handler = Callable[..., Any]
 ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
@@ -26,6 +27,8 @@ def on(verb: str, path: str) -> Callable[[Handler], Handler]:
 
 def route(fake: FakeGce, verb: str, path: str, query: Mapping[str, str], body: Any) -> Any:
     """The answer to a request. Operations' waits do not hold others up."""
+    if fake.acting_as:
+        check(fake.acting_as, fake.policy, fake.roles, verb, path, body)
     for known, pattern, handler in ROUTES:
         if known == verb and (match := pattern.fullmatch(path)):
             if path.endswith("/wait"):
@@ -192,7 +195,9 @@ def _drop_rule(fake: FakeGce, query: Mapping[str, str], body: Any, name: str) ->
 
 @on("GET", COMPUTE + "/aggregated/disks")
 def _disks(fake: FakeGce, query: Mapping[str, str], body: Any) -> Any:
-    found = [(z, checked("Disk", disk)) for (z, _), disk in fake.disks.items() if _matches(query, disk["labels"])]
+    listed = {} if fake.lists_without_disks else fake.disks
+    fake.lists_without_disks = max(0, fake.lists_without_disks - 1)
+    found = [(z, checked("Disk", disk)) for (z, _), disk in listed.items() if _matches(query, disk["labels"])]
     lists = {zone: {"disks": [disk for z, disk in found if z == zone]} for zone in ZONES}
     silent = {zone: {"warning": {"code": "UNREACHABLE", "message": "told to"}} for zone in fake.unreachable}
     return {"items": {f"zones/{zone}": one for zone, one in (lists | silent).items()}}

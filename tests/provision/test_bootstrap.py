@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blendnet.errors import UserError
@@ -143,6 +143,7 @@ evil = st.text() | st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(name=evil, url=evil.map("https://x".__add__), token=evil, ca=evil.map(PEM.__add__), bundle=evil)
 def test_nothing_breaks_out_of_user_data(name: str, url: str, token: str, ca: str, bundle: str) -> None:
     for change in ({"name": name}, {"manager_url": url}, {"token": token}, {"ca_pem": ca}):

@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,9 +96,14 @@ def test_units_read_what_is_written_and_start_what_is_named() -> None:
         assert f"EnvironmentFile={MANAGER_FILE}\n" in unit
         assert f"ConditionPathExists={MANAGER_FILE}\n" in unit
     assert f"${{{bootstrap_manager.DATA_DISK}}}" in data
-    commands = parsed(made())["runcmd"]
-    assert ["systemctl", "enable", "--now", bootstrap_manager.MANAGER_UNIT] in commands
-    assert "install.sh --manager || systemctl --no-block poweroff" in commands[4][2]
+    files = {file["path"]: file["content"] for file in parsed(made())["write_files"]}
+    assert parsed(made())["runcmd"][-1] == ["systemctl", "enable", "--now", "--no-block", stock.BECOME_UNIT]
+    assert f"ExecStart=/bin/bash {stock.BECOME_FILE}\n" in files[f"/etc/systemd/system/{stock.BECOME_UNIT}"]
+    steps = [line for line in files[stock.BECOME_FILE].splitlines() if line.startswith("step '")]
+    assert [step.rpartition("' ")[2] for step in steps][2:4] == [
+        f"bash {stock.INSTALL} --manager",
+        f"systemctl enable --now {bootstrap_manager.MANAGER_UNIT}",
+    ]
 
 
 def test_no_password_is_in_user_data_and_no_signed_address_on_a_command_line() -> None:
@@ -178,14 +186,16 @@ class Machine:
         script = startup_script(moved.replace("(5, 10, 20, 40, 60, 60, 0)", "(0,)"))
         script = script.replace(cloud_init.DONE_FILE, f"{self.root}/done")
         path = f"{self.root}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = self._run(["bash"], {"PATH": path, "SSL_CERT_FILE": str(ca)}, input=script)
+        enabled = [line.split()[1] for line in self.told() if stock.BECOME_UNIT in line]
+        if enabled[-1] == "enable":  # As systemd does at each boot.
+            become = f"{self.root}{stock.BECOME_FILE}"
+            return self._run(["bash", become], {"PATH": path, "SSL_CERT_FILE": str(ca)}, input="")
+        return done
+
+    def _run(self, command: list[str], environment: dict[str, str], *, input: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash"],
-            input=script,
-            env={"PATH": path, "SSL_CERT_FILE": str(ca)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
+            command, input=input, env=environment, capture_output=True, text=True, check=False, timeout=60
         )
 
     def told(self) -> list[str]:
@@ -198,7 +208,10 @@ def archive(tmp_path: Path) -> Path:
     folder = tmp_path / "content" / "worker_image"
     folder.mkdir(parents=True)
     script = folder / "install.sh"
-    script.write_text('#!/bin/sh\necho installed "$@" >>"$(dirname "$0")/../../../../said"\n')
+    script.write_text(
+        '#!/bin/sh\nroot=$(dirname "$0")/../../../..\n[ ! -e "$root/no-mirror" ] || exit 1\n'
+        'echo installed "$@" >>"$root/said"\n'
+    )
     script.chmod(0o755)
     path = tmp_path / "www" / "bundle.tar.gz"
     path.parent.mkdir()
@@ -215,8 +228,10 @@ def test_machine_fetches_proves_installs_and_starts_the_manager_once(tmp_path: P
         for _ in range(2):
             done = machine.boot(text, server.ca)
             assert done.returncode == 0, done.stderr
-    unborn, installed, started, born = machine.told()
+    unborn, become, installed, started, born, done_with = machine.told()
     assert unborn == "systemctl enable --now blendnet-unborn.service"
+    assert become == "systemctl enable --now --no-block blendnet-become.service"
+    assert done_with == "systemctl disable blendnet-become.service"
     assert (machine.root / "etc/systemd/system/blendnet-unborn.service").read_text() == stock.UNBORN
     assert installed == "installed --manager"
     assert started == "systemctl enable --now blendnet-manager.service"
@@ -251,6 +266,66 @@ def test_machine_that_gets_another_bundle_powers_itself_off(tmp_path: Path, arch
     assert "refused" in done.stderr
     assert not any("installed" in line for line in machine.told())
     assert "systemctl --no-block poweroff" in machine.told()
+
+
+@pytest.mark.parametrize("broken", ["network", "packages"])
+def test_a_first_boot_that_failed_is_gone_on_with_at_the_next(tmp_path: Path, archive: Path, broken: str) -> None:
+    machine = Machine(tmp_path / "machine")
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    with serving(archive.parent, tmp_path / "security") as server:
+        text = made(bundle=Bundle(url=f"{server.url}/bundle.tar.gz", sha256=sha256))
+        aside = archive.rename(archive.with_suffix(".aside")) if broken == "network" else None
+        if broken == "packages":
+            (machine.root / "no-mirror").touch()
+        failed = machine.boot(text, server.ca)
+        assert failed.returncode != 0
+        what = "fetch the bundle" if broken == "network" else "install it"
+        assert f"blendnet: NOT ready: cannot {what} (status 1). It is tried again in 60 s" in failed.stdout
+        assert "systemctl enable --now blendnet-manager.service" not in machine.told()
+        assert not any("poweroff" in line for line in machine.told()), "the unborn unit's business"
+        if aside:
+            aside.rename(archive)
+        (machine.root / "no-mirror").unlink(missing_ok=True)
+        done = machine.boot(text, server.ca)
+        assert done.returncode == 0, done.stderr
+        assert len(server.logins) == (2 if broken == "network" else 1), "what is there is not fetched again"
+    assert machine.told()[-3:] == [
+        "systemctl enable --now blendnet-manager.service",
+        "systemctl disable --now blendnet-unborn.service",
+        "systemctl disable blendnet-become.service",
+    ]
+
+
+def test_systemd_tries_again_until_it_is_done() -> None:
+    assert {"Restart=on-failure", f"RestartSec={stock.AGAIN_S}", "WantedBy=multi-user.target"} <= {
+        *stock.BECOME.splitlines()
+    }
+
+
+def test_an_expired_address_of_s3_is_asked_for_as_the_machines_role(tmp_path: Path, archive: Path) -> None:
+    machine = Machine(tmp_path / "machine")
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    with serving(archive.parent, tmp_path / "security") as server, metadata_service() as metadata:
+        server.expired = "X-Amz-Expires"
+        metadata.role = {"AccessKeyId": "AKIAEXAMPLE", "SecretAccessKey": "s3cr3t", "Token": "a session"}
+        bundle = Bundle(
+            url=f"{server.url}/bundle.tar.gz?X-Amz-Expires=3600",
+            sha256=sha256,
+            role_url=f"{metadata.url}/latest",
+            region="eu-central-1",
+        )
+        text = made(bundle=bundle)
+        done = machine.boot(text.replace("(5, 10, 20, 40, 60, 60, 0)", "(0, 0)"), server.ca)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [_, headers] = server.headers
+    request = AWSRequest("GET", f"{server.url}/bundle.tar.gz")
+    request.context["timestamp"] = headers["x-amz-date"]
+    for name in ("x-amz-date", "x-amz-content-sha256", "x-amz-security-token"):
+        request.headers[name] = headers[name]
+    keys = Credentials("AKIAEXAMPLE", "s3cr3t", "a session")
+    signer = SigV4Auth(keys, "s3", "eu-central-1")
+    plain = signer.string_to_sign(request, signer.canonical_request(request))
+    assert headers["authorization"].rpartition("Signature=")[2] == signer.signature(plain, request)
 
 
 def test_machine_shows_its_own_identity_where_nobody_can_sign(tmp_path: Path, archive: Path) -> None:

@@ -99,14 +99,43 @@ def test_free_machines_never_end_for_money() -> None:
     assert commitments.verdict(cap(0.0), situation(machines=[free]), POLICY, [free]).holds
 
 
-def test_machines_that_may_come_over_count_against_a_jobs_cap() -> None:
-    idle = [machine(f"agent-{i}", idle_s=1, job="2") for i in range(3)]
-    now = situation(machines=idle, needs=[need("1", chunks=2)])
-    assert len(commitments.movers(cap(1.0, job="1"), now, idle)) == 2
-    taking_over = [machine("agent-9"), *idle]  # It may be lost, and another take its chunk.
-    assert len(commitments.movers(cap(1.0, job="1"), now, taking_over)) == 2
-    going_on = commitments.going_on_usd(cap(1.0, job="1"), now, idle, 10)
-    assert going_on == pytest.approx(2 * (10 + END_DELAY_S) * SECOND)
+def test_a_jobs_cap_says_what_machines_may_come_over_to_it() -> None:
+    own, other = machine("agent-1"), [machine(f"agent-{i}", job="2") for i in (2, 3, 4)]
+    costs, reserved = (END_DELAY_S + 25 + 2 * (END_DELAY_S + 25)) * SECOND, 0.0005
+    now = situation(machines=[own, *other], needs=[need("1")], caps=[cap(costs + reserved, job="1", name="job 1")])
+    coming = commitments.coming_usd_per_hour(now, POLICY, now.machines, {"job 1": reserved}, 25)
+    assert coming == {"1": pytest.approx(2 * 0.36)}
+
+
+def test_a_machine_that_boots_for_a_job_goes_before_those_that_come_over() -> None:
+    young, other = booting("agent-1", age_s=100), machine("agent-2", job="2")
+    # Its end, the rest of its boot and some work; and the visit of another.
+    own_usd, visit_usd = (END_DELAY_S + POLICY.useful_s) * SECOND, (25 + END_DELAY_S) * SECOND
+    for limit_usd, usd_per_hour in ((own_usd, 0.0), (own_usd + visit_usd, 0.36)):
+        mine = cap(limit_usd + 100 * SECOND, 100 * SECOND, job="1", name="job 1")
+        now = situation(machines=[young, other], needs=[need("1")], caps=[mine])
+        coming = commitments.coming_usd_per_hour(now, POLICY, now.machines, {}, 25)
+        assert coming == {"1": pytest.approx(usd_per_hour, abs=1e-6)}
+
+
+def test_machines_of_other_jobs_do_not_stop_a_job_that_need_not_take_them() -> None:
+    own, others = machine("agent-1"), [machine(f"other-{i}", job="2") for i in range(50)]
+    now = situation(machines=[own, *others], needs=[need("1"), need("2")])
+    enough = cap((END_DELAY_S + SHORTEST_S + 1) * SECOND, job="1", name="job 1")
+    assert commitments.verdict(enough, now, POLICY, now.machines).holds
+
+
+def test_machines_that_may_come_over_are_those_that_can_render_the_job_the_cheapest_first() -> None:
+    gpu, dear, cheap = (
+        machine("agent-1", job="2", device="GPU"),
+        machine("agent-2", job="2", usd_per_hour=2.0),
+        machine("agent-3", job=""),
+    )
+    now = situation(machines=[gpu, dear, cheap], needs=[need("1"), need("3", device="GPU")])
+    names = [m.name for m in commitments.movers(cap(1.0, job="1"), now, now.machines)]
+    assert names == ["agent-1", "agent-3", "agent-2"]
+    assert [m.name for m in commitments.movers(cap(1.0, job="3"), now, now.machines)] == ["agent-1"]
+    assert commitments.movers(cap(1.0), now, now.machines) == []
 
 
 def test_the_next_decision_comes_sooner_when_money_gets_short() -> None:

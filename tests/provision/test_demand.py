@@ -93,3 +93,8 @@ def test_a_job_gets_no_more_machines_on_its_account_than_it_has_chunks() -> None
 
 def test_the_reason_names_job_and_work() -> None:
     assert "job 7: 2.00 h of work" in demand.want(demand.Group(""), need("7", work_s=7200), 1).reason
+
+
+@pytest.mark.parametrize(("chunks", "said"), [(1, "1 chunk waits"), (7, "7 chunks wait")])
+def test_the_reason_counts_chunks_as_people_do(chunks: int, said: str) -> None:
+    assert demand.want(demand.Group(""), need("7", work_s=None, chunks=chunks), 1).reason.endswith(said)

@@ -177,3 +177,26 @@ def test_a_chunk_is_finished_on_the_last_money_and_no_other_begun() -> None:
     found = endings(situation(machines=[nearly, machine("agent-2")], needs=[need()], caps=[cap(0.0146)]), Policy())
     assert [e.name for e in found.drain] == ["agent-1"]
     assert [e.name for e in found.destroy] == ["agent-2"]
+
+
+def test_a_job_is_not_stopped_by_machines_that_it_need_not_take() -> None:
+    others = [machine(f"other-{i}", job="2") for i in range(50)]
+    now = situation(
+        machines=[machine("agent-1"), *others], needs=[need("1"), need("2")], caps=[cap(1.0, 0.98, job="1")]
+    )
+    assert (endings(now, Policy()).halt, endings(now, Policy()).destroy) == ([], [])
+
+
+def test_a_job_that_could_pay_a_cheap_machine_is_not_halted_beside_a_dear_one() -> None:
+    machines = [machine("dear", job="2", usd_per_hour=3.6), machine("cheap", job="2")]
+    now = situation(machines=machines, needs=[need("1"), need("2")], caps=[cap(1.0, 0.96, job="1")])
+    assert endings(now, Policy()).halt == []
+    dear = situation(machines=machines[:1], needs=[need("1"), need("2")], caps=[cap(1.0, 0.96, job="1")])
+    assert [halt.job for halt in endings(dear, Policy()).halt] == ["1"]
+
+
+def test_an_idle_machine_ends_that_is_too_dear_for_the_only_job() -> None:
+    machines = [machine("agent-1"), machine("dear", job="2", usd_per_hour=3.6, idle_s=301)]
+    now = situation(machines=machines, needs=[need("1")], caps=[cap(1.0, 0.96, job="1")])
+    assert ended(now) == {"dear": Why.IDLE}
+    assert ended(situation(machines=machines, needs=[need("1")], caps=[cap(1.0, job="1")])) == {}

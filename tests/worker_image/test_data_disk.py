@@ -107,6 +107,8 @@ def test_a_mounted_folder_is_left_alone(machine: Machine) -> None:
 def make_foreign(disk: Path, kind: str) -> None:
     if kind == "other file system":
         subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "holiday", str(disk)], env={"PATH": PATH}, check=True)
+    elif kind == "no label":
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(disk)], env={"PATH": PATH}, check=True)
     elif kind == "swap":
         subprocess.run(["mkswap", str(disk)], env={"PATH": PATH}, check=True, capture_output=True)
     elif kind == "partition table":
@@ -131,6 +133,37 @@ def test_a_disk_that_holds_anything_is_never_formatted(machine: Machine, kind: s
     assert "nothing was changed" in done.stderr
     assert disk.read_bytes() == before
     assert machine.mounted() == []
+
+
+@pytest.mark.parametrize("after", ["a part of its writing", "all but the superblock"])
+def test_a_file_system_whose_making_was_broken_off_is_made_anew(machine: Machine, after: str) -> None:
+    disk = machine.disk("data")
+    real = shutil.which("mkfs.ext4", path=PATH)
+    garble = 'dd if=/dev/urandom of="$last" bs=4096 count=300 conv=notrunc status=none'
+    machine._program("mkfs.ext4", "for last; do :; done\n" + {
+        "a part of its writing": garble,
+        "all but the superblock": f'{real} "$@"; dd if=/dev/zero of="$last" bs=1024 count=2 conv=notrunc status=none',
+    }[after] + "\nkill -9 $$")  # fmt: skip
+    assert machine.run().returncode != 0
+    (machine.folder / "bin" / "mkfs.ext4").unlink()
+    done = machine.run()
+    assert done.returncode == 0, done.stderr
+    assert "was broken off: it is made anew" in done.stdout
+    assert (label_of(disk), machine.mounted()) == ("blendnet-data", ["data"])
+    assert b"gets its file system" not in disk.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["other file system", "no label", "swap", "partition table"])
+def test_a_disk_that_others_used_after_a_broken_off_start_is_never_formatted(machine: Machine, kind: str) -> None:
+    disk = machine.disk("data")
+    machine._program("mkfs.ext4", "kill -9 $$")
+    machine.run()
+    (machine.folder / "bin" / "mkfs.ext4").unlink()
+    assert b"gets its file system" in disk.read_bytes()
+    make_foreign(disk, kind)
+    before = disk.read_bytes()
+    assert machine.run().returncode != 0
+    assert disk.read_bytes() == before
 
 
 def test_a_disk_with_partitions_is_never_formatted(machine: Machine) -> None:

@@ -11,12 +11,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from blendnet.errors import BlendNetError
+from blendnet.errors import BlendNetError, Conflict, NotFound
 from blendnet.manager.background import Background
 from blendnet.manager.instances import HERE
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow, PlaceRow, Transaction
 from blendnet.provision.base import Place, Provider
+from blendnet.provision.bill import usd_text
 from blendnet.provision.registry import open_provider
 
 log = logging.getLogger(__name__)
@@ -44,10 +45,15 @@ class Leftover:
     @property
     def text(self) -> str:
         """For people."""
-        where = f"{self.provider} in {self.place}" if self.place else self.provider
+        where = called(self.provider, self.place)
         named = ", ".join(self.machines)
         text = f"{len(self.machines)} of {where} may still run, and are paid for: {named}"
         return f"{text}; they cannot be ended: {self.trouble}" if self.trouble else text
+
+
+def called(provider: str, place: str) -> str:
+    """A place, for people."""
+    return f"{provider} in {place}" if place else provider
 
 
 def whereabouts(provider: Provider, place: Place) -> str:
@@ -140,6 +146,36 @@ class Leftovers(Background):
             left = leftovers(tx, self._current)
         self.found = [replace(one, trouble=troubles.get((one.provider, one.place), "")) for one in left]
         return bool(left)
+
+    def forget(self, provider: str, place: str, now: float) -> list[InstanceRow]:
+        """Count the machines of a place no longer, which nobody can ask any more; they as they were.
+
+        Whether they run, and what they cost from now on, nobody knows: the ledger says so of each.
+
+        Raises:
+            NotFound: no machine of such a place is counted.
+            Conflict: nothing keeps this Manager from ending them.
+        """
+        with self._farm.ledger.read() as tx:
+            left = leftovers(tx, self._current)
+        if not any((one.provider, one.place) == (provider, place) for one in left):
+            raise NotFound(f"no machines of {called(provider, place)} are left over: `blendnet fleet` shows what is")
+        trouble = next((one.trouble for one in self.found if (one.provider, one.place) == (provider, place)), "")
+        if not trouble:
+            raise Conflict(
+                f"the machines of {called(provider, place)} can be ended, and are: wait until `blendnet fleet` shows "
+                "them no more"
+            )
+        book = self._farm.instances.of(provider, place)
+        rows = book.living()
+        for row in rows:
+            usd = "nobody knows how much" if row.usd_per_hour is None else f"{usd_text(row.usd_per_hour)} an hour"
+            book.ended(row.name, now, f"forgotten by a person: if it ran on, {usd} is not counted ({trouble})")
+            self._farm.agent_lost(row.name, now)
+            self._shut_out(row.name, now)
+            log.warning("%s of %s is forgotten: if it runs on, %s is not counted", row.name, row.provider, usd)
+        self.found = [one for one in self.found if (one.provider, one.place) != (provider, place)]
+        return rows
 
     def _end(self, where: Where, row: PlaceRow | None) -> None:
         """Settle what there is by the provider's word, and end what lives. Raises BlendNetError."""

@@ -200,6 +200,8 @@ class FleetLoop(Background):
         self._memory.note_living(rows, now)
         choices, trouble = self._choices(now)
         allowance = self._market.allowance(now, [asked_offer(row) for row in rows])
+        if not self.retired:
+            self._farm.gate.begin_decision()
         situation = situation_of(self._farm, rows, choices, self._memory, self._times, now, allowance)
         policy = replace(self._policy, min=0, max=0) if self.retired else self._policy
         decision = decide(situation, policy)
@@ -289,6 +291,8 @@ class FleetLoop(Background):
     def _carry_out(self, decision: Decision, rows: Sequence[InstanceRow], choices: Sequence[Choice]) -> list[str]:
         """All of it, in the order in which it saves most; what did not work."""
         # Those that end begin nothing either: it would be rendered again.
+        if not self.retired:
+            self._farm.gate.limit(decision.coming)
         ending = {row.name for row in rows if row.id in self._memory.ending}
         self._farm.draining = frozenset({end.name for end in (*decision.drain, *decision.destroy)} | ending)
         steps: list[Callable[[], None]] = []

@@ -76,7 +76,7 @@ class CloudMarket:
         self._settings = settings
         self._found: dict[bool, list[Choice]] = {}
         self._asked_at: dict[bool, float] = {}
-        self._quotas = quotas or Quotas(provider, settings.fleet_quota_s)
+        self._quotas = quotas or Quotas(provider, settings.fleet_quota_s, again_s=settings.fleet_quota_again_s)
 
     def choices(self, now: float, *, gpu: bool) -> Sequence[Choice]:
         """Of a new answer when the last is old; when that fails the last one holds, and its prices grow old."""

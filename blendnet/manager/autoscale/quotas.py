@@ -17,7 +17,8 @@ Run = Callable[[Callable[[], None]], None]
 """Carries out what it is given, now or in a moment."""
 
 AGAIN_S = 30.0
-"""An answer that was given while machines came or went may count them twice: it is asked for again after so long."""
+"""An answer that was given while machines came or went may count them twice: it is asked for again after so long, where
+nobody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,14 @@ class Limit:
 class Quotas:
     """Asks a provider. Clouds are slow to say this: the fleet goes on meanwhile with what it was told last."""
 
-    def __init__(self, provider: Provider, every_s: float, run: Run | None = None) -> None:
-        """`every_s`: seconds between two questions; `run`: where they are asked, a thread of their own if left out."""
+    def __init__(self, provider: Provider, every_s: float, run: Run | None = None, *, again_s: float = AGAIN_S) -> None:
+        """`every_s`: seconds between two questions; `run`: where they are asked, a thread of their own if left out.
+
+        `again_s`: after so long an answer is asked for again that may count machines twice.
+        """
         self._provider = provider
         self._every_s = every_s
+        self._again_s = again_s
         self._run = run or _in_a_thread
         self._asked_at = float("-inf")
         self._asking = threading.Lock()
@@ -73,7 +78,7 @@ class Quotas:
         """What is known; asked anew when it is time. `own`: of the farm's machines that the cloud counts now."""
         answered, self._answered = self._answered, None
         if answered is not None and answered != Counter(own):
-            self._asked_at = min(self._asked_at, now - self._every_s + AGAIN_S)
+            self._asked_at = min(self._asked_at, now - self._every_s + self._again_s)
         if now - self._asked_at >= self._every_s and self._asking.acquire(blocking=False):
             self._asked_at = now
             self._run(lambda: self._ask(own))

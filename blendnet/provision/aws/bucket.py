@@ -119,6 +119,12 @@ class Bucket:
                     raise
                 return None
 
+    def put(self, account: str, key: str, data: bytes) -> None:
+        """Put `data` at `key`, over what lies there. Raises FarmError."""
+        at = self._at(account)
+        with explained(f"put {key} into the bucket {at['Bucket']}"):
+            self._clients["s3"].put_object(**at, Key=key, Body=data, ContentType="application/octet-stream")
+
     def hand_out(self, account: str, key: str, file: Path, seconds: float) -> str:
         """Put a file at `key`, and sign an address under which anybody gets it for so long. Raises FarmError."""
         at = self._at(account)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from blendnet.provision.aws.images import Images
 from blendnet.provision.aws.labels import Labels
 from blendnet.provision.aws.machines import LIVING
 from blendnet.provision.aws.manager_found import Described, Found
-from blendnet.provision.aws.manager_requests import MACHINE, launch_request
+from blendnet.provision.aws.manager_requests import ALTERNATIVES, MACHINE, launch_request
 from blendnet.provision.aws.network import Network
 from blendnet.provision.aws.options import Options
 from blendnet.provision.aws.patience import RETRY_S, Sleep, again
@@ -54,22 +55,29 @@ class ManagerLauncher:
     def launch(self, wanted: ManagerWanted, disk: Described | None) -> Described:
         """Start a machine in the first subnet that has one; where the disk is, if there is one.
 
+        When nobody has named a machine type, others of its size are taken where none of the usual one is left.
+
         Raises:
             UserError: the zone is not one of the farm's, or not the disk's.
             FarmError: the farm is not set up, or EC2 gives none.
         """
-        machine, image, group = wanted.machine or MACHINE, self._image(), self._group()
+        machines = [wanted.machine] if wanted.machine else [MACHINE, *ALTERNATIVES]
+        image, group = self._image(), self._group()
         zones, subnets = self._zones(wanted, disk), self._network.subnets()
-        for place, subnet in [(zone, subnet) for zone in zones for subnet in subnets[zone]]:
+        places = [(zone, subnet) for zone in zones for subnet in subnets[zone]]
+        for machine, (zone, subnet) in itertools.product(machines, places):
             text = wanted.user_data
             request = launch_request(text, self._own, machine=machine, image=image, group=group, subnet=subnet)
             try:
-                return self._run(request, place)
+                return self._run(request, zone)
             except FarmError as error:
                 if shortage_of(error) is not Shortage.CAPACITY:
                     raise advised(error, self._own.region) from error
         where = f"in {labels.named(zones)}, where the farm's disk is" if disk else f"in {labels.named(zones)}"
-        raise FarmError(f"EC2 has no {machine} left {where}: try again later, or take another machine type")
+        others = f", and no {labels.named(machines[1:])}" if machines[1:] else ""
+        raise FarmError(
+            f"EC2 has no {machines[0]} left {where}{others}: try again later, or take another machine type (--machine)"
+        )
 
     def rehearse(self) -> None:
         """Ask for one as a rehearsal. Raises botocore's ClientError always, and FarmError as `launch`."""
@@ -83,8 +91,9 @@ class ManagerLauncher:
         from botocore.exceptions import ClientError
 
         day = str(int(self._clock() // DAY_S))
+        other = [kind] if (kind := request["InstanceType"]) in ALTERNATIVES else []
         for life in range(LIVES):
-            token = labels.digest(self._own.farm, self._own.region, labels.MANAGER_ROLE, zone, day, str(life))
+            token = labels.digest(self._own.farm, self._own.region, labels.MANAGER_ROLE, zone, day, str(life), *other)
             run = partial(self._clients["ec2"].run_instances, **request, ClientToken=token)
             with explained("start the Manager's machine"):
                 try:

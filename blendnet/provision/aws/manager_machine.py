@@ -25,7 +25,7 @@ from blendnet.provision.aws.options import Options
 from blendnet.provision.aws.patience import Sleep, again, end_machines, until
 from blendnet.provision.aws.trouble import code_of, explained
 from blendnet.provision.bootstrap_manager import Site
-from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, ManagerMachine, ManagerWanted
+from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, SETTINGS, ManagerMachine, ManagerWanted
 from blendnet.provision.stock import Bundle
 
 NOT_YET = ("IncorrectState", "IncorrectInstanceState", "InvalidVolume.NotFound", "InvalidInstanceID.NotFound")
@@ -33,7 +33,8 @@ NOT_YET = ("IncorrectState", "IncorrectInstanceState", "InvalidVolume.NotFound",
 IN_USE = "VolumeInUse"
 """Code of EC2 for a disk that a machine has, also one that is just ending."""
 BUNDLE_S = 3600.0
-"""So long is the bundle's address valid: a machine fetches it at its first boot."""
+"""So long is the bundle's address valid: a machine fetches it at its first boot, and as its own role after that."""
+ROLE_URL = "http://169.254.169.254/latest"
 
 
 class ManagerHost:
@@ -75,9 +76,9 @@ class ManagerHost:
         )
 
     def bring(self, bundle: Path, sha256: str) -> Bundle:
-        """As the contract says; the address is signed with the user's own login."""
+        """As the contract says; the address is signed with the user's own login, and later ones by the machine."""
         url = self._bucket.hand_out(self._account(), BUNDLE, bundle, BUNDLE_S)
-        return Bundle(url=url, sha256=sha256)
+        return Bundle(url=url, sha256=sha256, role_url=ROLE_URL, region=self._own.region)
 
     def ensure(self, wanted: ManagerWanted) -> ManagerMachine:
         """As the contract says. A second machine that a crash has left is ended, a disk that is too small grows.
@@ -129,6 +130,14 @@ class ManagerHost:
     def published(self) -> bytes | None:
         """As the contract says."""
         return self._bucket.read(self._account(), PUBLISHED)
+
+    def settings(self) -> bytes | None:
+        """As the contract says."""
+        return self._bucket.read(self._account(), SETTINGS)
+
+    def keep_settings(self, data: bytes) -> None:
+        """As the contract says."""
+        self._bucket.put(self._account(), SETTINGS, data)
 
     def rehearsals(self) -> dict[str, Callable[[], object]]:
         """Action -> the call that needs it, as a rehearsal: EC2 says whether it is permitted, and does nothing.

@@ -13,6 +13,8 @@ MACHINE = "m6i.large"
 """2 vCPU and 8 GB of x86 at one price an hour, whatever it does: a burstable t3.large is a tenth cheaper until it
 works, and then bills its bursts on top. ARM (t4g, m7g) runs none of Blender's wheels.
 """
+ALTERNATIVES = ("m7i.large", "m6a.large", "m5.large", "m5a.large")
+"""Of the same size and about the same price, for zones that have no MACHINE left: its disk may be in one."""
 VCPUS = 2
 """Of that type: what the account's quota has to have room for."""
 ROOT_GB = 16

@@ -93,13 +93,15 @@ class Bucket:
 
     def write(self, key: str, path: Path) -> None:
         """Put a file there under `key`, over what lies there. Raises FarmError: not taken, or there is no bucket."""
-        with asking("show the farm's bucket"):
-            bucket = self._there()
-        if not bucket:
-            raise FarmError(f"there is no bucket {self.name}: `blendnet cloud prepare` makes it")
-        self._own(bucket)
+        bucket = self._needed()
         with asking(f"take gs://{self.name}/{key}"):
             bucket.blob(key).upload_from_filename(str(path), content_type=BYTES, timeout=UPLOAD_TIMEOUT_S)
+
+    def put(self, key: str, data: bytes) -> None:
+        """As `write`, what is in memory."""
+        bucket = self._needed()
+        with asking(f"take gs://{self.name}/{key}"):
+            bucket.blob(key).upload_from_string(data, content_type=BYTES, timeout=UPLOAD_TIMEOUT_S)
 
     def remove(self) -> None:
         """Remove it with all that is in it. Raises Refused."""
@@ -112,6 +114,15 @@ class Bucket:
                 for _ in pool.map(_delete, self._client.list_blobs(bucket, versions=True)):
                     pass  # So that the first failure is raised.
             bucket.delete()
+
+    def _needed(self) -> Any:
+        """Our bucket. Raises FarmError: there is none."""
+        with asking("show the farm's bucket"):
+            bucket = self._there()
+        if not bucket:
+            raise FarmError(f"there is no bucket {self.name}: `blendnet cloud prepare` makes it")
+        self._own(bucket)
+        return bucket
 
     def _there(self) -> Any:
         """The bucket, when it is in our project: anybody may have made one of that name elsewhere, label and all."""

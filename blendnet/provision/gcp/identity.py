@@ -45,8 +45,12 @@ class Identity:
         body = {"accountId": account_id(farm), "serviceAccount": {"displayName": f"Manager of BlendNet farm {farm}"}}
         self._unless(CONFLICT, "POST", f"{self._project}/serviceAccounts", "make the Manager's identity", body)
         self._ensure_role()
-        self._change_policy(self._whole, lambda bindings: _with(bindings, self._role, self.member))
-        self._change_policy(self._itself, lambda bindings: _with(bindings, SIGNING_ROLE, self.member))
+        own = {"role": self._role, "members": [self.member], "condition": own_machines(farm)}
+        self._change_policy(self._whole, lambda bindings: _with(bindings, own))
+        signing = {"role": SIGNING_ROLE, "members": [self.member]}
+        self._change_policy(
+            self._itself, lambda bindings: [*bindings, signing] if signing not in bindings else bindings
+        )
         return self.email
 
     def remains(self) -> list[str]:
@@ -119,7 +123,9 @@ class Identity:
         bindings = policy.get("bindings", [])
         changed = change(bindings)
         if changed != bindings:
-            body = {"policy": {**policy, "version": max(1, policy.get("version", 1)), "bindings": changed}}
+            # Google takes conditions in the third version alone.
+            least = 3 if any("condition" in one for one in changed) else 1
+            body = {"policy": {**policy, "version": max(least, policy.get("version", 1)), "bindings": changed}}
             self._google.rest("POST", service, f"{path}:setIamPolicy", "let the Manager do its work", body)
 
     def _unless(self, status: int, verb: str, path: str, what: str, body: dict[str, Any] | None = None) -> Any:
@@ -146,10 +152,26 @@ def _short(farm: str) -> str:
     return hashlib.sha256(farm.encode()).hexdigest()[:6]
 
 
-def _with(bindings: Bindings, role: str, member: str) -> Bindings:
-    if any(one["role"] == role and member in one["members"] for one in bindings):
-        return bindings
-    return [*bindings, {"role": role, "members": [member]}]
+def own_machines(farm: str) -> dict[str, str]:
+    """The condition on the Manager's role: of machines and disks, those that are named as its agents' are. PURE.
+
+    What is asked of the project as a whole, as lists are, is no machine and no disk. extract() gives what follows.
+    """
+    own = [
+        f'(resource.type != "compute.googleapis.com/{kind}"'
+        f' || resource.name.extract("/{kind.lower()}s/{{name}}").startsWith("bn-{farm}--"))'
+        for kind in ("Instance", "Disk")
+    ]
+    return {
+        "title": f"agents of BlendNet farm {farm}",
+        "description": "Machines and disks of this farm's agents alone; anything else that its role names.",
+        "expression": " && ".join(own),
+    }
+
+
+def _with(bindings: Bindings, binding: dict[str, Any]) -> Bindings:
+    """The role is the farm's own: whoever had it, on whatever condition, has it no more."""
+    return bindings if binding in bindings else [*_without(bindings, binding["role"]), binding]
 
 
 def _without(bindings: Bindings, role: str) -> Bindings:

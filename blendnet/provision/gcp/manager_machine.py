@@ -22,7 +22,7 @@ from blendnet.provision.gcp.request import DEVICE
 from blendnet.provision.gcp.resources import DELETE_WAIT_S, NOT_FOUND, Resources
 from blendnet.provision.gcp.sdk import Google, Refused, word
 from blendnet.provision.gcp.stock import Stock
-from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, ManagerMachine, ManagerState, ManagerWanted
+from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, SETTINGS, ManagerMachine, ManagerState, ManagerWanted
 from blendnet.provision.stock import Bundle
 
 STORAGE = "https://storage.googleapis.com"
@@ -157,6 +157,14 @@ class GceManager:
     def published(self) -> bytes | None:
         """What the Manager says in the farm's bucket; one in another project is not asked. Raises FarmError."""
         return self._resources.bucket.read(PUBLISHED)
+
+    def settings(self) -> bytes | None:
+        """As the contract says."""
+        return self._resources.bucket.read(SETTINGS)
+
+    def keep_settings(self, data: bytes) -> None:
+        """As the contract says."""
+        self._resources.bucket.put(SETTINGS, data)
 
     @property
     def _account(self) -> Account:

@@ -5,8 +5,9 @@ Both have one name, so that nothing is made twice; the machine is where its disk
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from blendnet.errors import FarmError, UserError
 from blendnet.provision.base import Shortage
@@ -23,6 +24,8 @@ from blendnet.provision.manager_machine import ManagerWanted
 MACHINE = "e2-standard-2"
 """2 processors and 8 GB that no other machine shares. e2-medium, at half the price, is slowed down as soon as it works
 for long, and a Manager does: it merges, checks hashes and serves files."""
+ALTERNATIVES = ("n2d-standard-2", "n2-standard-2", "n1-standard-2")
+"""Of about the same size, for zones that have no MACHINE left: its disk, which all of them can have, may be in one."""
 CONFLICT = 409
 TRIES, PAUSE_S = 12, 5.0
 """A service account that was just made is known to Compute Engine only after a while."""
@@ -59,40 +62,50 @@ class Maker:
             UserError: a zone or machine type that cannot be.
             FarmError: Google did not; the text says what helps.
         """
+        machines = [wanted.machine] if wanted.machine else [MACHINE, *ALTERNATIVES]
         refused = []
-        for zone in self._zones(wanted, there):
+        for machine, zone in self._places(machines, wanted, there):
             try:
-                return self._make_in(zone, wanted, there)
+                return self._make_in(zone, replace(wanted, machine=machine), there)
             except Refused as error:
-                if shortage_of(error.trouble) is not Shortage.CAPACITY or not there.blank:
+                if shortage_of(error.trouble) is not Shortage.CAPACITY:
                     raise advised(error, self._google.project) from error
-                refused.append(str(error))
-            there = self._settled()
-            if there.machine is not None or not there.blank:
+                refused.append(f"{machine} in {zone}")
+                last = error
+            blank, there = there.blank, self._settled()
+            if there.machine is not None or there.blank is not blank:
                 raise FarmError("somebody else is making the Manager's machine at the same time: look, and try again")
+        if not there.blank:
+            raise advised(last, self._google.project, tried=refused) from last
         raise FarmError(
-            f"no room for the Manager: {'; '.join(refused)}. Try later, or another machine type, region or zone"
+            f"no room for the Manager ({', '.join(refused)}): {str(last).rstrip('.')}. Try later, or another machine"
+            " type (--machine), region or zone"
         )
+
+    def _places(self, machines: Sequence[str], wanted: ManagerWanted, there: Found) -> Iterator[tuple[str, str]]:
+        """Machine type and zone, the best first. Raises UserError: none of the types is in one of them."""
+        zones, none = self._zones(wanted, there), True
+        for machine in machines:
+            for zone in [zone for zone in zones if self._stock.offered(zone, machine)]:
+                none = False
+                yield machine, zone
+        if none:
+            raise UserError(
+                f"there is no machine type {machines[0]!r} in {', '.join(zones)}: `blendnet cloud types --provider gcp`"
+                " lists those that there are"
+            )
 
     def _zones(self, wanted: ManagerWanted, there: Found) -> Sequence[str]:
         """Where the machine may be, the best first. A disk that something is on stays where it is."""
-        machine = wanted.machine or MACHINE
-        if not there.blank:
-            if wanted.zone not in ("", there.disk_zone):
-                raise UserError(
-                    f"the Manager's disk is in {there.disk_zone}, so its machine cannot be in {wanted.zone}: leave the"
-                    " zone out"
-                )
-            zones: Sequence[str] = [there.disk_zone]
-        else:
+        if there.blank:
             every = sorted(self._stock.zones, key=lambda zone: zone != there.disk_zone)
-            zones = [wanted.zone] if wanted.zone else every
-        if offering := [zone for zone in zones if self._stock.offered(zone, machine)]:
-            return offering
-        raise UserError(
-            f"there is no machine type {machine!r} in {', '.join(zones)}: `blendnet cloud types --provider gcp` lists"
-            " those that there are"
-        )
+            return [wanted.zone] if wanted.zone else every
+        if wanted.zone not in ("", there.disk_zone):
+            raise UserError(
+                f"the Manager's disk is in {there.disk_zone}, so its machine cannot be in {wanted.zone}: leave the"
+                " zone out"
+            )
+        return [there.disk_zone]
 
     def _make_in(self, zone: str, wanted: ManagerWanted, there: Found) -> Found:
         """The machine, with its disk, in one zone. An empty disk goes when it comes to nothing for certain."""
@@ -100,31 +113,37 @@ class Maker:
         if there.disk is not None and there.disk_zone != zone:
             self._drop_disk(there.disk_zone)
             there = Found()
-        if there.disk is None:
-            self._make_disk(zone, machine, wanted.disk_gb)  # What is there in its place is not ours to remove.
+        known_empty = there.blank
         try:
+            if there.disk is None and not self._make_disk(zone, machine, wanted.disk_gb):
+                there, known_empty = self._adopted(zone), False
             if there.disk is not None and there.disk.size_gb < wanted.disk_gb:
                 self._enlarge_disk(zone, wanted.disk_gb)
             self._make_machine(zone, machine, wanted.user_data)
         except Refused as error:
             if error.answered:
-                self._tidy(zone, there)
+                self._tidy(zone, known_empty=known_empty)
             raise
         made = self._settled()
         if made.machine is None:
-            self._tidy(zone, there)
+            self._tidy(zone, known_empty=known_empty)
             name = self._account.manager_name
             raise FarmError(f"machine {name} in {zone} is not there, or is not of this farm: `gcloud compute instances"
                             f" describe {name} --zone {zone}` says what it is")  # fmt: skip
         return made
 
-    def _tidy(self, zone: str, before: Found) -> None:
-        """Remove the disk if it is empty: it is no more than what it costs, and `cloud remains` lists it else."""
-        if before.blank:
-            with suppress(FarmError):
+    def _tidy(self, zone: str, *, known_empty: bool) -> None:
+        """Remove the disk if it is ours and empty: it is no more than what it costs, and `cloud remains` lists it else.
+
+        `known_empty`: it was so before, or was made just now; an attempt to attach it has put nothing on it.
+        """
+        with suppress(FarmError):
+            there = self._settled()
+            if there.disk is not None and there.disk_zone == zone and (known_empty or there.blank):
                 self._drop_disk(zone)
 
-    def _make_disk(self, zone: str, machine: str, size_gb: int) -> None:
+    def _make_disk(self, zone: str, machine: str, size_gb: int) -> bool:
+        """False: there is one of that name already."""
         what = f"make the Manager's disk in {zone}"
         body = disk_request(self._account, machine, zone, size_gb)
         try:
@@ -132,9 +151,9 @@ class Maker:
         except Refused as error:
             if error.http_status != CONFLICT:
                 raise
-            self._adopt_disk(zone)
-        else:
-            self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
+            return False
+        self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
+        return True
 
     def _enlarge_disk(self, zone: str, size_gb: int) -> None:
         """Its file system grows when the machine starts."""
@@ -150,14 +169,15 @@ class Maker:
         )
         self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
 
-    def _adopt_disk(self, zone: str) -> None:
-        """Somebody else has made it meanwhile."""
+    def _adopted(self, zone: str) -> Found:
+        """A disk that somebody else has made meanwhile, or that Google had not listed: something may be on it."""
         there = self._settled()
         if there.disk is None or there.disk_zone != zone:
             raise FarmError(
                 f"disk {self._account.manager_disk} in {zone} is not of this farm, for it lacks its label. Delete it,"
                 " or give the farm another name"
             )
+        return there
 
     def _make_machine(self, zone: str, machine: str, user_data: str) -> None:
         what = f"make the Manager's machine in {zone}"
@@ -186,8 +206,8 @@ class Maker:
             self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
 
 
-def advised(error: Refused, project: str) -> Refused:
-    """The error, with what to do about it. PURE."""
+def advised(error: Refused, project: str, *, tried: Sequence[str] = ()) -> Refused:
+    """The error, with what to do about it. `tried`: what there was no room for, if it was more than one. PURE."""
     shortage = shortage_of(error.trouble)
     page = f"https://console.cloud.google.com/iam-admin/quotas?project={project}"
     advice = {
@@ -196,7 +216,8 @@ def advised(error: Refused, project: str) -> Refused:
         Shortage.QUOTA: f"Ask for more: {page}",
         Shortage.TROUBLE: "Repeat this: what is there already is found again",
     }.get(shortage, "`blendnet cloud doctor --provider gcp` says what is missing")
-    text = f"{str(error).rstrip('.')}. {advice}"
+    others = f" (tried: {', '.join(tried)})" if len(tried) > 1 else ""
+    text = f"{str(error).rstrip('.')}{others}. {advice}"
     return Refused(text, code=error.reason, status=error.http_status, answered=error.answered)
 
 

@@ -120,6 +120,29 @@ def test_the_decision_knows_the_caps_of_jobs(fleet: Fleet) -> None:
     assert [machine.job for machine in seen.machines] == [job]
 
 
+def test_no_more_machines_of_others_come_over_than_the_cap_can_pay(tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, fleet_max=4, fleet_first=4)
+    others = [f"agent-{i}" for i in range(1, 5)]
+    fleet.kit.submit(frames=[1, 2, 3, 4], samples=16, chunk_samples=16)
+    fleet.tick()
+    assert fleet.cloud.running() == others
+    fleet.join(*others)
+    fleet.tick(POLL_S)
+    usd = fleet.kit.farm.work.usd_per_hour("agent-1")
+    visit_usd = usd / 3600 * (fleet.kit.farm.settings.fleet_end_delay_s + 300)
+    job = fleet.kit.submit(frames=[1, 2, 3, 4], samples=640, chunk_samples=640, cap_usd=1.5 * visit_usd)
+    fleet.pass_time(1.0)
+    fleet.tick()
+    assert fleet.loop._farm.job(job.id).state is State.QUEUED, "one of them will do"
+    chunks = [chunk for position in range(4) for chunk in fleet.kit.chunk_ids(job, position)]
+    states = [fleet.kit.claim(chunk, agent).state for chunk, agent in zip(chunks, others, strict=True)]
+    assert states.count("render") in (1, 2), states
+    for _ in range(100):
+        fleet.ticks(POLL_S)
+        assert cost(fleet, job.id) <= 1.5 * visit_usd
+    fleet.kit.farm.ledger.close()
+
+
 @pytest.mark.parametrize("removed", [False, True], ids=["kept", "removed"])
 def test_the_cap_of_a_job_holds_after_its_end_while_its_machine_idles(fleet: Fleet, *, removed: bool) -> None:
     cap_usd, kit = 7.0, fleet.kit

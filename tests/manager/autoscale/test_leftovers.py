@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blendnet.errors import FarmError
+from blendnet.errors import Conflict, FarmError, NotFound
 from blendnet.manager.autoscale.leftovers import Leftovers, current_place, leftovers, whereabouts
 from blendnet.manager.doctor import Doctor
 from blendnet.messages import Health
@@ -87,6 +87,40 @@ def test_they_cost_money_until_their_end_is_confirmed(kit: Kit, cloud: Cloud) ->
     assert one.help == (
         "BLENDNET_FLEET_PROVIDER=cloud BLENDNET_CLOUD_REGION=east BLENDNET_CLOUD_OPTIONS='project=mine' blendnet up"
     )
+
+
+def test_machines_that_nobody_can_ask_any_more_are_forgotten_with_a_note(kit: Kit, cloud: Cloud) -> None:
+    made = left(kit, FarmError("no credentials for cloud: set CLOUD_TOKEN"))
+    made.look()
+    kit.later(3600)
+    assert [row.name for row in made.forget(*EAST, kit.now)] == ["agent-1"]
+    kit.later(36_000)
+    assert kit.farm.cost_in_all(kit.now) == pytest.approx(USD_PER_HOUR), "what was counted stays"
+    assert (made.found, made.look(), made.shut) == ([], False, ["agent-1"])  # type: ignore[attr-defined]
+    with kit.farm.ledger.read() as tx:
+        (row,) = tx.instances.all()
+    assert row.reason == (
+        "forgotten by a person: if it ran on, $0.10 an hour is not counted (no credentials for cloud: set CLOUD_TOKEN)"
+    )
+    with pytest.raises(NotFound, match="no machines of cloud in east are left over"):
+        made.forget(*EAST, kit.now)
+
+
+def test_machines_that_can_be_ended_are_not_forgotten(kit: Kit, cloud: Cloud) -> None:
+    made = left(kit, cloud)
+    with pytest.raises(Conflict, match="can be ended, and are"):
+        made.forget(*EAST, kit.now)
+    assert made.look()
+    assert cloud.running() == []
+
+
+def test_a_forgotten_machine_that_turns_up_again_is_counted_again(kit: Kit, cloud: Cloud) -> None:
+    made = left(kit, FarmError("no credentials"))
+    made.look()
+    made.forget(*EAST, kit.now)
+    kit.farm.instances.of(*EAST).note_listing(cloud.list(), kit.later(3600))
+    with kit.farm.ledger.read() as tx:
+        assert [row.name for row in tx.instances.living()] == ["agent-1"]
 
 
 def test_a_cloud_that_does_not_answer_is_asked_again(kit: Kit, cloud: Cloud) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from blendnet.errors import FarmError
+from blendnet.manager.autoscale.market import CloudMarket
 from blendnet.manager.autoscale.quotas import AGAIN_S, Quotas
 from blendnet.provision.base import MachineType, Offer, Quota
+from blendnet.settings import Settings
 from tests.manager.autoscale.cloud import Cloud
 from tests.manager.autoscale.loops import Fleet, make_fleet
 
@@ -68,6 +70,15 @@ def test_an_answer_given_while_machines_came_is_soon_asked_for_again(cloud: Clou
     assert sure.used == 20
     quotas.look(NOW + 10 + 3 * AGAIN_S, [LARGE_SPOT, SMALL_SPOT])
     assert tasks == [], "what came later is known to have come later"
+
+
+def test_how_soon_it_is_asked_for_again_is_a_setting(cloud: Cloud) -> None:
+    settings = Settings(fleet_quota_s=EVERY_S, fleet_quota_again_s=7.0)
+    market = CloudMarket(cloud, settings)
+    market._quotas._run = lambda task: task()
+    for after_s, own, asked in ((0.0, [], 1), (5.0, [LARGE_SPOT], 1), (11.0, [LARGE_SPOT], 1), (12.0, [LARGE_SPOT], 2)):
+        market.allowance(NOW + after_s, own)
+        assert cloud.calls.count("quotas") == asked
 
 
 def test_the_last_answer_holds_while_the_cloud_gives_none(cloud: Cloud) -> None:

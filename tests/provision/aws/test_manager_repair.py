@@ -8,7 +8,7 @@ import pytest
 
 from blendnet.errors import FarmError, UserError
 from blendnet.provision.aws.manager_machine import ManagerHost
-from blendnet.provision.aws.manager_requests import MACHINE
+from blendnet.provision.aws.manager_requests import ALTERNATIVES, MACHINE
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.manager_machine import ManagerWanted
 from tests.provision.aws.conftest import IMAGE, MakeProvider
@@ -47,6 +47,29 @@ def test_the_disks_zone_is_not_left_when_it_has_no_machine(host: ManagerHost, aw
     with pytest.raises(FarmError, match="in eu-central-1a, where the farm's disk is"):
         host.ensure(WANTED)
     assert disk(host)["AvailabilityZone"] == "eu-central-1a"
+
+
+def test_another_type_of_its_size_is_taken_where_the_disk_is_and_none_of_the_usual_left(
+    host: ManagerHost, aws: FakeAws
+) -> None:
+    host.ensure(WANTED)
+    host.destroy()
+    aws.no_capacity(MACHINE, "eu-central-1a", market="on-demand")
+    made = host.ensure(WANTED)
+    assert (made.zone, made.machine) == ("eu-central-1a", ALTERNATIVES[0])
+    assert described(host)["State"]["Name"] == "running"
+
+
+def test_a_type_that_was_named_is_not_replaced(host: ManagerHost, aws: FakeAws) -> None:
+    aws.no_capacity("c5.large", market="on-demand")
+    with pytest.raises(FarmError, match=r"EC2 has no c5\.large left in .*: try again later"):
+        host.ensure(ManagerWanted(user_data="", machine="c5.large"))
+
+
+def test_all_types_that_were_tried_are_named(host: ManagerHost, aws: FakeAws) -> None:
+    aws.no_capacity(market="on-demand")
+    with pytest.raises(FarmError, match=r"no m6i\.large left .*, and no m7i\.large.*m5a\.large: .*--machine"):
+        host.ensure(WANTED)
 
 
 def test_a_machine_that_cannot_be_started_for_lack_of_capacity_keeps_its_disk(host: ManagerHost, aws: FakeAws) -> None:

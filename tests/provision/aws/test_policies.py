@@ -6,6 +6,7 @@ on behalf of a fleet, moto does not check either: see IMPLIED.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -27,7 +28,7 @@ from blendnet.provision.aws.images import Images
 from blendnet.provision.aws.labels import AGENT_ROLE, LAUNCH_ROLE, Labels
 from blendnet.provision.aws.provider import AwsProvider
 from blendnet.provision.base import CheckState, Offer, Place, Wanted
-from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, ManagerWanted
+from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, SETTINGS, ManagerWanted
 from blendnet.storage.bucket_store import EXPIRE_DAYS, INCOMING
 from blendnet.storage.s3 import S3Bucket
 from tests.provision.aws.conftest import IMAGE, MakeProvider
@@ -191,7 +192,9 @@ def have_a_manager(provider: AwsProvider) -> None:
     provider._clients["s3"].put_object(Bucket=bucket, Key=BUNDLE, Body=b"1")  # The same, of what can be sent again.
     host.ensure(ManagerWanted(user_data=""))
     assert host.log()
-    assert host.published() is None
+    assert (host.published(), host.settings()) == (None, None)
+    host.keep_settings(b"{}")
+    assert host.settings() == b"{}"
     host.stop()
     host.start()
     host.destroy()
@@ -219,7 +222,11 @@ def manager_work(provider: AwsProvider, left: Callable[[], None]) -> None:
     with tempfile.NamedTemporaryFile() as word:
         sha256 = hashlib.sha256(b"").hexdigest()
         assert S3Bucket(bucket, client=s3).put(PUBLISHED, Path(word.name), sha256=sha256, size_bytes=0, replace=True)
-    for key in (BUNDLE, "manager/other.json", "elsewhere"):
+    with contextlib.suppress(s3.exceptions.NoSuchKey):
+        s3.get_object(Bucket=bucket, Key=BUNDLE)
+    with contextlib.suppress(s3.exceptions.NoSuchKey):
+        s3.get_object(Bucket=bucket, Key=SETTINGS)
+    for key in (BUNDLE, SETTINGS, "manager/other.json", "elsewhere"):
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.put_object(Bucket=bucket, Key=key, Body=b"")
     s3.put_object(Bucket=bucket, Key="store/a", Body=b"1")  # The last request of its kind is tried without permission.

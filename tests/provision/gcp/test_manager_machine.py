@@ -11,7 +11,7 @@ import pytest
 from blendnet.errors import FarmError, UserError
 from blendnet.provision.bootstrap_manager import manager_user_data
 from blendnet.provision.gcp.provider import GcpProvider
-from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, ManagerHost, ManagerState, manager_host_of
+from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, SETTINGS, ManagerHost, ManagerState, manager_host_of
 from blendnet.security.credentials import hash_password
 from tests.provision.fake_gce import FakeGce, Fault
 from tests.provision.gcp.conftest import DISK, MANAGER, SPOT_A, Clock, Make, a_manager, cloud_init, wanted
@@ -175,6 +175,18 @@ def test_what_the_manager_publishes_is_read_from_the_farms_bucket(provider: GcpP
     assert host.published() is None
     fake.objects[provider.account.bucket.name, PUBLISHED] = b'{"url": "https://203.0.113.7:443"}'
     assert host.published() == b'{"url": "https://203.0.113.7:443"}'
+
+
+def test_the_owners_word_lies_in_the_farms_bucket(provider: GcpProvider, fake: FakeGce) -> None:
+    host = provider.manager_host
+    assert host.settings() is None
+    host.keep_settings(b"{}")
+    assert (host.settings(), fake.objects[provider.account.bucket.name, SETTINGS]) == (b"{}", b"{}")
+
+
+def test_before_there_is_a_bucket_no_word_is_kept(make: Make) -> None:
+    with pytest.raises(FarmError, match="blendnet cloud prepare"):
+        make().manager_host.keep_settings(b"{}")
 
 
 def test_before_there_is_a_bucket_nothing_is_published(make: Make) -> None:

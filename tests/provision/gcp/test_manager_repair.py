@@ -56,6 +56,37 @@ def test_a_disk_that_was_used_keeps_the_machine_in_its_zone(provider: GcpProvide
         provider.manager_host.ensure(a_manager(zone=B))
 
 
+def test_another_type_of_its_size_is_taken_where_the_disk_is_and_none_of_the_usual_left(
+    provider: GcpProvider, fake: FakeGce
+) -> None:
+    provider.manager_host.ensure(a_manager())
+    provider.manager_host.destroy()
+    fake.capacity[f"{A}/e2-standard-2"] = 0
+    made = provider.manager_host.ensure(a_manager())
+    assert (made.zone, made.machine, made.disk) == (A, "n2d-standard-2", DISK)
+
+
+def test_another_type_is_taken_only_when_no_zone_has_the_usual_one(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.capacity |= {f"{A}/e2-standard-2": 0, f"{B}/e2-standard-2": 0}
+    assert (made := provider.manager_host.ensure(a_manager())).zone == C
+    assert made.machine == "e2-standard-2"
+
+
+def test_a_type_that_was_named_is_not_replaced(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.capacity |= {f"{zone}/e2-standard-4": 0 for zone in (A, B, C)}
+    with pytest.raises(FarmError, match=r"no room for the Manager \(e2-standard-4 in .*--machine"):
+        provider.manager_host.ensure(a_manager(machine="e2-standard-4"))
+    assert fake.machines == []
+
+
+def test_what_was_tried_in_the_disks_zone_is_named(provider: GcpProvider, fake: FakeGce) -> None:
+    provider.manager_host.ensure(a_manager())
+    provider.manager_host.destroy()
+    fake.capacity[A] = 0
+    with pytest.raises(FarmError, match=f"tried: e2-standard-2 in {A}, n2d-standard-2 in {A}.*Its disk is in that"):
+        provider.manager_host.ensure(a_manager())
+
+
 def test_a_machine_that_finds_no_room_to_start_says_so(provider: GcpProvider, fake: FakeGce) -> None:
     provider.manager_host.ensure(a_manager())
     fake.shut_down(MANAGER)
@@ -186,6 +217,26 @@ def test_a_disk_that_was_restored_from_a_snapshot_is_not_an_empty_one(provider: 
     assert list(fake.disks) == [(B, DISK)]
     fake.capacity[B] = 1
     assert provider.manager_host.ensure(a_manager()).zone == B
+
+
+@pytest.mark.parametrize(("used", "left"), [(True, [(A, DISK)]), (False, [])], ids=["used", "empty"])
+def test_a_disk_that_google_had_not_listed_goes_only_when_nothing_is_on_it(
+    provider: GcpProvider, fake: FakeGce, *, used: bool, left: list[tuple[str, str]]
+) -> None:
+    fake.disks[A, DISK] = disk(**({"lastAttachTimestamp": "2026-11-01T00:00:00Z"} if used else {}))
+    fake.lists_without_disks = 1
+    fake.faults.append(Fault("POST", "/instances$", 403, "quotaExceeded"))
+    with pytest.raises(FarmError):
+        provider.manager_host.ensure(a_manager())
+    assert list(fake.disks) == left
+
+
+def test_a_disk_that_was_made_although_its_making_failed_is_removed(provider: GcpProvider, fake: FakeGce) -> None:
+    fake.disks_fail_after_all = True
+    before = provider.account.remains()
+    with pytest.raises(FarmError, match="did not make the Manager's disk"):
+        provider.manager_host.ensure(a_manager())
+    assert provider.account.remains() == before
 
 
 def test_a_disk_of_somebody_else_stays_whatever_google_refuses(provider: GcpProvider, fake: FakeGce) -> None:

@@ -7,6 +7,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[attr-defined]
 
 from blendnet.errors import FarmError
+from blendnet.provision.base import Wanted
 from blendnet.provision.gcp import identity
 from blendnet.provision.gcp.bucket import STORE
 from blendnet.provision.gcp.permissions import MANAGER_PERMISSIONS
@@ -14,8 +15,9 @@ from blendnet.provision.gcp.provider import GcpProvider
 from blendnet.provision.manager_machine import PUBLISHED
 from blendnet.storage.bucket_store import EXPIRE_DAYS, INCOMING
 from blendnet.storage.gcs import GcsBucket
-from tests.provision.fake_gce import PROJECT, FakeGce, Fault
-from tests.provision.gcp.conftest import Make, wanted
+from tests.provision.fake_gce import PROJECT, Answer, FakeGce, Fault
+from tests.provision.fake_gce_routes import route
+from tests.provision.gcp.conftest import DISK, MANAGER, SPOT_A, Make, a_manager, wanted
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +60,39 @@ def test_the_managers_identity_has_a_role_with_the_least(provider: GcpProvider, 
     (role,) = fake.roles.values()
     assert role["includedPermissions"] == list(MANAGER_PERMISSIONS)
     assert not [one for one in MANAGER_PERMISSIONS if "setIamPolicy" in one or "actAs" in one or "firewalls" in one]
+
+
+def test_the_manager_reaches_machines_and_disks_of_its_own_agents_alone(prepared: Make, fake: FakeGce) -> None:
+    owner = prepared()
+    owner.manager_host.ensure(a_manager())
+    other = prepared("other")
+    other.account.ensure()
+    other.create(Wanted(names=["agent-1"], offers=[SPOT_A]))
+    (theirs,) = [one for one in fake.living() if one.name.startswith("bn-other--")]
+    fake.acting_as = owner.account.ensure().service_account
+    manager = prepared()
+    assert [one.name for one in manager.create(Wanted(names=["agent-1"], offers=[SPOT_A])).instances] == ["agent-1"]
+    assert manager.boot_log("agent-1") is not None
+    for path in (
+        f"zones/{theirs.zone}/instances/{theirs.name}", f"zones/us-central1-a/instances/{MANAGER}",
+        f"zones/us-central1-a/disks/{DISK}",
+    ):  # fmt: skip
+        with pytest.raises(Answer, match="Required 'compute"):
+            route(fake, "DELETE", f"/compute/v1/projects/{PROJECT}/{path}", {}, None)
+    with pytest.raises(FarmError, match=r"Required 'compute\.instances\.stop'"):
+        manager.manager_host.stop()
+    manager.destroy(["agent-1"])
+    assert {one.name for one in fake.living()} == {MANAGER, theirs.name}
+
+
+def test_a_role_of_before_conditions_is_put_under_one(provider: GcpProvider, fake: FakeGce) -> None:
+    made = provider.account.ensure()
+    (binding,) = fake.policy["bindings"]
+    before = {"role": binding["role"], "members": [f"serviceAccount:{made.service_account}"]}
+    fake.policy = {**fake.policy, "version": 1, "bindings": [before]}
+    provider.account.ensure()
+    assert (fake.policy["bindings"], fake.policy["version"]) == ([binding], 3)
+    assert 'extract("/instances/{name}").startsWith("bn-farm--")' in binding["condition"]["expression"]
 
 
 def test_the_policy_of_others_is_kept(provider: GcpProvider, fake: FakeGce) -> None:
