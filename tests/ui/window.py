@@ -31,7 +31,7 @@ LINE, BUTTON = 22, 29
 
 
 @contextmanager
-def screen(stack_folder: Path) -> Iterator[str]:
+def screen() -> Iterator[str]:
     """An X server and a window manager; its DISPLAY."""
     with ExitStack() as stack:
         reading, writing = os.pipe()
@@ -101,9 +101,13 @@ class Window:
 
     def click_button(self, number: int, lines: int = 0, across: float = 0.5) -> None:
         """Press the panel's button `number`, from 0, below `lines` lines of text, at that share of the width."""
+        self.click_below(self._offset(number, lines), across)
+
+    def click_below(self, down: int, across: float = 0.5) -> None:
+        """Press what is so many pixels below the top of the panel's region, at that share of the width."""
         left, bottom, width, height = self.state["panel"]
         x, y, window_height = self._place()
-        self.click(x + left + int(width * across), y + window_height - bottom - height + self._offset(number, lines))
+        self.click(x + left + int(width * across), y + window_height - bottom - height + down)
 
     @staticmethod
     def _offset(number: int, lines: int) -> int:

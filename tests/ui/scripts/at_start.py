@@ -84,6 +84,15 @@ def picture():
     return None
 
 
+def in_window(operator, **arguments):
+    """Call an operator as from the window: a timer has none."""
+    where = {"window": bpy.context.window_manager.windows[0]}
+    if hasattr(bpy.context, "temp_override"):
+        with bpy.context.temp_override(**where):
+            return operator(**arguments)
+    return operator(where, **arguments)
+
+
 def state():
     session = sys.modules[ADDON + ".runtime"].get()
     return {
@@ -99,6 +108,9 @@ def state():
         "problem": None if session.problem is None else session.problem.code,
         "under_way": [visible.step for _, visible in session.under_way],
         "pending": session.pending is not None,
+        "question": session.question.notes if session.question is not None else None,
+        "folded": sorted(session.folded),
+        "frames": session.frames,
         "picture": picture(),
         "images": [image.name for image in bpy.data.images],
         "texts": {text.name: text.as_string() for text in bpy.data.texts},
@@ -116,7 +128,7 @@ def tick():
         with open(DO, encoding="utf-8") as file:
             text = file.read()
         try:
-            exec(text, {"bpy": bpy, "sys": sys})
+            exec(text, {"bpy": bpy, "sys": sys, "in_window": in_window})
         except Exception:
             traceback.print_exc()
         os.remove(DO)

@@ -1,0 +1,48 @@
+"""Run inside Blender: the add-on enabled, replaced by a newer version while it is enabled, disabled, enabled again.
+
+Arguments after --: zip of the older version, zip of the newer one, how ('legacy' or 'extension').
+"""
+
+import os
+import sys
+
+older, newer, how = sys.argv[sys.argv.index("--") + 1 :]
+
+import bpy  # noqa: E402 - before Blender's other modules: a wheel has them only then
+import addon_utils  # noqa: E402, I001
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from addon_parts import installed, traces  # noqa: E402 - beside us
+
+OLD = "0.0.9"
+
+
+def version(module):
+    """As Blender shows it."""
+    found = addon_utils.module_bl_info(sys.modules[module])["version"]
+    return found if isinstance(found, str) else ".".join(map(str, found))
+
+
+assert traces() == [], traces()
+module = installed(older, how)
+old = traces()
+assert version(module) == OLD, version(module)
+assert "BLENDNET_OT_ancient" in old, old
+
+assert installed(newer, how) == module
+new = traces()
+assert version(module) != OLD, version(module)
+assert not [name for name in new if "ancient" in name], new
+gone = sorted(set(old) - set(new))
+assert all("ancient" in name for name in gone), gone
+assert sorted(set(new)) == new, new
+
+bpy.ops.preferences.addon_disable(module=module)
+assert traces() == [], traces()
+bpy.ops.preferences.addon_enable(module=module)
+assert traces() == new, sorted(set(traces()) ^ set(new))
+bpy.ops.preferences.addon_disable(module=module)
+assert traces() == [], traces()
+print("upgraded: %d traces" % len(new))
+sys.stdout.flush()
+os._exit(0)  # A wheel may hang in its own clean-up.
