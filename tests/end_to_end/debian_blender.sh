@@ -18,7 +18,7 @@ command -v debootstrap >/dev/null || {
   exit 1
 }
 [ "$(id -u)" = 0 ] || {
-  echo "Another Debian is made as root only. Run:  sudo $0 $*" >&2
+  echo "Another Debian's Blender is made and started as root only. Run:  sudo make matrix" >&2
   exit 1
 }
 
@@ -33,6 +33,7 @@ fi
 
 if [ ! -e "$folder/.blender" ]; then
   echo "Installing its Blender ..." >&2
+  # shellcheck disable=SC2016 # The inner shell has the arguments.
   # Packages that are here already are not fetched again when this was interrupted.
   unshare --mount --fork sh -eu -c '
     mount -t proc proc "$1/proc"
@@ -40,7 +41,6 @@ if [ ! -e "$folder/.blender" ]; then
     cd "$1"
     chroot "$1" dpkg --configure -a
     chroot "$1" apt-get -qq update
-    # shellcheck disable=SC2086
     exec chroot "$1" apt-get -qq install -y --no-install-recommends $2
   ' sh "$root" "$packages" >>"$folder/making.log" 2>&1 || { tail -n 20 "$folder/making.log" >&2; exit 1; }
   rm -rf "$folder/packages" "$root"/var/cache/apt/archives/*.deb

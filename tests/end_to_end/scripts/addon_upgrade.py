@@ -8,8 +8,7 @@ import sys
 
 older, newer, how = sys.argv[sys.argv.index("--") + 1 :]
 
-import bpy  # noqa: E402 - before Blender's other modules: a wheel has them only then
-import addon_utils  # noqa: E402, I001
+import bpy  # noqa: E402 - the arguments come first
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from addon_parts import installed, traces  # noqa: E402 - beside us
@@ -19,6 +18,8 @@ OLD = "0.0.9"
 
 def version(module):
     """As Blender shows it."""
+    import addon_utils  # A wheel has it only after bpy.
+
     found = addon_utils.module_bl_info(sys.modules[module])["version"]
     return found if isinstance(found, str) else ".".join(map(str, found))
 
