@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 
 from blendnet.agent.blenders import Build
+from blendnet.manager.jobs import PreviewFile
+from blendnet.manager.previews import frame_picture
 from blendnet.merge import exr
 from blendnet.security.credentials import OWNER, PASSWORD_FILES
 from tests.end_to_end import farms
@@ -75,6 +77,9 @@ def test_window_waits_for_nothing_that_the_add_on_does(
 
 def _phases(window: Window, served: Served, kit: Kit, watched: str) -> dict[str, Any]:
     window.do(f"sys.path.insert(0, {str(SCRIPT.parent)!r})\nimport beats\nbeats.start(watch.addon)\nwatch.quiet = True")
+    alone = kit.folder / "alone.png"
+    alone.write_bytes(frame_picture([PreviewFile(_picture(kit.folder / "alone.exr", 0), 1)]))
+    window.do(f"import beats\nbeats.draw_alone({str(alone)!r})")
     time.sleep(PHASE_S)
     window.do("import beats\nbeats.phase('setting up')\nwatch.quiet = False")
     password = served.data / PASSWORD_FILES[OWNER]
@@ -145,7 +150,9 @@ def _drop_large(served: Served) -> None:
 def _print(phase: str, told: dict[str, Any]) -> None:
     late, own = sorted(told["late_ms"]), told["own_ms"]
     figures = f"median {statistics.median(late):.1f}, p99 {late[len(late) * 99 // 100]:.1f}, most {late[-1]:.1f} ms"
-    sys.stdout.write(f"{phase:9} {len(late):6} beats late by: {figures}\n")
+    busy = sorted(told["busy_ms"])
+    most = f"processor time from beat to beat: p99 {busy[len(busy) * 99 // 100]:.1f}, most {busy[-1]:.1f} ms"
+    sys.stdout.write(f"{phase:9} {len(late):6} beats late by: {figures}; {most}\n")
     if own:
         longest = ", ".join(f"{what} {took:.1f}" for what, took in sorted(own.items()))
         sys.stdout.write(f"{'':9} processor time of the add-on's own calls, ms: {longest}\n")

@@ -19,6 +19,8 @@ from tests.ui.window import LOG_BUTTON, blender
 pytestmark = pytest.mark.end_to_end
 SIZE, SAMPLES = (1920, 1080), 160
 """Half a minute on two free cores, so that Blender is killed while it renders; 3.4 splits up to 256 samples exactly."""
+CHANGED_BY_WORKSPACE = (4, 0)
+"""Later Blenders hold a file for changed when another workspace is shown, as the test does."""
 FEWER = 48
 """Samples for other Blenders: 2.83 is slower, and 4.3 splits 256 of its pattern Tabulated Sobol exactly."""
 
@@ -39,9 +41,10 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
             window.photograph(pictures / "addon-set-up.png", "526x290+530+44")
             window.click_button(0, lines=1)
             window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is up", 120)
+            arranged = window.state["dirty"]
             window.click_button(0)
             sent = window.wait(lambda state: state["selected"], "the job is sent")
-            assert not sent["dirty"]
+            assert sent["dirty"] == arranged == (window_build.order > CHANGED_BY_WORKSPACE)
             assert sent["file"] == str(scene)
             first = window.wait(lambda state: state["picture"], "the first picture is shown")["picture"]
             assert first["name"] == "BlendNet Preview"

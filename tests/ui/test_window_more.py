@@ -28,10 +28,10 @@ many = bpy.data.objects.new("Many", bpy.data.objects["Cube"].data.copy())
 bpy.context.scene.collection.objects.link(many)
 for name in ("row", "rows"):
     array = many.modifiers.new(name, "ARRAY")
-    array.count, array.show_viewport = 1000, False
-for frame, hidden in ((1, True), (2, False)):
-    many.hide_render = hidden
-    many.keyframe_insert("hide_render", frame=frame)
+    array.show_viewport = False
+    for frame, count in ((1, 1), (2, 1000)):
+        array.count = count
+        array.keyframe_insert("count", frame=frame)
 bpy.context.scene.frame_end = 2
 """
 """Eight million vertices in frame 2: more memory than the farm's Blenders get."""

@@ -163,7 +163,7 @@ class Window:
 
     def quit(self) -> None:
         """As the menu does, and wait until nothing of it is left."""
-        self._tell("bpy.ops.wm.quit_blender()")
+        self._tell("in_window(bpy.ops.wm.quit_blender)")
         assert self._process.wait(QUIT_TIMEOUT_S) == 0
 
     def _tool(self, *arguments: str) -> str:

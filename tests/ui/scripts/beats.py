@@ -1,7 +1,8 @@
 """Imported inside a Blender with a window: how late a timer comes on the main thread, and what of that is the add-on's.
 
 A timer asks to be called every BEAT_S seconds. Everything by which the add-on takes time of the main thread is measured
-as well: its panels as they are drawn, and what workers have told. Processor time, so that other programs do not count.
+as well: its panels as they are drawn, and what workers have told. Beside the time that passes stands processor time of
+the main thread: there other programs do not count.
 """
 
 import sys
@@ -10,12 +11,16 @@ import time
 import bpy
 
 BEAT_S = 0.01
+DRAW_S = 0.5
+"""As often as that Blender alone draws what it draws for the add-on."""
 
 
 class _Measured:
     def __init__(self):
         self.phase = "alone"
-        self.last = None
+        self.last = self.last_busy = None
+        self.busy_s = {}
+        """Phase -> processor time of the main thread from beat to beat."""
         self.late_s = {}
         """Phase -> by how much each beat was late."""
         self.own_s = {}
@@ -41,11 +46,31 @@ def start(addon):
     bpy.app.timers.register(_beat, first_interval=BEAT_S, persistent=True)
 
 
+def draw_alone(image):
+    """Draw what the add-on has drawn, without it: the Properties, and an Image Editor whose picture is read anew."""
+    areas = bpy.context.window_manager.windows[0].screen.areas
+    editor = next(area for area in areas if area.type == "IMAGE_EDITOR")
+    editor.spaces.active.image = bpy.data.images.load(image)
+
+    def draw():
+        if _STATE.phase != "alone":
+            bpy.data.images.remove(editor.spaces.active.image)
+            return None
+        editor.spaces.active.image.reload()
+        for area in areas:
+            if area.type in ("PROPERTIES", "IMAGE_EDITOR"):
+                area.tag_redraw()
+        return DRAW_S
+
+    bpy.app.timers.register(draw)
+
+
 def told():
     """{phase: {"late_ms": [...], "own_ms": {what: longest}}}."""
     return {
         name: {
             "late_ms": [second * 1000 for second in late],
+            "busy_ms": [second * 1000 for second in _STATE.busy_s[name]],
             "own_ms": {what: max(times) * 1000 for what, times in _STATE.own_s.get(name, {}).items()},
         }
         for name, late in _STATE.late_s.items()
@@ -56,7 +81,8 @@ def _beat():
     now = time.monotonic()
     if _STATE.last is not None:
         _STATE.late_s.setdefault(_STATE.phase, []).append(max(0.0, now - _STATE.last - BEAT_S))
-    _STATE.last = time.monotonic()
+        _STATE.busy_s.setdefault(_STATE.phase, []).append(time.thread_time() - _STATE.last_busy)
+    _STATE.last, _STATE.last_busy = time.monotonic(), time.thread_time()
     return BEAT_S
 
 
