@@ -106,11 +106,10 @@ def in_window(operator, showing="IMAGE_EDITOR", **arguments):
     """Call an operator as from the window that shows such an editor: a timer has none."""
     windows = bpy.context.window_manager.windows
     window = next(w for w in windows if any(area.type == showing for area in w.screen.areas))
-    where = {"window": window, "screen": window.screen}
     if hasattr(bpy.context, "temp_override"):
-        with bpy.context.temp_override(**where):
+        with bpy.context.temp_override(window=window):
             return operator(**arguments)
-    return operator(where, **arguments)
+    return operator({"window": window, "screen": window.screen}, **arguments)
 
 
 def state():
