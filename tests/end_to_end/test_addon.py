@@ -69,7 +69,7 @@ def do_everything(blender: Build, farm: Path, folder: Path) -> None:
         "command": str(debians.reachable(Path(sys.executable).with_name("blendnet"), blender, folder)),
         "folder": str(folder),
     }
-    done = run(blender, FLOW, folder, json.dumps(plan))
+    done = run(blender, folder, plan)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert '"text": "submitted: 2 frames of 20000 samples"' in done.stdout
     for note in ("not baked: Sheet: Cloth. Agents", "other noise than on one machine: adaptive sampling"):
@@ -88,18 +88,19 @@ def upgrade(blender: Build, folder: Path) -> None:
     older_addon.write(folder / "older.zip")
     for how in ("legacy", "extension"):
         if how == "legacy" or blender.order >= EXTENSIONS_SINCE:
-            done = run(blender, UPGRADE, folder / how, str(folder / "older.zip"), str(folder / "newer.zip"), how)
+            plan = {"older": str(folder / "older.zip"), "newer": str(folder / "newer.zip"), "how": how}
+            done = run(blender, folder / how, plan, UPGRADE)
             assert "upgraded: " in done.stdout, how + done.stdout[-3000:] + done.stderr[-3000:]
 
 
-def run(blender: Build, script: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(blender: Build, folder: Path, plan: dict[str, str], script: Path = FLOW) -> subprocess.CompletedProcess[str]:
     """A script in a Blender whose settings are in `folder`."""
     (folder / "scripts" / "addons").mkdir(parents=True)
     head = [str(blender.path)]
     if blender.kind == "binary":
         head += ["-b", "--factory-startup", "-noaudio", "--python-exit-code", "1", "--python"]
     return subprocess.run(
-        [*head, str(script), "--", *arguments],
+        [*head, str(script), "--", json.dumps(plan)],
         env={
             **os.environ,
             "BLENDNET_ADDON_FOLDER": str(folder / "kept"),

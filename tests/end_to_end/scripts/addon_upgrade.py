@@ -1,18 +1,18 @@
 """Run inside Blender: the add-on enabled, replaced by a newer version while it is enabled, disabled, enabled again.
 
-Arguments after --: zip of the older version, zip of the newer one, how ('legacy' or 'extension').
+Argument after --: JSON with older and newer (zips), how ('legacy' or 'extension').
 """
 
+import json
 import os
 import sys
 
-older, newer, how = sys.argv[sys.argv.index("--") + 1 :]
-
-import bpy  # noqa: E402 - the arguments come first
+import bpy
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from addon_parts import installed, traces  # noqa: E402 - beside us
+from addon_parts import installed, traces
 
+plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 OLD = "0.0.9"
 
 
@@ -25,12 +25,12 @@ def version(module):
 
 
 assert traces() == [], traces()
-module = installed(older, how)
+module = installed(plan["older"], plan["how"])
 old = traces()
 assert version(module) == OLD, version(module)
 assert "BLENDNET_OT_ancient" in old, old
 
-assert installed(newer, how) == module
+assert installed(plan["newer"], plan["how"]) == module
 new = traces()
 assert version(module) != OLD, version(module)
 assert not [name for name in new if "ancient" in name], new
