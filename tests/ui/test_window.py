@@ -114,7 +114,7 @@ def test_manager_elsewhere_is_compared_before_it_is_trusted(
         job_id = window.state["jobs"][0]["id"]
         window.click_list(0, lines=1)
         window.wait(lambda state: state["selected"] == job_id, "a click on the job selects it")
-        window.click_list(LOG_BUTTON, lines=1, across=0.75)
+        window.click_list(LOG_BUTTON, lines=1)
         window.wait(lambda state: "submitted: 3 frames" in state["texts"].get("BlendNet Log", ""), "the log is shown")
         window.photograph(tmp_path / "log.png")
         window.do(f"bpy.ops.wm.save_as_mainfile(filepath={str(tmp_path / 'saved.blend')!r}, copy=True)")

@@ -30,7 +30,7 @@ STILL, STILL_S = 4, 0.3
 """A window that looks the same so many times, so many seconds apart, is still."""
 LINE, BUTTON = 22, 29
 """Heights of a line of text above it and of a button."""
-LIST, ROW, LOG_BUTTON = 297, 21, 60
+LIST, ROW, LOG_BUTTON = 297, 21, 89
 """Pixels from the top of the panel's region to the first line of the list of jobs, below two buttons and no message;
 from line to line; from the only line to the button Log below it."""
 
