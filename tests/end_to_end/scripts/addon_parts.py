@@ -22,8 +22,8 @@ def traces():
     """Everything of ours that Blender and Python know, sorted; what is there twice is named twice."""
     named = [name for name in dir(bpy.types) if "blendnet" in name.lower()]
     own = [name for kind in (bpy.types.Scene, bpy.types.WindowManager) for name in dir(kind) if "blendnet" in name]
-    calls = [h for name in dir(bpy.app.handlers) for h in _calls(name) if "blendnet_addon" in h.__module__]
-    handlers = ["%s.%s" % (call.__module__, call.__name__) for call in calls]
+    calls = [(name, h) for name in dir(bpy.app.handlers) for h in _calls(name) if "blendnet_addon" in h.__module__]
+    handlers = ["%s: %s.%s" % (name, call.__module__, call.__name__) for name, call in calls]
     modules = [name for name in sys.modules if "blendnet_addon." in name]
     drawn = [draw for draw in bpy.types.TOPBAR_MT_render._dyn_ui_initialize() if "blendnet_addon" in draw.__module__]
     menus = ["menu " + draw.__module__ for draw in drawn]

@@ -36,7 +36,7 @@ assert version(module) != OLD, version(module)
 assert not [name for name in new if "ancient" in name], new
 gone = sorted(set(old) - set(new))
 assert all("ancient" in name for name in gone), gone
-assert sorted(set(new)) == new, new
+assert sorted(set(new)) == new, [name for name in new if new.count(name) > 1]
 
 bpy.ops.preferences.addon_disable(module=module)
 assert traces() == [], traces()
