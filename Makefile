@@ -126,7 +126,7 @@ distclean: clean ## Also remove the Python environment
 # --- machines of agents (docs/worker-image.md) -----------------------------------------------------------------------
 BUNDLE := build/blendnet-bundle.tar.gz
 TOOLS := build/tools
-IMAGE_SCRIPTS := $(wildcard worker_image/*.sh) examples/cloud_smoke.sh
+IMAGE_SCRIPTS := $(wildcard worker_image/*.sh) examples/cloud_smoke.sh tests/end_to_end/debian_blender.sh
 
 .PHONY: bundle images lint-image
 
@@ -153,9 +153,19 @@ $(TOOLS)/.ready:
 addon: $(VENV)/.ready ## Build the Blender add-on, the same bytes every time: build/blendnet_addon.zip
 	@$(BIN)/python addon/build.py build/blendnet_addon.zip
 
-.PHONY: matrix
-matrix: system-test $(VENV)/.ready-test blender ## Prove the farm on Blender 4.2 and 5.0 too; installs both, 2 GB of disk
+DEBIANS := build/debians/bullseye/blender build/debians/trixie/blender
+
+.PHONY: matrix latency
+matrix: system-test $(VENV)/.ready-test blender $(DEBIANS) ## Prove farm and add-on on Blender 2.83, 4.2, 4.3, 5.0 too; as root, 5 GB
 	@$(BIN)/python -m pytest -m matrix
+
+latency: system-test $(VENV)/.ready-test blender ## Measure how long Blender's window waits for the add-on: 2 GB sent, 1,000 frames watched
+	@$(BIN)/python -m pytest -q -s -m matrix tests/ui/test_latency.py -k 3.4
+
+# Blender 2.83 and 4.3 with everything they need, beside the ones of this Debian; what is there already is kept.
+$(DEBIANS): build/debians/%/blender: tests/end_to_end/debian_blender.sh
+	$(call need_packages,debootstrap)
+	@$< $* $(@D)
 
 DEBIAN := build/debian
 

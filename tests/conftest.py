@@ -99,6 +99,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     They are dealt out file by file: a long one at the end would leave one process alone with it.
     """
+    _leave_out_matrix(config, items)
     for item in items:
         if BLENDER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.blender)
@@ -106,6 +107,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (-_cost(item), item.nodeid.partition("::")[0] not in LONG_FILES))
     else:
         items.sort(key=_cost)
+
+
+def _leave_out_matrix(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the matrix of Blenders, hundreds of megabytes to install, to those who ask for it: `-m matrix`."""
+    if "matrix" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("matrix")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def _cost(item: pytest.Item) -> int:

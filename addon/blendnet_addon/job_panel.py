@@ -51,7 +51,9 @@ def _draw_group(layout, group, shown, session, titled):
     if titled and (shown or group.key in session.folded):
         icon = "RIGHTARROW" if group.key in session.folded else "DOWNARROW_HLT"
         text = f"{group.title} ({len(group.jobs)})"
-        column.operator("blendnet.fold", text=text, icon=icon, emboss=False).scene = group.key
+        row = column.row()
+        row.alignment = "LEFT"
+        row.operator("blendnet.fold", text=text, icon=icon, emboss=False).scene = group.key
     for job in shown:
         _draw_row(column, job, session)
 

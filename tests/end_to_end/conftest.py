@@ -13,16 +13,6 @@ from tests.end_to_end import farms
 SIZE = (96, 64)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the matrix of Blenders, hundreds of megabytes to install, to those who ask for it: `-m matrix`."""
-    if "matrix" in config.option.markexpr:
-        return
-    left_out = [item for item in items if item.get_closest_marker("matrix")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
 @pytest.fixture(scope="session")
 def farm(tmp_path_factory: pytest.TempPathFactory, bpy_build: Build) -> Iterator[Path]:
     """Data folder of a farm with 2 agents that stays up for the whole session; nothing of it is left afterwards."""

@@ -15,7 +15,7 @@ import pytest
 from blendnet.agent.blenders import Build
 from blendnet.merge import exr
 from tests.end_to_end import farms
-from tests.end_to_end.test_addon import do_everything
+from tests.end_to_end.test_addon import do_everything, upgrade
 from tests.end_to_end.test_exactness import assert_like_plain
 
 pytestmark = [pytest.mark.matrix, pytest.mark.end_to_end]
@@ -114,6 +114,10 @@ def test_adaptive_chunks_are_as_right_as_one_adaptive_render(
     theirs = combined(tmp_path / "plain" / "plain_0001.exr") - right
     assert abs(ours.mean()) < 0.01 * right.mean()
     assert np.sqrt((ours**2).mean()) < 1.2 * np.sqrt((theirs**2).mean())
+
+
+def test_newer_addon_takes_the_place_of_an_older_one(build: Build, tmp_path: Path) -> None:
+    upgrade(build, tmp_path)
 
 
 def test_addon_does_everything_without_a_window(build: Build, tmp_path: Path) -> None:

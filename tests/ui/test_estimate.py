@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from addon import build
 from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
-from tests.ui.test_window import PICTURES, display, path_with_blendnet
+from tests.ui.conftest import HERE
 from tests.ui.window import Window, blender
 
-__all__ = ["display", "path_with_blendnet"]
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.parametrize("window_build", [HERE], indirect=True)]
 CLOCK = 0.95
 """Of the panel's width: the clock behind a render button."""
 
@@ -37,17 +35,15 @@ def told(window: Window, folder: Path) -> Any:
 
 
 def test_artist_is_told_what_a_scene_takes_and_caps_it_with_a_click(
-    blender34: Build, display: str, path_with_blendnet: str, tmp_path: Path
+    window_build: Build, display: str, path_with_blendnet: str, zip_file: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    pictures = Path(PICTURES) if PICTURES else tmp_path
-    folder, zip_file = tmp_path / "blender", tmp_path / "blendnet_addon.zip"
+    folder = tmp_path / "blender"
     folder.mkdir()
-    build.build(zip_file)
-    scene = farms.prepare(blender34, "", tmp_path / "shot.blend", size=(320, 200), samples=200)
+    scene = farms.prepare(window_build, "", tmp_path / "shot.blend", size=(320, 200), samples=200)
     about = {"scene": scene, "output": tmp_path / "out", "zip_file": zip_file, "PATH": path_with_blendnet}
     with (
         farms.running(tmp_path / "farm", agents=1, agent_usd_per_hour=3.6) as data,
-        blender(blender34, display, folder, **about) as window,
+        blender(window_build, display, folder, **about) as window,
     ):
         window.do(f"bpy.ops.blendnet.use_this_computer(data={str(data)!r})")
         window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is known", 60)

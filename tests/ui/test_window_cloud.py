@@ -12,11 +12,14 @@ from tests.end_to_end import farms, manager_life
 from tests.end_to_end.aws_box import Aws
 from tests.end_to_end.manager_box import boxed_managers
 from tests.provision.moto_server import REGION, FakeAws, environment, running_aws
-from tests.ui.test_window import PICTURES, display, path_with_blendnet, zip_file
+from tests.ui.conftest import HERE
 from tests.ui.window import blender
 
-__all__ = ["display", "path_with_blendnet", "zip_file"]
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.timeout(900),
+    pytest.mark.parametrize("window_build", [HERE], indirect=True),
+]
 OPTIONS = "image=ami-12c6146b; manager_image=ami-12c6146b; prices=c5.large/spot=0.036, m6i.large=0.115"
 QUOTAS = {"L-34B43A08": 256.0, "L-3819A6DF": 64.0, "L-1216C47A": 64.0, "L-DB2E81BA": 0.0}
 PRICES = {"c7i.4xlarge": 0.857, "c6i.4xlarge": 0.776, "m6i.4xlarge": 0.92}
@@ -66,19 +69,21 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAws]:
 def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed(
     display: str,
     aws: FakeAws,
-    blender34: Build,
+    window_build: Build,
     path_with_blendnet: str,
     zip_file: Path,
+    pictures: Path,
     tmp_path: Path,
 ) -> None:
-    pictures = Path(PICTURES) if PICTURES else tmp_path
     folder = tmp_path / "blender"
     folder.mkdir()
-    scene = farms.prepare(blender34, "", tmp_path / "shot.blend", size=(96, 64), samples=8)
+    scene = farms.prepare(window_build, "", tmp_path / "shot.blend", size=(96, 64), samples=8)
     own = {"BLENDNET_DATA": str(tmp_path / "data" / "farm"), "PATH": path_with_blendnet}
     with (
         boxed_managers(Aws(aws), tmp_path / "managers", **manager_life.QUICK) as managers,
-        blender(blender34, display, folder, scene=scene, output=tmp_path / "out", zip_file=zip_file, **own) as window,
+        blender(
+            window_build, display, folder, scene=scene, output=tmp_path / "out", zip_file=zip_file, **own
+        ) as window,
     ):
         window.photograph(pictures / "addon-set-up.png", "526x312+530+44")
         window.do(OPEN_FARM)

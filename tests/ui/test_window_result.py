@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from addon import build
 from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
-from tests.ui.test_window import PICTURES, display
+from tests.ui.conftest import HERE
 from tests.ui.window import Window, blender
 
-__all__ = ["display"]
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.parametrize("window_build", [HERE], indirect=True)]
 SIZE, SAMPLES = (640, 360), 16
 TIMES = 30
 """Views in a row, as fast as Blender takes them."""
@@ -57,17 +55,16 @@ STEPS = 3
 
 
 @pytest.fixture
-def window(blender34: Build, display: str, tmp_path: Path) -> Iterator[Window]:
+def window(window_build: Build, display: str, zip_file: Path, tmp_path: Path) -> Iterator[Window]:
     """A window on a scene of which this computer's farm has rendered the image."""
     farm, folder = tmp_path / "farm", tmp_path / "blender"
     folder.mkdir()
-    build.build(tmp_path / "addon.zip")
-    scene = farms.prepare(blender34, "", tmp_path / "shot.blend", size=SIZE, samples=SAMPLES)
+    scene = farms.prepare(window_build, "", tmp_path / "shot.blend", size=SIZE, samples=SAMPLES)
     farms.up(farm, agents=1)
-    about: dict[str, Any] = {"scene": scene, "output": tmp_path / "renders", "zip_file": tmp_path / "addon.zip"}
+    about: dict[str, Any] = {"scene": scene, "output": tmp_path / "renders", "zip_file": zip_file}
     command = Path(sys.executable).with_name("blendnet")
     try:
-        with blender(blender34, display, folder, **about) as window:
+        with blender(window_build, display, folder, **about) as window:
             window.do(
                 "bpy.context.preferences.view.render_display_type = 'AREA'\n"
                 "bpy.context.scene.view_settings.view_transform = 'Filmic'\n"
@@ -102,8 +99,9 @@ def colors(path: Path) -> np.ndarray:
         return np.asarray(photo.convert("RGB").crop(EDITOR).resize((20, 20), Image.Resampling.BOX), np.float32)
 
 
-def test_finished_frame_is_shown_with_its_colors_and_in_the_render_result(window: Window, tmp_path: Path) -> None:
-    pictures = Path(PICTURES) if PICTURES else tmp_path
+def test_finished_frame_is_shown_with_its_colors_and_in_the_render_result(
+    window: Window, pictures: Path, tmp_path: Path
+) -> None:
     picture, engine = ADDON.format("picture"), ADDON.format("view_engine")
     job_id = window.state["jobs"][0]["id"]
     shown = f"({picture}.shown({job_id!r}) is not None and {picture}.shown({job_id!r}).finished)"

@@ -22,16 +22,21 @@ START_TIMEOUT_S = 90.0
 QUIT_TIMEOUT_S = 20.0
 FIRST_BUTTON = 175
 """Pixels from the top of the panel's region to the middle of the first button (Blender 2.90 and later)."""
+LESS_ABOVE = 40
+"""The same in Blender 2.83: so many fewer, its editor has no line for a search."""
 ASIDE = ("1270", "880")
 """Where the mouse rests: on nothing that lights up."""
 STILL, STILL_S = 4, 0.3
 """A window that looks the same so many times, so many seconds apart, is still."""
 LINE, BUTTON = 22, 29
 """Heights of a line of text above it and of a button."""
+LIST, ROW, LOG_BUTTON = 297, 21, 89
+"""Pixels from the top of the panel's region to the first line of the list of jobs, below two buttons and no message;
+from line to line; from the only line to the button Log below it."""
 
 
 @contextmanager
-def screen(stack_folder: Path) -> Iterator[str]:
+def screen() -> Iterator[str]:
     """An X server and a window manager; its DISPLAY."""
     with ExitStack() as stack:
         reading, writing = os.pipe()
@@ -61,10 +66,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 class Window:
     """One running Blender."""
 
-    def __init__(self, process: subprocess.Popen[bytes], display: str, folder: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], display: str, folder: Path, build: Build) -> None:
         self._process = process
         self._env = {**os.environ, "DISPLAY": display}
         self._folder = folder
+        self._less = LESS_ABOVE if build.order < (2, 90) else 0
 
     @property
     def state(self) -> dict[str, Any]:
@@ -101,9 +107,17 @@ class Window:
 
     def click_button(self, number: int, lines: int = 0, across: float = 0.5) -> None:
         """Press the panel's button `number`, from 0, below `lines` lines of text, at that share of the width."""
+        self.click_below(self._offset(number, lines), across)
+
+    def click_list(self, down: int, lines: int = 0, across: float = 0.25) -> None:
+        """Press what is so many pixels below the first line of the list of jobs, with `lines` of messages above."""
+        self.click_below(LIST + lines * LINE + down, across)
+
+    def click_below(self, down: int, across: float = 0.5) -> None:
+        """Press what is so many pixels below the top of the panel's region, at that share of the width."""
         left, bottom, width, height = self.state["panel"]
         x, y, window_height = self._place()
-        self.click(x + left + int(width * across), y + window_height - bottom - height + self._offset(number, lines))
+        self.click(x + left + int(width * across), y + window_height - bottom - height + down - self._less)
 
     @staticmethod
     def _offset(number: int, lines: int) -> int:
@@ -149,7 +163,7 @@ class Window:
 
     def quit(self) -> None:
         """As the menu does, and wait until nothing of it is left."""
-        self._tell("bpy.ops.wm.quit_blender()")
+        self._tell("in_window(bpy.ops.wm.quit_blender)")
         assert self._process.wait(QUIT_TIMEOUT_S) == 0
 
     def _tool(self, *arguments: str) -> str:
@@ -184,7 +198,7 @@ def blender(
             stderr=log,
         )
     try:
-        window = Window(process, display, folder)
+        window = Window(process, display, folder, build)
         window.wait(lambda state: state["ready"], "Blender's window is there", START_TIMEOUT_S)
         yield window
     finally:

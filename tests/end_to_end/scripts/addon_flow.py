@@ -10,41 +10,14 @@ import sys
 
 import bpy
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from addon_parts import installed, shortcuts, traces
+
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 OUT = os.path.join(plan["folder"], "out")
 LONG = 20000
 """Samples of a job that is not done before it is steered."""
 ops = bpy.ops.blendnet
-
-
-def installed():
-    """Install the zip and enable the add-on; its module's name."""
-    if plan["how"] == "extension":
-        bpy.ops.extensions.package_install_files(
-            filepath=plan["zip"], repo="user_default", enable_on_install=True, overwrite=True
-        )
-        return "bl_ext.user_default.blendnet_addon"
-    bpy.ops.preferences.addon_install(filepath=plan["zip"], overwrite=True)
-    bpy.ops.preferences.addon_enable(module="blendnet_addon")
-    return "blendnet_addon"
-
-
-def traces():
-    """Everything of ours that Blender and Python know."""
-    named = [name for name in dir(bpy.types) if "blendnet" in name.lower()]
-    own = [name for kind in (bpy.types.Scene, bpy.types.WindowManager) for name in dir(kind) if "blendnet" in name]
-    handlers = [h for name in dir(bpy.app.handlers) for h in _calls(name) if "blendnet_addon" in h.__module__]
-    modules = [name for name in sys.modules if "blendnet_addon." in name]
-    menus = [draw for draw in bpy.types.TOPBAR_MT_render._dyn_ui_initialize() if "blendnet_addon" in draw.__module__]
-    keys = [item.idname for item in shortcuts()]
-    return named + own + handlers + modules + menus + keys + [name for name in dir(ops) if name in ("render", "fetch")]
-
-
-def shortcuts():
-    """Items of the add-ons' keymaps that are ours."""
-    keyconfig = bpy.context.window_manager.keyconfigs.addon
-    keymaps = keyconfig.keymaps if keyconfig is not None else ()
-    return [item for keymap in keymaps for item in keymap.keymap_items if item.idname.startswith("blendnet")]
 
 
 def shortcut():
@@ -64,11 +37,6 @@ def shortcut():
             same = [i.idname for i in items if (i.type, i.ctrl, i.shift, i.alt, i.oskey) in keys and i.active]
             assert same == [], (name, same)
     assert seen > 1000, seen
-
-
-def _calls(name):
-    calls = getattr(bpy.app.handlers, name)
-    return calls if isinstance(calls, list) else []
 
 
 def refused(words, call, **arguments):
@@ -235,7 +203,7 @@ def bad_scenes():
 
 
 def main():
-    module = installed()
+    module = installed(plan["zip"], plan["how"])
     assert traces()
     shortcut()
     bpy.ops.preferences.addon_disable(module=module)

@@ -19,7 +19,12 @@ STATE, DO = os.path.join(folder, "state.json"), os.path.join(folder, "do.py")
 
 
 class Watch:
+    addon = ADDON
     ready = False
+    quiet = False
+    """True while a test measures: nothing is told."""
+    told = None
+    """What a test has measured."""
     last = 0.0
     worst_s = 0.0
     """Longest time between two ticks beyond what was asked for."""
@@ -44,9 +49,22 @@ def areas():
     return bpy.context.window_manager.windows[0].screen.areas
 
 
+def split():
+    """Make the left half of the 3D view an Image Editor."""
+    window = bpy.context.window_manager.windows[0]
+    view = next(area for area in areas() if area.type == "VIEW_3D")
+    region = next(region for region in view.regions if region.type == "WINDOW")
+    where = {"window": window, "screen": window.screen, "area": view, "region": region}
+    bpy.ops.screen.area_split(where, direction="VERTICAL", factor=0.5)
+    min((area for area in areas() if area.type == "VIEW_3D"), key=lambda area: area.x).type = "IMAGE_EDITOR"
+
+
 def arrange():
     """An Image Editor at the left, our panel at the right."""
-    bpy.context.window_manager.windows[0].workspace = bpy.data.workspaces["UV Editing"]
+    if bpy.app.version >= (2, 90, 0):
+        bpy.context.window_manager.windows[0].workspace = bpy.data.workspaces["UV Editing"]
+    else:
+        split()  # A timer of 2.83 cannot change the workspace.
     yield
     only_ours()
     for area in areas():
@@ -90,6 +108,16 @@ def cloud(session):
     return {"checked": seen.checks is not None, "begun": seen.begun, "heard": heard, "state": seen.state(heard)}
 
 
+def in_window(operator, showing="IMAGE_EDITOR", **arguments):
+    """Call an operator as from the window that shows such an editor: a timer has none."""
+    windows = bpy.context.window_manager.windows
+    window = next(w for w in windows if any(area.type == showing for area in w.screen.areas))
+    if hasattr(bpy.context, "temp_override"):
+        with bpy.context.temp_override(window=window):
+            return operator(**arguments)
+    return operator({"window": window, "screen": window.screen}, **arguments)
+
+
 def state():
     session = sys.modules[ADDON + ".runtime"].get()
     return {
@@ -105,6 +133,9 @@ def state():
         "problem": None if session.problem is None else session.problem.code,
         "under_way": [visible.step for _, visible in session.under_way],
         "pending": session.pending is not None,
+        "question": session.question.notes if session.question is not None else None,
+        "folded": sorted(session.folded),
+        "frames": session.frames,
         "picture": picture(),
         "images": [image.name for image in bpy.data.images],
         "texts": {text.name: text.as_string() for text in bpy.data.texts},
@@ -112,6 +143,7 @@ def state():
         "file": bpy.data.filepath,
         "cloud": cloud(session),
         "worst_tick_s": Watch.worst_s,
+        "told": Watch.told,
     }
 
 
@@ -123,10 +155,12 @@ def tick():
         with open(DO, encoding="utf-8") as file:
             text = file.read()
         try:
-            exec(text, {"bpy": bpy, "sys": sys})
+            exec(text, {"bpy": bpy, "sys": sys, "in_window": in_window, "watch": Watch})
         except Exception:
             traceback.print_exc()
         os.remove(DO)
+    if Watch.quiet:
+        return TICK_S
     with open(STATE + ".new", "w", encoding="utf-8") as file:
         json.dump(state(), file)
     os.replace(STATE + ".new", STATE)

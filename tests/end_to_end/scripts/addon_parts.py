@@ -1,0 +1,45 @@
+"""What scripts inside Blender share: the add-on installed, and everything of it that Blender and Python then know."""
+
+import sys
+import threading
+
+import bpy
+
+
+def installed(zip_file, how):
+    """Install the zip as an add-on ('legacy') or as an Extension ('extension') and enable it; its module's name."""
+    if how == "extension":
+        bpy.ops.extensions.package_install_files(
+            filepath=zip_file, repo="user_default", enable_on_install=True, overwrite=True
+        )
+        return "bl_ext.user_default.blendnet_addon"
+    bpy.ops.preferences.addon_install(filepath=zip_file, overwrite=True)
+    bpy.ops.preferences.addon_enable(module="blendnet_addon")
+    return "blendnet_addon"
+
+
+def traces():
+    """Everything of ours that Blender and Python know, sorted; what is there twice is named twice."""
+    named = [name for name in dir(bpy.types) if "blendnet" in name.lower()]
+    own = [name for kind in (bpy.types.Scene, bpy.types.WindowManager) for name in dir(kind) if "blendnet" in name]
+    calls = [(name, h) for name in dir(bpy.app.handlers) for h in _calls(name) if "blendnet_addon" in h.__module__]
+    handlers = ["%s: %s.%s" % (name, call.__module__, call.__name__) for name, call in calls]
+    modules = [name for name in sys.modules if "blendnet_addon." in name]
+    drawn = [draw for draw in bpy.types.TOPBAR_MT_render._dyn_ui_initialize() if "blendnet_addon" in draw.__module__]
+    menus = ["menu " + draw.__module__ for draw in drawn]
+    keys = [item.idname for item in shortcuts()]
+    calls = [name for name in dir(bpy.ops.blendnet) if not name.startswith("_") and name != "bl_idname"]
+    threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("blendnet-")]
+    return sorted(named + own + handlers + modules + menus + keys + calls + threads)
+
+
+def shortcuts():
+    """Items of the add-ons' keymaps that are ours."""
+    keyconfig = bpy.context.window_manager.keyconfigs.addon
+    keymaps = keyconfig.keymaps if keyconfig is not None else ()
+    return [item for keymap in keymaps for item in keymap.keymap_items if item.idname.startswith("blendnet")]
+
+
+def _calls(name):
+    calls = getattr(bpy.app.handlers, name)
+    return calls if isinstance(calls, list) else []

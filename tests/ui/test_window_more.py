@@ -1,0 +1,168 @@
+"""The add-on in a real window that stays open: the question before sending, an animation, a failing scene, the list of
+jobs by scene, the shortcut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from blendnet.agent.blenders import Build
+from tests.end_to_end import farms
+from tests.ui.window import ROW, Window, blender
+
+pytestmark = pytest.mark.end_to_end
+MEMORY_BYTES = 1 << 30
+"""Enough for a Blender with a small scene."""
+FRAMES = 6
+SIZE = (320, 180)
+SCENE = 26
+"""Pixels from the name of a scene whose jobs are hidden to the next one's."""
+END_S = 120.0
+HUNGRY = """
+many = bpy.data.objects.new("Many", bpy.data.objects["Cube"].data.copy())
+bpy.context.scene.collection.objects.link(many)
+for name in ("row", "rows"):
+    array = many.modifiers.new(name, "ARRAY")
+    array.show_viewport = False
+    for frame, count in ((1, 1), (2, 1000)):
+        array.count = count
+        array.keyframe_insert("count", frame=frame)
+bpy.context.scene.frame_end = 2
+"""
+"""Eight million vertices in frame 2: more memory than the farm's Blenders get."""
+
+
+@dataclass
+class Desk:
+    """A window beside a farm."""
+
+    window: Window
+    build: Build
+    farm: Path
+    scene: Path
+    output: Path
+
+    def ids(self) -> set[str]:
+        return {job["id"] for job in self.window.state["jobs"]}
+
+    def sent(self, before: set[str]) -> str:
+        """Id of the job that was sent since the list was `before`."""
+        state = self.window.wait(lambda state: {job["id"] for job in state["jobs"]} - before, "the job is sent")
+        (new,) = {job["id"] for job in state["jobs"]} - before
+        return new
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return next(job for job in self.window.state["jobs"] if job["id"] == job_id)
+
+    def ended(self, job_id: str, state: str) -> None:
+        """Wait until a job has ended so."""
+        self.window.wait(lambda _: self.job(job_id)["state"] == state, f"the job is {state}", END_S)
+
+
+@pytest.fixture(scope="module")
+def desk(
+    window_build: Build, display: str, path_with_blendnet: str, zip_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("desk")
+    scene = farms.prepare(window_build, "", folder / "shot.blend", size=SIZE, samples=16, frames=(1, FRAMES, 1))
+    (folder / "blender").mkdir()
+    about = {"scene": scene, "output": folder / "out", "PATH": path_with_blendnet}
+    with (
+        farms.running(folder / "farm", agents=1, gone_after_s=10.0, blender_memory_bytes=MEMORY_BYTES) as farm,
+        blender(window_build, display, folder / "blender", zip_file=zip_file, **about) as window,
+    ):
+        window.do(f"bpy.ops.blendnet.use_this_computer(data={str(farm)!r})")
+        window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is found")
+        yield Desk(window, window_build, farm, scene, folder / "out")
+        window.quit()
+
+
+def test_artist_is_asked_before_a_scene_is_sent_that_would_look_different(desk: Desk, pictures: Path) -> None:
+    window, before = desk.window, desk.ids()
+    window.do('bpy.data.objects["Cube"].modifiers.new("Cloth", "CLOTH")')
+    window.click_button(0)
+    asked = window.wait(lambda state: state["question"], "the question is shown")
+    (note,) = asked["question"]
+    assert note.startswith("not baked: Cube: Cloth.")
+    window.photograph(pictures / "addon-question.png", "526x330+530+44")
+    window.click_button(1, lines=2, across=0.75)
+    window.wait(lambda state: state["question"] is None, "the question is gone")
+    window.click_button(0)
+    window.wait(lambda state: state["question"], "it is asked again")
+    assert desk.ids() == before
+    window.click_button(1, lines=2, across=0.25)
+    first = desk.sent(before)
+    desk.ended(first, "completed")
+    window.click_button(0)
+    second = desk.sent({*before, first})
+    assert window.state["question"] is None
+    desk.ended(second, "completed")
+    window.do('cube = bpy.data.objects["Cube"]\ncube.modifiers.remove(cube.modifiers["Cloth"])')
+
+
+def test_animation_comes_home_frame_by_frame(desk: Desk, pictures: Path, tmp_path: Path) -> None:
+    window, before = desk.window, desk.ids()
+    window.click_button(1)
+    job_id = desk.sent(before)
+    window.wait(lambda _: desk.job(job_id)["frames_completed"] >= 2, "two frames are done", END_S)
+    window.photograph(pictures / "addon-animation.png", "1056x690+0+44", moving=True)
+    desk.ended(job_id, "completed")
+    wanted = {f"pic_{frame:04d}{end}" for frame in range(1, FRAMES + 1) for end in (".png", "_merged.exr")}
+    farms.wait_until(lambda: wanted <= {path.name for path in desk.output.glob("pic_*")}, "all pictures come home")
+    farms.plain_render(desk.build, desk.scene, tmp_path / "plain", [FRAMES])
+    ours = farms.read_png16(desk.output / f"pic_{FRAMES:04d}.png")
+    assert np.abs(ours - farms.read_png16(tmp_path / "plain" / f"finished_{FRAMES:04d}.png")).max() <= 1
+
+
+def test_shortcut_sends_the_image(desk: Desk, pictures: Path) -> None:
+    window, before = desk.window, desk.ids()
+    window.press("ctrl+shift+F12")
+    job_id = desk.sent(before)
+    assert desk.job(job_id)["frames_total"] == 1
+    desk.ended(job_id, "completed")
+    window.do(
+        'bpy.context.preferences.active_section = "ADDONS"\n'
+        'bpy.context.window_manager.addon_search = "BlendNet"\n'
+        "in_window(bpy.ops.screen.userpref_show)\n"
+        'bpy.ops.preferences.addon_expand(module="blendnet_addon")'
+    )
+    window.photograph(pictures / "addon-preferences.png", "690x530+590+335")
+    window.do('in_window(bpy.ops.wm.window_close, showing="PREFERENCES")')
+
+
+def test_scene_that_fails_says_why(desk: Desk, pictures: Path, tmp_path: Path) -> None:
+    window, before = desk.window, desk.ids()
+    window.do(HUNGRY + f"bpy.ops.wm.save_as_mainfile(filepath={str(tmp_path / 'hungry.blend')!r})")
+    window.click_button(1)
+    job_id = desk.sent(before)
+    desk.ended(job_id, "failed")
+    shown = window.wait(lambda state: any(frame["message"] for frame in state["frames"]), "its frames are shown")
+    assert [frame["state"] for frame in shown["frames"]] == ["completed", "failed"]
+    assert "failed 3 times: memory on agent-1" in shown["frames"][1]["message"]
+    window.photograph(pictures / "addon-failed.png", "526x720+530+44")
+
+
+def test_list_hides_the_jobs_of_a_scene_by_a_click_on_its_name(desk: Desk, pictures: Path, tmp_path: Path) -> None:
+    window, before = desk.window, desk.ids()
+    for name in ("tree.blend", "house.blend"):
+        (tmp_path / name).write_bytes(desk.scene.read_bytes())
+        farms.blendnet("job", "submit", tmp_path / name, "--frames", "1", "--data", desk.farm)
+    window.wait(lambda state: len(state["jobs"]) == len(before) + 2, "both jobs are listed")
+    window.do('session = sys.modules["blendnet_addon.runtime"].get()\nsession.select("")\nsession.say("")')
+    window.photograph(pictures / "addon-by-scene.png", "526x460+530+44")
+    window.click_list(0, across=0.1)
+    hidden = window.wait(lambda state: state["folded"], "the newest scene's jobs are hidden")
+    assert hidden["folded"] == [str(tmp_path / "house.blend")]
+    window.photograph(pictures / "addon-folded.png", "526x460+530+44")
+    window.click_list(SCENE, across=0.1)
+    window.wait(lambda state: len(state["folded"]) == 2, "those of the other scene, too")
+    window.click_list(0, across=0.1)
+    window.wait(lambda state: state["folded"] == [str(tmp_path / "tree.blend")], "they are shown again")
+    window.click_list(ROW)
+    window.wait(lambda state: state["selected"], "a click on a job selects it")
+    assert desk.job(window.state["selected"])["name"] == "house"
