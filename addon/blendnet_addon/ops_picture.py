@@ -148,7 +148,7 @@ class BLENDNET_OT_watch_step(bpy.types.Operator):
                 _watch(bpy.context, other, kind)
 
         return runtime.finish(
-            self, "pictures", "step", lambda stop: watching.step(session.manager(), job_id, number, by), heard
+            self, "calls", "step", lambda stop: watching.step(session.manager(), job_id, number, by), heard
         )
 
 

@@ -13,6 +13,8 @@ from .lib.picture_files import PictureFiles
 
 IMAGE_NAME = "BlendNet Preview"
 SHORTEST_WAIT_S = 1.0
+REST = 20.0
+"""Blender stands still while it decodes a picture; the next one waits so many times as long."""
 
 
 class _State:
@@ -143,8 +145,11 @@ def newest(session):
 def refresh(newer):
     """Show what the worker brought, unless something else is wished by now."""
     if newer is not None and newer.wish is _State.wish:
+        began = time.monotonic()
         _State.shown = newer
         _put(newer)
+        now = time.monotonic()
+        _State.next_at = max(_State.next_at, now + REST * (now - began))
 
 
 def _put(newer):

@@ -42,6 +42,8 @@ class FrameSettings:
         self._set(scene, None, "resolution_percentage", 100)
         for name in SWITCHED_OFF:
             self._set(scene, None, name, False)
+        # Nobody edits the scene, and no undo step is made, while Blender's thread reads it.
+        self._set(scene, None, "use_lock_interface", True)
         for layer in scene.view_layers:
             self._set(scene, layer.name, "use", layer.name in header.layers)
         self._set(scene, None, "engine", self._engine)
