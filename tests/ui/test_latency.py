@@ -20,7 +20,7 @@ import pytest
 
 from blendnet.agent.blenders import Build
 from blendnet.manager.jobs import PreviewFile
-from blendnet.manager.previews import frame_picture
+from blendnet.manager.previews import frame_pixels, to_png
 from blendnet.merge import exr
 from blendnet.security.credentials import OWNER, PASSWORD_FILES
 from tests.end_to_end import farms
@@ -78,7 +78,7 @@ def test_window_waits_for_nothing_that_the_add_on_does(
 def _phases(window: Window, served: Served, kit: Kit, watched: str) -> dict[str, Any]:
     window.do(f"sys.path.insert(0, {str(SCRIPT.parent)!r})\nimport beats\nbeats.start(watch.addon)\nwatch.quiet = True")
     alone = kit.folder / "alone.png"
-    alone.write_bytes(frame_picture([PreviewFile(_picture(kit.folder / "alone.exr", 0), 1)]))
+    alone.write_bytes(to_png(frame_pixels([PreviewFile(_picture(kit.folder / "alone.exr", 0), 1)])))
     window.do(f"import beats\nbeats.draw_alone({str(alone)!r})")
     time.sleep(PHASE_S)
     window.do("import beats\nbeats.phase('setting up')\nwatch.quiet = False")
