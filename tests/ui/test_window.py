@@ -21,7 +21,7 @@ SIZE, SAMPLES = (1920, 1080), 160
 """Half a minute on two free cores, so that Blender is killed while it renders; 3.4 splits up to 256 samples exactly."""
 CHANGED_BY_WORKSPACE = (4, 0)
 """Later Blenders hold a file for changed when another workspace is shown, as the test does."""
-FEWER = 32
+FEWER = 24
 """Samples for other Blenders: 2.83 is slower, and 4.3 splits 256 of its pattern Tabulated Sobol exactly."""
 
 

@@ -18,7 +18,8 @@ from tests.ui.window import ROW, Window, blender
 pytestmark = pytest.mark.end_to_end
 MEMORY_BYTES = 1 << 30
 """Enough for a Blender with a small scene."""
-FRAMES = 6
+FRAMES = 10
+"""So many that an animation can be paused in its midst."""
 SIZE = (320, 180)
 SCENE = 26
 """Pixels from the name of a scene whose jobs are hidden to the next one's."""
@@ -110,7 +111,10 @@ def test_animation_comes_home_frame_by_frame(desk: Desk, pictures: Path, tmp_pat
     window.click_button(1)
     job_id = desk.sent(before)
     window.wait(lambda _: desk.job(job_id)["frames_completed"] >= 2, "two frames are done", END_S)
-    window.photograph(pictures / "addon-animation.png", "1056x690+0+44", moving=True)
+    window.do(f"bpy.ops.blendnet.steer(verb='pause', job={job_id!r})")
+    window.wait(lambda _: desk.job(job_id)["state"] == "paused", "it is paused")
+    window.photograph(pictures / "addon-animation.png", "1056x730+0+44")
+    window.do(f"bpy.ops.blendnet.steer(verb='resume', job={job_id!r})")
     desk.ended(job_id, "completed")
     wanted = {f"pic_{frame:04d}{end}" for frame in range(1, FRAMES + 1) for end in (".png", "_merged.exr")}
     farms.wait_until(lambda: wanted <= {path.name for path in desk.output.glob("pic_*")}, "all pictures come home")
@@ -144,7 +148,10 @@ def test_scene_that_fails_says_why(desk: Desk, pictures: Path, tmp_path: Path) -
     shown = window.wait(lambda state: any(frame["message"] for frame in state["frames"]), "its frames are shown")
     assert [frame["state"] for frame in shown["frames"]] == ["completed", "failed"]
     assert "failed 3 times: memory on agent-1" in shown["frames"][1]["message"]
-    window.photograph(pictures / "addon-failed.png", "526x720+530+44")
+    fold = f'sys.modules["blendnet_addon.runtime"].get().fold({str(desk.scene)!r})'
+    window.do(fold)
+    window.photograph(pictures / "addon-failed.png", "526x820+530+44")
+    window.do(fold)
 
 
 def test_list_hides_the_jobs_of_a_scene_by_a_click_on_its_name(desk: Desk, pictures: Path, tmp_path: Path) -> None:
