@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
@@ -331,6 +333,16 @@ def _machine(instance: Any) -> Machine:
         user_data=text or raw,
         tags=tags,
     )
+
+
+def _own_tags(resource: Any) -> list[dict[str, str]]:
+    """What moto tells as a resource's tags, found by its id: moto goes through the tags of all that was ever made."""
+    kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(resource.id), "") if resource.id else ""
+    own = resource.ec2_backend.tags.get(resource.id, {}) if resource.id else {}
+    return [{"resource_id": resource.id, "key": k, "value": v, "resource_type": kind} for k, v in own.items()]
+
+
+TaggedEC2Resource.get_tags = _own_tags  # type: ignore[method-assign]
 
 
 class _Quiet(WSGIRequestHandler):

@@ -164,6 +164,7 @@ def without(place: int, field: str, entry: str) -> tuple[Grant, ...]:
     return tuple(grants)
 
 
+@pytest.mark.thorough
 def test_worker_is_refused_nothing_that_it_says(server: OutsideRedis, said: list[list[str]]) -> None:
     assert len(said) > 100
     assert refusals(server, said, agent_grants(NAME)) == set()

@@ -152,6 +152,7 @@ def test_a_second_machine_is_ended_and_the_one_with_the_disk_stays(host: Manager
     assert described(host)["InstanceId"] == made.id
 
 
+@pytest.mark.thorough
 def test_ensure_broken_off_after_any_call_leaves_nothing_that_is_not_accounted_for(
     open_farm: MakeProvider, aws: FakeAws
 ) -> None:
@@ -207,6 +208,7 @@ def test_a_request_that_ec2_does_not_show_yet_is_not_made_twice(
     assert len(aws.machines(host._own.farm)) == 1
 
 
+@pytest.mark.thorough
 def test_stop_start_and_destroy_broken_off_can_be_repeated(host: ManagerHost, aws: FakeAws) -> None:
     host.ensure(WANTED)
     for operation, call, state in (
