@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto import backends
+from moto.core import DEFAULT_ACCOUNT_ID, responses
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
@@ -133,3 +135,6 @@ def _own_tags(resource: Any) -> list[dict[str, str]]:
 
 
 TaggedEC2Resource.get_tags = _own_tags  # type: ignore[method-assign]
+# For each request moto lists its own folder and the methods of a class.
+backends.list_of_moto_modules = cache(lambda modules=backends.list_of_moto_modules: tuple(modules()))
+responses.method_names_from_class = cache(responses.method_names_from_class)
