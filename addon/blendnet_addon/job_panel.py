@@ -1,6 +1,6 @@
 """The list of jobs and the chosen one's details, as the Jobs panel draws them."""
 
-from . import picture
+from . import picture_bar
 from .classes import dollars, say, seconds
 from .lib import grouping
 from .lib.words import plural
@@ -73,11 +73,8 @@ def _draw_details(box, context, session, job):
     if job["state"] in ("completed", "failed", "canceled"):
         row.operator("blendnet.remove", text="Remove", icon="TRASH").job = job["id"]
     row.operator("blendnet.priority", text=f"Priority {job['priority']}").job = job["id"]
+    picture_bar.draw(box, job)
     row = box.row(align=True)
-    if picture.is_shown(job["id"]):
-        row.operator("blendnet.unwatch", text="Stop Watching", icon="HIDE_ON")
-    else:
-        row.operator("blendnet.watch", text="Watch", icon="HIDE_OFF").job = job["id"]
     row.operator("blendnet.log", text="Log", icon="TEXT").job = job["id"]
     if job["frames_completed"]:
         row.operator("blendnet.fetch", text="Fetch", icon="IMPORT").job = job["id"]

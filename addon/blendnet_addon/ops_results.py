@@ -1,21 +1,15 @@
-"""Pictures: watched while they render, fetched, opened."""
-
-import time
+"""Finished pictures: brought home, opened in their folder."""
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, StringProperty
 
-from . import classes, picture, preferences, runtime
+from . import classes, preferences, runtime
 from .in_blender.patterns import frame_name
 from .lib.errors import AddonError
 from .lib.fetching import fetch_results
 from .lib.words import plural
 from .ops_jobs import chosen
-from .session import ENDED, Visible
-
-LOOK_S = 1.0
-ANY_FRAME = -1048575
-"""A number that no frame has."""
+from .session import Visible
 
 
 def fetch(context, job_id, directory="", overwrite=False, quiet=False):
@@ -109,61 +103,6 @@ class BLENDNET_OT_fetch(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class BLENDNET_OT_watch(bpy.types.Operator):
-    """See the picture while it renders. In scripts: wait until the job has ended"""
-
-    bl_idname = "blendnet.watch"
-    bl_label = "Watch"
-    bl_options = {"INTERNAL"}
-
-    job: StringProperty(name="Job", description="Id of the job; empty: the selected one")
-    frame: IntProperty(name="Frame", description="-1048575: the one being worked on", default=ANY_FRAME)
-    timeout_s: FloatProperty(name="Time Limit", description="Scripts: seconds to wait; 0: any", default=0.0, min=0.0)
-
-    def execute(self, context):
-        try:
-            job_id = chosen(self.job)
-            if bpy.app.background:
-                return self._wait(job_id)
-        except AddonError as error:
-            return runtime.fail(self, error)
-        picture.show(context, job_id, None if self.frame == ANY_FRAME else self.frame)
-        runtime.look_soon()
-        return {"FINISHED"}
-
-    def _wait(self, job_id):
-        session, until = runtime.get(), time.monotonic() + self.timeout_s
-        said = None
-        while True:
-            runtime.look_now()
-            job = session.job(job_id)
-            if job is None:
-                raise AddonError(f"the job {job_id} is gone from the farm")
-            line = f"{job['name']}: {job['state']}, {job['samples_done']} of {job['samples_total']} samples"
-            if line != said:
-                print(line)  # noqa: T201 - progress of a script
-                said = line
-            if job["state"] == "completed":
-                return {"FINISHED"}
-            if job["state"] in ENDED:
-                raise AddonError(f"{job['name']} is {job['state']}: {job['message'] or 'see its log'}")
-            if self.timeout_s and time.monotonic() > until:
-                raise AddonError(f"{job['name']} is not done within {self.timeout_s:g} s: it goes on without you")
-            time.sleep(LOOK_S)
-
-
-class BLENDNET_OT_unwatch(bpy.types.Operator):
-    """Close the live picture; the job goes on"""
-
-    bl_idname = "blendnet.unwatch"
-    bl_label = "Stop Watching"
-    bl_options = {"INTERNAL"}
-
-    def execute(self, context):
-        picture.stop()
-        return {"FINISHED"}
-
-
 class BLENDNET_OT_open_folder(bpy.types.Operator):
     """Open the folder with the job's pictures"""
 
@@ -185,8 +124,6 @@ class BLENDNET_OT_open_folder(bpy.types.Operator):
 
 CLASSES = (
     BLENDNET_OT_fetch,
-    BLENDNET_OT_watch,
-    BLENDNET_OT_unwatch,
     BLENDNET_OT_open_folder,
 )
 

@@ -1,58 +1,81 @@
 """The live picture: a frame of a job in an Image Editor, newer every few seconds. The artist's file never keeps it."""
 
-import os
-import tempfile
 import time
 
 import bpy
 from bpy.app.handlers import persistent
 
-from . import runtime
-from .lib.errors import AddonError
+from . import editors, runtime
+from .in_blender.patterns import frame_name
+from .lib import watching
+from .lib.errors import AddonError, DiskError, Refused
+from .lib.picture_files import PictureFiles
 
 IMAGE_NAME = "BlendNet Preview"
 SHORTEST_WAIT_S = 1.0
 
 
 class _State:
-    job = ""
-    frame = None
-    folder = ""
-    number = 0
-    task = None
-    next_at = 0.0
+    wish = None
+    """lib.watching.Wish; None: nothing is watched."""
     shown = None
-    """(frame, samples, state) of the picture; None: there was none yet."""
-    path = ""
+    """The lib.watching.Shown that is in the editor; None: there was none yet."""
+    files = None
+    task = None
+    asked = None
+    """The wish that the task fulfils."""
+    next_at = 0.0
     hidden_in = None
     """Editors that showed the picture before it was hidden; None: it is not hidden."""
 
 
-def show(context, job_id, frame, may_open=True):
+def show(context, job_id, frame, may_open=True, kind=watching.PICTURE):
     """Show a frame (None: the one that is being worked on) in an Image Editor.
 
     One that shows nothing else is taken; without one a window opens, if it may: else nothing is shown.
+    `kind`: what of a finished frame, see lib.watching.
     """
-    area = _editor(context, may_open)
-    if area is not None or bpy.app.background:
-        _State.job, _State.frame, _State.shown, _State.next_at = job_id, frame, None, 0.0
+    if not bpy.app.background and editors.find(context, IMAGE_NAME, may_open) is None:
+        return
+    if _State.wish is None or _State.wish.job != job_id:
+        _State.shown = None
+    _State.wish, _State.next_at = watching.Wish(job_id, frame, kind), 0.0
+    _stop_task()
 
 
-def is_shown(job_id):
-    return bool(_State.job) and _State.job == job_id
+def wish(job_id):
+    """What is watched of a job: a lib.watching.Wish; None: nothing."""
+    return _State.wish if _State.wish is not None and _State.wish.job == job_id else None
+
+
+def watched():
+    """Id of the job that is watched; ''."""
+    return _State.wish.job if _State.wish is not None else ""
+
+
+def shown(job_id):
+    """The lib.watching.Shown of a job; None while there is none."""
+    return _State.shown if wish(job_id) is not None else None
+
+
+def files():
+    """Where pictures are kept while they are looked at. For the worker `pictures`."""
+    return _State.files
 
 
 def stop():
     """Show no picture any more; it leaves the file."""
-    _State.job, _State.hidden_in = "", None
+    _State.wish = _State.shown = _State.hidden_in = None
+    _stop_task()
     image = bpy.data.images.get(IMAGE_NAME)
     if image is not None:
         bpy.data.images.remove(image)
 
 
-def last_path():
-    """The file of the newest picture; '' while there is none."""
-    return _State.path
+def _stop_task():
+    """What is being fetched is no longer wished."""
+    if _State.task is not None:
+        _State.task.stop.set()
 
 
 def hide():
@@ -60,134 +83,112 @@ def hide():
     image = bpy.data.images.get(IMAGE_NAME)
     if image is None or _State.hidden_in is not None:
         return
-    _State.hidden_in = [space for space in _spaces() if space.image == image]
+    _State.hidden_in = [space for space in editors.spaces() if space.image == image]
     bpy.data.images.remove(image)
 
 
 def unhide():
     """Put it back where it was."""
     spaces, _State.hidden_in = _State.hidden_in, None
-    if spaces and _State.job:
-        image = _image()
-        for space in spaces:
-            space.image = image
+    if spaces is not None and _State.shown is not None:
+        _load(_State.shown, spaces)
 
 
 def look(session):
     """After each look at the Manager: fetch the picture when there is a newer one."""
     if _State.hidden_in is not None:
         unhide()  # A save that failed.
-    job = session.job(_State.job) if _State.job else None
-    if job is None or time.monotonic() < _State.next_at or (_State.task is not None and not _State.task.done):
+    if _State.shown is not None and bpy.data.images.get(IMAGE_NAME) is None:
+        _put(_State.shown)  # An undo took it.
+    _take_back_what_fails()
+    if _State.wish is None or session.job(_State.wish.job) is None or time.monotonic() < _State.next_at:
         return
-    _State.next_at = time.monotonic() + SHORTEST_WAIT_S
-    job_id, wanted, shown = job["id"], _State.frame, _State.shown
-    _State.task = session.begin(
-        session.calls, "preview", lambda stop: _fetch(session.manager(), job_id, wanted, shown), _refresh
-    )
+    if _State.task is None or _State.task.done:
+        _State.next_at = time.monotonic() + SHORTEST_WAIT_S
+        _State.asked = _State.wish
+        _State.task = session.begin(session.pictures, "picture", newest(session), _heard)
 
 
-def _choose(frames, number):
-    """Frame `number`, None: the first that is worked on, else the last with a picture; None when there is none."""
-    if number is not None:
-        return next((frame for frame in frames if frame["number"] == number), None)
-    seen = [frame for frame in frames if frame["preview_samples"]]
-    return next((frame for frame in seen if frame["state"] == "active"), seen[-1] if seen else None)
+def _take_back_what_fails():
+    """What is shown stays: an error was said, and would be again."""
+    task = _State.task
+    if task is not None and task.done and isinstance(task.error, (DiskError, Refused)):
+        _State.task = None
+        if _State.asked is _State.wish:
+            _State.wish = _State.shown.wish if _State.shown is not None else None
 
 
-def _fetch(manager, job_id, number, shown):
-    """On a worker: (the picture as a file, its mark), None when there is no newer one than `shown`."""
-    try:
-        frame = _choose(manager.frames(job_id), number)
-        if frame is None or frame["preview_samples"] == 0:
-            return None
-        mark = (frame["number"], frame["preview_samples"], frame["state"])
-        if mark == shown:
-            return None
-        data = manager.preview(job_id, frame["number"])
-    except AddonError:
-        return None  # The next look at the Manager says what is wrong.
-    # Two files in turn: Blender may still read the one before.
-    _State.number = 1 - _State.number
-    path = os.path.join(_folder(), f"preview-{_State.number}.png")
-    with open(path, "wb") as file:
-        file.write(data)
-    return path, mark
-
-
-def _refresh(newer):
-    if newer is None or not _State.job:
-        return
-    path, mark = newer
-    first, _State.path, _State.shown = _State.shown is None, path, mark
-    if bpy.app.background:
-        return
-    lost = bpy.data.images.get(IMAGE_NAME) is None
-    image = _image()
-    image.filepath = path
-    image.reload()
-    area = _editor(bpy.context, may_open=False) if first or lost else None
-    if area is not None:
-        area.spaces.active.image = image
-        area.spaces.active.mode = "VIEW"
-    if area is not None and first:
-        _fit(area)
-    runtime.redraw()
-
-
-def _fit(area):
-    """Make the whole picture visible."""
-    window = next(w for w in bpy.context.window_manager.windows if area in w.screen.areas[:])
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    where = {"window": window, "screen": window.screen, "area": area, "region": region}
-    if hasattr(bpy.context, "temp_override"):
-        with bpy.context.temp_override(**where):
-            bpy.ops.image.view_all(fit_view=True)
+def _heard(newer):
+    if _State.asked is _State.wish:
+        refresh(newer)
     else:
-        bpy.ops.image.view_all(where, fit_view=True)
+        runtime.look_soon()
 
 
-def _image():
-    """The datablock of the picture, made when it is not there: an undo may have taken it."""
+def newest(session):
+    """What a worker calls to get the newest picture of what is wished; None when there is none."""
+    wish, seen, files = _State.wish, _State.shown.mark if _State.shown is not None else None, _State.files
+
+    def get(stop):
+        try:
+            return watching.look(session.manager(), wish, seen, files, stop)
+        except (DiskError, Refused):
+            raise
+        except AddonError:
+            return None  # Stopped, or the next look at the Manager says what is wrong.
+
+    return get
+
+
+def refresh(newer):
+    """Show what the worker brought, unless something else is wished by now."""
+    if newer is not None and newer.wish is _State.wish:
+        _State.shown = newer
+        _put(newer)
+
+
+def _put(newer):
     image = bpy.data.images.get(IMAGE_NAME)
-    if image is None:
-        image = bpy.data.images.load(_State.path)
-        image.name = IMAGE_NAME
+    size = None if image is None else tuple(image.size)
+    if image is not None and _takes(image, newer):
+        image.filepath = newer.path
+        image.reload()
+    else:
+        spaces = [space for space in editors.spaces() if space.image == image] if image is not None else []
+        if image is not None:
+            bpy.data.images.remove(image)
+        image = _load(newer, spaces)
+    if not bpy.app.background:
+        _arrange(image, size)
+        runtime.redraw()
+
+
+def _arrange(image, size):
+    """See to it that an editor shows the picture, the whole of it when it has another size than before."""
+    area = editors.find(bpy.context, IMAGE_NAME, may_open=False)
+    if area is None:
+        return
+    if area.spaces.active.image is None:
+        area.spaces.active.image, size = image, None
+    if size != tuple(image.size):
+        area.spaces.active.mode = "VIEW"
+        editors.fit(area)
+
+
+def _takes(image, newer):
+    """Whether a datablock can go on with another file: previews follow previews."""
+    return not newer.finished and bpy.path.basename(image.filepath).startswith("preview-")
+
+
+def _load(picture, spaces):
+    """The datablock of a picture, in the editors that show it."""
+    image = bpy.data.images.load(picture.path)
+    image.name = IMAGE_NAME
+    # Linear values get the scene's view transform; other formats hold it already.
+    image.use_view_as_render = picture.linear
+    for space in spaces:
+        space.image = image
     return image
-
-
-def _folder():
-    if not _State.folder or not os.path.isdir(_State.folder):
-        _State.folder = tempfile.mkdtemp(prefix="blendnet-preview-")
-    return _State.folder
-
-
-def _spaces():
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "IMAGE_EDITOR":
-                yield area.spaces.active
-
-
-def _editor(context, may_open):
-    """An Image Editor that shows our picture or none, else one in a new window; None when there is neither."""
-    if bpy.app.background:
-        return None
-    editors = [area for window in context.window_manager.windows for area in window.screen.areas]
-    editors = [area for area in editors if area.type == "IMAGE_EDITOR"]
-    for free in (False, True):
-        for area in editors:
-            image = area.spaces.active.image
-            if (free and image is None) or (image is not None and image.name == IMAGE_NAME):
-                return area
-    if not may_open:
-        return None
-    before = {window.as_pointer() for window in context.window_manager.windows}
-    bpy.ops.wm.window_new()
-    window = next(each for each in context.window_manager.windows if each.as_pointer() not in before)
-    area = max(window.screen.areas, key=lambda each: each.width * each.height)
-    area.type = "IMAGE_EDITOR"
-    return area
 
 
 @persistent
@@ -203,9 +204,12 @@ def _after_save(*_):
 @persistent
 def _after_load(*_):
     _State.hidden_in = None
+    if _State.shown is not None and _State.shown.finished:
+        _State.wish = _State.shown = None
 
 
 def register():
+    _State.files = PictureFiles(runtime.get().notes, frame_name)
     runtime.listen(look)
     bpy.app.handlers.save_pre.append(_before_save)
     bpy.app.handlers.save_post.append(_after_save)
@@ -221,10 +225,6 @@ def unregister():
         if own in handlers:
             handlers.remove(own)
     stop()
-    for number in (0, 1):
-        path = os.path.join(_State.folder, f"preview-{number}.png") if _State.folder else ""
-        if path and os.path.exists(path):
-            os.remove(path)
-    if _State.folder and os.path.isdir(_State.folder):
-        os.rmdir(_State.folder)
-    _State.folder = _State.path = ""
+    files, _State.files = _State.files, None
+    if files is not None:
+        files.clear()

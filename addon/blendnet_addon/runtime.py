@@ -44,7 +44,7 @@ def online():
 def run(worker, what, function, heard=None, visible=None):
     """Let a worker do something. Without a window: wait for it, and raise what went wrong.
 
-    `worker`: 'calls', 'transfers' or 'set_up'; `function(stop)` runs there, `heard(result)` here.
+    `worker`: 'calls', 'transfers', 'pictures' or 'set_up'; `function(stop)` runs there, `heard(result)` here.
     """
     session = get()
     session.online = online()

@@ -5,7 +5,7 @@ import tempfile
 
 import bpy
 
-from . import log_text, picture
+from . import log_text, picture, view_engine
 from .in_blender import dependencies, describe
 from .in_blender.overrides import Overrides
 from .lib import baking
@@ -37,6 +37,8 @@ class Prepared:
 
 def check(scene):
     """Refuse what Cycles cannot render. Raises SceneError."""
+    if view_engine.is_busy():
+        raise SceneError("a picture is on its way into the Render Result: wait a moment")
     if scene.render.engine != "CYCLES":
         raise SceneError(f"{scene.name} renders with {scene.render.engine}: switch its Render Engine to Cycles")
     if scene.camera is None and not any(marker.camera for marker in scene.timeline_markers):

@@ -29,6 +29,8 @@ class Session:
         """Short questions to the Manager."""
         self.transfers = Worker("transfers", self.outbox)
         """Uploads and downloads."""
+        self.pictures = Worker("pictures", self.outbox)
+        """What the artist looks at: no upload may hold it up."""
         self.set_up = Worker("set-up", self.outbox)
         """Farms started, programs installed."""
         self.jobs = []
@@ -69,7 +71,7 @@ class Session:
     def end(self):
         """Stop everything and wait for the threads."""
         self.drop_question()
-        for worker in (self.calls, self.transfers, self.set_up):
+        for worker in (self.calls, self.transfers, self.pictures, self.set_up):
             worker.end()
         if self._manager is not None:
             self._manager.http.close()

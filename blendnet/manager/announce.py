@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from blendnet import __version__
 from blendnet.errors import BlendNetError
 from blendnet.manager import outside
+from blendnet.manager.background import Background
 from blendnet.provision.manager_machine import PUBLISHED
 from blendnet.security.ca import CA_CERTIFICATE, ensure_server_certificate
 from blendnet.security.published import Published, publication
@@ -25,7 +25,7 @@ ADDRESS_POLL_S = 60.0
 RETRY_S = 10.0
 
 
-class Announcer:
+class Announcer(Background):
     """Keeps certificate and bucket true to this machine's public address, in a thread of its own."""
 
     def __init__(
@@ -39,6 +39,7 @@ class Announcer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`security`: folder of the authority; `port`: the API's; `renewed()`: the server's certificate is another."""
+        super().__init__("announcer")
         self._settings = settings
         self._security = security
         self._bucket = bucket
@@ -46,18 +47,6 @@ class Announcer:
         self._renewed = renewed
         self._clock = clock
         self._said: Published | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the call in progress."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def tick(self) -> None:
         """Say where the Manager is, if that is not what was said last.

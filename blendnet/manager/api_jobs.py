@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -11,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from blendnet.manager.api_errors import describe
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Done, FrameNumber, Id, PageLength, Parts, PartsHere, Position
-from blendnet.manager.previews import frame_picture
+from blendnet.manager.previews import frame_pixels, to_exr, to_png
 from blendnet.messages import (
     AttemptView,
     CheckView,
@@ -27,6 +28,15 @@ from blendnet.messages import (
 from blendnet.models import Role
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], dependencies=[Depends(require(Role.OWNER))])
+
+
+class PictureFormat(StrEnum):
+    """How a picture of a frame in progress is encoded."""
+
+    PNG = "png"
+    """sRGB, for browsers: without the scene's view transform."""
+    EXR = "exr"
+    """Linear 16-bit floats, for programs that apply the view transform themselves."""
 
 
 class PriorityBody(Message):
@@ -89,9 +99,11 @@ def chunks(parts: PartsHere, job_id: Id, frame: Annotated[int, Query(ge=-(1 << 3
 
 
 @router.get("/{job_id}/results")
-def results(parts: PartsHere, job_id: Id) -> list[ResultView]:
-    """Files that are ready; fetch them by their hash."""
-    return parts.farm.results(job_id)
+def results(
+    parts: PartsHere, job_id: Id, frame: Annotated[int | None, Query(ge=-(1 << 31), lt=1 << 31)] = None
+) -> list[ResultView]:
+    """Files that are ready, of the whole job or of one frame; fetch them by their hash."""
+    return parts.farm.results(job_id, None if frame is None else parts.farm.frame(job_id, frame).id)
 
 
 @router.get("/{job_id}/events")
@@ -112,13 +124,28 @@ def attempts(
     return parts.farm.attempts(job_id, frame=frame, after=after, limit=limit)
 
 
+@router.get("/{job_id}/frames/{number}")
+def frame(parts: PartsHere, job_id: Id, number: FrameNumber) -> FrameView:
+    """The frame with this number."""
+    return parts.farm.frame(job_id, number)
+
+
 @router.get(
-    "/{job_id}/frames/{number}/preview", response_class=Response, responses={200: {"content": {"image/png": {}}}}
+    "/{job_id}/frames/{number}/preview",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}, "image/x-exr": {}}}},
 )
-def preview(parts: PartsHere, job_id: Id, number: FrameNumber) -> Response:
-    """Newest picture of a frame, PNG."""
-    frame = parts.farm.frame(job_id, number)
-    return Response(frame_picture(parts.farm.previews(frame.id)), media_type="image/png")
+def preview(
+    parts: PartsHere,
+    job_id: Id,
+    number: FrameNumber,
+    format: PictureFormat = PictureFormat.PNG,
+) -> Response:
+    """Newest picture of a frame in progress."""
+    pixels = frame_pixels(parts.farm.previews(parts.farm.frame(job_id, number).id))
+    if format is PictureFormat.EXR:
+        return Response(to_exr(pixels), media_type="image/x-exr")
+    return Response(to_png(pixels), media_type="image/png")
 
 
 @router.post("/{job_id}/pause")

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
+from blendnet.manager.background import Background
 from blendnet.manager.jobs import Farm
 
 log = logging.getLogger(__name__)
 
 
-class Bookkeeper:
+class Bookkeeper(Background):
     """Calls `Farm.look`, in a thread of its own: a store with many files, or a Redis that is silent, takes longer than
     caps may wait (commitments.LATE_S)."""
 
     def __init__(self, farm: Farm, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__("money")
         self._farm = farm
         self._clock = clock
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="money", daemon=True)
 
     def start(self) -> None:
         """Look once, so that what begins now finds what caps allow, and go on every `reconcile_interval_s`."""
         self._look()
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the look in progress."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        super().start()
 
     def _run(self) -> None:
         while not self._stopping.wait(self._farm.settings.reconcile_interval_s):

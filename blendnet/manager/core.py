@@ -17,6 +17,7 @@ from blendnet.errors import BlendNetError, FarmError, Retryable
 from blendnet.manager.api import make_api
 from blendnet.manager.api_server import ApiServer
 from blendnet.manager.autoscale.make import make_leftovers, make_loop
+from blendnet.manager.background import Background
 from blendnet.manager.bookkeeper import Bookkeeper
 from blendnet.manager.broker import SOCKET_NAME, Outside
 from blendnet.manager.dispatch import Dispatcher
@@ -219,29 +220,20 @@ class Core:
         )
 
 
-class WorkLoop:
+class WorkLoop(Background):
     """Lets dispatcher and reconciler do their work, in a thread of its own: at each change and at the interval of the
     reconciler."""
 
     def __init__(self, farm: Farm, dispatcher: Dispatcher, reconciler: Reconciler) -> None:
+        super().__init__("work")
         self._changes = farm.changes
         self._interval_s = farm.settings.reconcile_interval_s
         self._dispatcher = dispatcher
         self._reconciler = reconciler
         self._tails = TailPlanner(farm)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="work", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the tick in progress."""
-        self._stopping.set()
+    def _wake(self) -> None:
         self._changes.note()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from blendnet.errors import BlendNetError
+from blendnet.manager.background import Background
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def while_text(seconds: float) -> str:
     return f"{number:.0f} {unit}" if number >= 10 else f"{number:.2g} {unit}"
 
 
-class IdleWatch:
+class IdleWatch(Background):
     """Looks every few seconds, in a thread of its own, and does what `next_step` says."""
 
     def __init__(
@@ -101,25 +101,14 @@ class IdleWatch:
         clock: Callable[[], float],
     ) -> None:
         """`dismiss(True)` lets no agent's machine come or stay, `dismiss(False)` takes it back; `end(why)` is called
-        once, and returns at once."""
+        once, may call `stop`, and returns at once."""
+        super().__init__("idle")
         self._look = look
         self._patience = patience
         self._dismiss = dismiss
         self._end = end
         self._clock = clock
         self._standing = Standing(idle_since=clock())
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="idle", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End; may be called from within `end`."""
-        self._stopping.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
 
     def tick(self) -> Step:
         """One look, and what follows from it. Raises BlendNetError."""

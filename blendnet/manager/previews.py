@@ -1,9 +1,10 @@
-"""Pictures of frames in progress: the newest small EXR of every chunk, and the PNG that people see of a frame."""
+"""Pictures of frames in progress: the newest small EXR of every chunk, and the picture that people see of a frame."""
 
 from __future__ import annotations
 
 import io
 import secrets
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,8 +54,8 @@ class PreviewFolder:
             temporary.unlink(missing_ok=True)
 
 
-def frame_picture(files: Sequence[PreviewFile]) -> bytes:
-    """The sample-weighted mean of previews as an sRGB PNG, 8 bits, straight alpha; no view transform.
+def frame_pixels(files: Sequence[PreviewFile]) -> Pixels:
+    """The sample-weighted mean of previews.
 
     Previews that are gone, damaged or of another size than the first are left out. Raises NotFound when none is left.
     """
@@ -69,11 +70,23 @@ def frame_picture(files: Sequence[PreviewFile]) -> bytes:
         samples += file.samples
     if total is None or samples == 0:
         raise NotFound("there is no picture of this frame yet")
-    return to_png(total / np.float32(samples))
+    return total / np.float32(samples)
+
+
+def to_exr(pixels: Pixels) -> bytes:
+    """Linear premultiplied RGBA as an EXR of 16-bit floats: whoever shows it applies the scene's view transform."""
+    largest = float(np.finfo(np.float16).max)
+    pixels = np.clip(np.nan_to_num(pixels, nan=0.0, posinf=largest, neginf=-largest), -largest, largest)
+    planes = {name: pixels[..., index] for index, name in enumerate(CHANNELS)}
+    header = exr.header_for(pixels.shape[1], pixels.shape[0])
+    with tempfile.TemporaryDirectory(prefix="blendnet-picture-") as folder, disk_errors(Path(folder)):
+        path = Path(folder) / "picture.exr"
+        exr.write(path, exr.Image(planes, header), half=True)
+        return path.read_bytes()
 
 
 def to_png(pixels: Pixels) -> bytes:
-    """Linear premultiplied RGBA as a PNG with sRGB values and straight alpha."""
+    """Linear premultiplied RGBA as a PNG, 8 bits, with sRGB values and straight alpha; no view transform."""
     pixels = np.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0)
     alpha = np.clip(pixels[..., 3:], 0.0, 1.0)
     color = np.divide(pixels[..., :3], alpha, out=np.zeros_like(pixels[..., :3]), where=alpha > 0)

@@ -50,14 +50,14 @@ def do_everything(blender: Build, farm: Path, folder: Path) -> None:
     assert list((folder / "kept" / "jobs").iterdir()) == []
 
 
-def run(blender: Build, folder: Path, plan: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """The script in a Blender whose settings are in `folder`."""
+def run(blender: Build, folder: Path, plan: dict[str, str], script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
+    """A script in a Blender whose settings are in `folder`."""
     (folder / "scripts" / "addons").mkdir(parents=True)
     head = [str(blender.path)]
     if blender.kind == "binary":
         head += ["-b", "--factory-startup", "-noaudio", "--python-exit-code", "1", "--python"]
     return subprocess.run(
-        [*head, str(SCRIPT), "--", json.dumps(plan)],
+        [*head, str(script), "--", json.dumps(plan)],
         env={
             **os.environ,
             "BLENDNET_ADDON_FOLDER": str(folder / "kept"),

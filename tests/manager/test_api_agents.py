@@ -237,6 +237,13 @@ def test_picture_of_a_frame_is_the_weighted_mean_of_its_previews(
     with Picture.open(io.BytesIO(owner.preview(job.id, 1))) as picture:
         assert (picture.format, picture.size, picture.mode) == ("PNG", (16, 9), "RGBA")
         assert picture.getpixel((3, 3)) == (137, 137, 137, 255)  # sRGB of 0.25
+    with served.http("owner") as http:
+        answer = http.get(f"/v1/jobs/{job.id}/frames/1/preview?format=exr")
+        assert http.get(f"/v1/jobs/{job.id}/frames/1/preview?format=tiff").status_code == 422
+        assert http.get(f"/v1/jobs/{job.id}/frames/1").json() == owner.frames(job.id)[0].model_dump(mode="json")
+    (tmp_path / "linear.exr").write_bytes(answer.content)
+    assert answer.headers["content-type"] == "image/x-exr"
+    assert exr.read(tmp_path / "linear.exr").channels["R"][3, 3] == 0.25
     owner.cancel(job.id)
     owner.remove(job.id)
     assert not list((served.data / "previews").iterdir())

@@ -11,7 +11,7 @@ from PIL import Image
 
 from blendnet.errors import Conflict, NotFound
 from blendnet.manager.jobs import PreviewFile
-from blendnet.manager.previews import MAX_PIXELS, PreviewFolder, frame_picture, to_png
+from blendnet.manager.previews import MAX_PIXELS, PreviewFolder, frame_pixels, to_exr, to_png
 from blendnet.merge import exr
 
 
@@ -21,6 +21,10 @@ def write(path: Path, value: float, *, alpha: float = 1.0, size: tuple[int, int]
     planes["A"] = np.full((height, width), alpha, np.float32)
     exr.write(path, exr.Image(planes, exr.header_for(width, height)), half=True)
     return path
+
+
+def frame_picture(files: list[PreviewFile]) -> bytes:
+    return to_png(frame_pixels(files))
 
 
 def pixel(png: bytes) -> tuple[int, ...]:
@@ -42,6 +46,16 @@ def test_picture_has_straight_alpha(tmp_path: Path) -> None:
 def test_picture_survives_values_that_are_no_numbers() -> None:
     pixels = np.array([[[np.nan, np.inf, -np.inf, 1.0]] * 2] * 2, np.float32)
     assert pixel(to_png(pixels)) == (0, 255, 0, 255)
+
+
+def test_picture_as_exr_keeps_linear_values_above_one_and_premultiplied_alpha(tmp_path: Path) -> None:
+    pixels = frame_pixels([PreviewFile(write(tmp_path / "a.exr", 6.5, alpha=0.5), 3)])
+    pixels[0, 0] = (np.nan, np.inf, -np.inf, 1.0)
+    (tmp_path / "shown.exr").write_bytes(to_exr(pixels))
+    shown = exr.read(tmp_path / "shown.exr")
+    assert (sorted(shown.channels), shown.header.width, shown.header.height) == (["A", "B", "G", "R"], 8, 4)
+    assert [float(shown.channels[name][1, 1]) for name in "RGBA"] == [3.25, 3.25, 3.25, 0.5]
+    assert [float(shown.channels[name][0, 0]) for name in "RGBA"] == [0.0, 65504.0, -65504.0, 1.0]
 
 
 def test_picture_weighs_previews_by_their_samples(tmp_path: Path) -> None:

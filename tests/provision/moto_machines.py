@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -21,7 +22,7 @@ Answer = tuple[str, Any, bytes]
 STATES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 
 
-class OnDemandMachines:
+class OnDemandMachines(ABC):
     """Of the fake in moto_server.py: RunInstances and its client tokens, start and stop, disks."""
 
     _tokens: dict[str, tuple[Any, list[Any]]]
@@ -43,8 +44,9 @@ class OnDemandMachines:
         """A machine, and moto's backend that has it."""
         return next((b, i) for b, i in self.instances() if i.id == id_)
 
+    @abstractmethod
     def _pass(self, environ: dict[str, Any], body: bytes | None = None) -> Answer:
-        raise NotImplementedError
+        """moto's own answer."""
 
     def lacks(self, machine: str, zone: str, market: str) -> bool:
         """True when there is no capacity for it."""

@@ -63,3 +63,11 @@ def _mark(path):
     except OSError:
         return None
     return [status.st_mtime_ns, status.st_size]
+
+
+def home_copy(note, result, frame_name):
+    """Where a result lies that came home and that nobody touched since; None when there is no such file."""
+    if note is None:
+        return None
+    path = path_of(note, result, frame_name)
+    return path if note.get("seen", {}).get(path) == [result["sha256"], _mark(path)] else None

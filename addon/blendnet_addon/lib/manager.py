@@ -36,20 +36,24 @@ class Manager:
     def job(self, job_id):
         return self.http.get(_job(job_id))
 
-    def frames(self, job_id, after=-1):
+    def frames(self, job_id, after=-1, limit=None):
         """A page of frames behind position `after`."""
-        return self.http.get(_job(job_id) + "/frames", after=after)
+        return self.http.get(_job(job_id) + "/frames", after=after, limit=limit)
 
-    def results(self, job_id):
-        return self.http.get(_job(job_id) + "/results")
+    def frame(self, job_id, number):
+        return self.http.get(f"{_job(job_id)}/frames/{number}")
+
+    def results(self, job_id, frame=None):
+        """Files that are ready, of one frame or of all."""
+        return self.http.get(_job(job_id) + "/results", frame=frame)
 
     def events(self, job_id, after=0):
         """A page of the job's log behind the line with id `after`."""
         return self.http.get(_job(job_id) + "/events", after=after)
 
     def preview(self, job_id, frame):
-        """Newest picture of a frame, PNG."""
-        return self.http.send("GET", f"{_job(job_id)}/frames/{frame}/preview")
+        """Newest picture of a frame in progress: an EXR with linear values, for the scene's own view transform."""
+        return self.http.send("GET", f"{_job(job_id)}/frames/{frame}/preview", params={"format": "exr"})
 
     def steer(self, job_id, verb):
         """`verb`: 'pause', 'resume', 'cancel' or 'retry'; the job as it is then."""

@@ -6,13 +6,13 @@ A place is a provider in one of its regions, and in one of its accounts where th
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from blendnet.errors import BlendNetError
+from blendnet.manager.background import Background
 from blendnet.manager.instances import HERE
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow, PlaceRow, Transaction
@@ -80,7 +80,7 @@ def current_place(tx: Transaction, provider: str) -> Where | None:
     return (found.provider, found.place) if found else None
 
 
-class Leftovers:
+class Leftovers(Background):
     """Ends them, in a thread of its own that is there while they are."""
 
     def __init__(
@@ -95,6 +95,7 @@ class Leftovers:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`current`: where the fleet works; `shut_out(name, now)`: nobody may pose as that agent any more."""
+        super().__init__("leftovers")
         self._farm = farm
         self._label = farm_label
         self._current = current
@@ -103,8 +104,6 @@ class Leftovers:
         self._open = opener
         self._clock = clock
         self._opened: dict[Where, Provider] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leftovers", daemon=True)
         self.found: Sequence[Leftover] = ()
         """Those there are, with what keeps them from being ended."""
 
@@ -115,13 +114,7 @@ class Leftovers:
         for one in self.found:
             log.warning("machines of a place that the settings do not name: %s", one.text)
         if self.found:
-            self._thread.start()
-
-    def stop(self) -> None:
-        """End after the step in progress."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+            super().start()
 
     def _run(self) -> None:
         while not self._stopping.is_set() and self.look():

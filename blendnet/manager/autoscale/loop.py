@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from blendnet.manager.autoscale.memory import Memory, asked_offer
 from blendnet.manager.autoscale.quotas import Limit, limits_of
 from blendnet.manager.autoscale.view import Times, situation_of, wants_gpu
 from blendnet.manager.autoscale.zones import dearest_zone_priced, real_offer
+from blendnet.manager.background import Background
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow
 from blendnet.manager.ledger.agents import GONE
@@ -76,7 +76,7 @@ class FleetState:
     """What the account may have, as far as it is known."""
 
 
-class FleetLoop:
+class FleetLoop(Background):
     """Keeps the fleet of one provider as the decision wants it. `state` may be read at any time."""
 
     def __init__(
@@ -95,6 +95,7 @@ class FleetLoop:
     ) -> None:
         """`poll_s`: the provider is asked for its machines so often; `logs`: where boot logs are kept; `place`: where
         of the provider's places, as the book has it."""
+        super().__init__("fleet")
         self._farm = farm
         self._provider = provider
         self._market = market
@@ -108,9 +109,7 @@ class FleetLoop:
         self._book = farm.instances.of(provider.name, place)
         self._memory = Memory(began_at=clock())
         self._listed_at = float("-inf")
-        self._stopping = threading.Event()
         self._dismissed = False
-        self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self.state = FleetState(provider.name)
         self.retired = False
         """No machine is asked for, and those that there are end."""
@@ -123,7 +122,7 @@ class FleetLoop:
     def start(self) -> None:
         """Begin."""
         self._farm.expected_agents = self._policy.max
-        self._thread.start()
+        super().start()
 
     def dismiss(self) -> None:
         """The farm is about to end for good: `stop` ends all machines, too. Without it they wait for the next Manager,
@@ -132,13 +131,13 @@ class FleetLoop:
 
     def stop(self) -> None:
         """End after the step in progress."""
-        self._stopping.set()
-        self._farm.changes.note()
-        if self._thread.is_alive():
-            self._thread.join()
+        super().stop()
         if self._dismissed and (trouble := self._tried(self._end_all)):
             log.warning("machines may run on until they end themselves, or until the next `blendnet up`: %s", trouble)
         self._dismissed = False
+
+    def _wake(self) -> None:
+        self._farm.changes.note()
 
     def _end_all(self) -> None:
         rows = self._book.living()
