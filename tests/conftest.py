@@ -22,7 +22,7 @@ BLENDER_FIXTURES = {"bpy_build", "blender34", "any_build"}
 THOROUGH_FIXTURES = {"live_kit", "rig", "postgres"}
 """Workers in processes of their own, and a PostgreSQL."""
 YOUNG_OBJECTS_MAX = 100_000
-"""How many objects may come before Python looks for those that are of no use: its 700 cost a tenth of all time here."""
+"""So many objects come before Python looks for those of no use: with its own 700 that takes a tenth of all time."""
 
 gc.set_threshold(YOUNG_OBJECTS_MAX)
 
@@ -101,7 +101,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     for item in items:
         # Of a test with parameters these may be names of fixtures, and say which server it is about.
-        uses = {*getattr(item, "fixturenames", ()), *map(str, _parameters(item))}
+        uses = {*getattr(item, "fixturenames", ()), *_words(item)}
         if BLENDER_FIXTURES & uses:
             item.add_marker(pytest.mark.blender)
         if THOROUGH_FIXTURES & uses or "postgresql" in uses:
@@ -116,8 +116,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def _parameters(item: pytest.Item) -> Iterable[object]:
-    return item.callspec.params.values() if hasattr(item, "callspec") else ()
+def _words(item: pytest.Item) -> Iterable[str]:
+    """Those among a test's parameters."""
+    return (
+        [value for value in item.callspec.params.values() if isinstance(value, str)]
+        if hasattr(item, "callspec")
+        else []
+    )
 
 
 def _cost(item: pytest.Item) -> int:

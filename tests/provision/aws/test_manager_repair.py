@@ -25,6 +25,8 @@ from tests.provision.aws.managers import (
 from tests.provision.aws.test_account import ALL_KINDS, kinds
 from tests.provision.moto_server import FakeAws
 
+pytestmark = pytest.mark.thorough
+
 
 def test_another_zone_is_tried_where_one_has_no_machine_left(host: ManagerHost, aws: FakeAws) -> None:
     aws.no_capacity(MACHINE, "eu-central-1a", market="on-demand")
@@ -152,7 +154,6 @@ def test_a_second_machine_is_ended_and_the_one_with_the_disk_stays(host: Manager
     assert described(host)["InstanceId"] == made.id
 
 
-@pytest.mark.thorough
 def test_ensure_broken_off_after_any_call_leaves_nothing_that_is_not_accounted_for(
     open_farm: MakeProvider, aws: FakeAws
 ) -> None:
@@ -208,7 +209,6 @@ def test_a_request_that_ec2_does_not_show_yet_is_not_made_twice(
     assert len(aws.machines(host._own.farm)) == 1
 
 
-@pytest.mark.thorough
 def test_stop_start_and_destroy_broken_off_can_be_repeated(host: ManagerHost, aws: FakeAws) -> None:
     host.ensure(WANTED)
     for operation, call, state in (
