@@ -21,8 +21,10 @@ SEED ?= 1
 RATE ?= 5
 CHAOS ?=
 
-# Two processes share the tests file by file, the longest first (tests/conftest.py).
+# Two processes share the tests file by file, the longest first (tests/conftest.py). Of unit tests none is long: who is
+# done takes half of what the other has left.
 SHARED := -n 2 --dist loadfile --no-loadscope-reorder
+UNIT_SHARED := -n 2 --dist worksteal
 
 # Of every process that is started, Python keeps what it has compiled for the next one.
 unexport PYTHONDONTWRITEBYTECODE
@@ -45,7 +47,7 @@ run: $(VENV)/.ready blender ## Render the example scene on a local farm with 2 a
 	@$(BIN)/blendnet render examples/example.blend --agents 2 --blender $(BLENDER) --output $(RENDERS)
 
 test: system-test $(VENV)/.ready-test blender lint types unit ## Set up all that is needed and run the whole suite
-	@$(BIN)/python -m pytest $(SHARED) -m "blender or end_to_end"
+	@$(BIN)/python -m pytest $(SHARED) -m "blender or end_to_end or thorough"
 
 check: $(VENV)/.ready-test lint types unit ## Lint, types, architecture and unit tests: under two minutes
 
@@ -58,7 +60,7 @@ types: $(VENV)/.ready-test
 	@$(BIN)/mypy
 
 unit: $(VENV)/.ready-test
-	@$(BIN)/python -m pytest -q $(SHARED) -m "not blender and not end_to_end"
+	@$(BIN)/python -m pytest -q $(UNIT_SHARED) -m "not blender and not end_to_end and not thorough"
 
 simulate: system-test $(VENV)/.ready-test ## Simulate a farm: AGENTS=1000 CHUNKS=100000 SIMULATE="more options"
 	@$(BIN)/python -m bench.simulator --agents $(AGENTS) --chunks $(CHUNKS) $(SIMULATE)

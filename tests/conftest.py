@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -18,13 +19,12 @@ from tests.manager.statements import sharing
 
 ROOT = Path(__file__).resolve().parent.parent
 BLENDER_FIXTURES = {"bpy_build", "blender34", "any_build"}
-LONG_FILES = {
-    *("tests/manager/test_jobs_coverage.py", "tests/manager/test_tails_coverage.py"),
-    *("tests/worker_image/test_scripts.py", "tests/manager/test_reconcile.py"),
-    *("tests/provision/aws/test_account.py", "tests/provision/aws/test_provider.py"),
-    *("tests/manager/test_healing.py", "tests/manager/test_joining.py", "tests/security/test_broker_acl.py"),
-}
-"""Those without Blender that take longest."""
+THOROUGH_FIXTURES = {"live_kit", "rig", "postgres"}
+"""Workers in processes of their own, and a PostgreSQL."""
+YOUNG_OBJECTS_MAX = 100_000
+"""So many objects come before Python looks for those of no use: with its own 700 that takes a tenth of all time."""
+
+gc.set_threshold(YOUNG_OBJECTS_MAX)
 
 
 def unavailable(what: str) -> None:
@@ -95,18 +95,35 @@ def any_build(request: pytest.FixtureRequest) -> blenders.Build:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests that need a Blender. Run the fast ones first; where processes share the tests, the long files do.
+    """Mark tests by what they start. Run the fast ones first; where processes share the tests, the long ones.
 
-    They are dealt out file by file: a long one at the end would leave one process alone with it.
+    Those are dealt out file by file: a long one at the end would leave one process alone with it.
     """
     _leave_out_matrix(config, items)
     for item in items:
-        if BLENDER_FIXTURES & set(getattr(item, "fixturenames", ())):
+        # Of a test with parameters these may be names of fixtures, and say which server it is about.
+        uses = {*getattr(item, "fixturenames", ()), *_words(item)}
+        if BLENDER_FIXTURES & uses:
             item.add_marker(pytest.mark.blender)
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: (-_cost(item), item.nodeid.partition("::")[0] not in LONG_FILES))
-    else:
-        items.sort(key=_cost)
+        if THOROUGH_FIXTURES & uses or "postgresql" in uses:
+            item.add_marker(pytest.mark.thorough)
+    items.sort(key=_cost, reverse=hasattr(config, "workerinput"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What is there now stays: Python need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def _words(item: pytest.Item) -> Iterable[str]:
+    """Those among a test's parameters."""
+    return (
+        [value for value in item.callspec.params.values() if isinstance(value, str)]
+        if hasattr(item, "callspec")
+        else []
+    )
 
 
 def _leave_out_matrix(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -120,6 +137,6 @@ def _leave_out_matrix(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def _cost(item: pytest.Item) -> int:
-    if item.get_closest_marker("end_to_end"):
-        return 2
-    return 1 if item.get_closest_marker("blender") else 0
+    """0 without any mark of those that take long."""
+    markers = ("thorough", "blender", "end_to_end")
+    return max((cost for cost, name in enumerate(markers, 1) if item.get_closest_marker(name)), default=0)

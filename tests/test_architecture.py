@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,7 @@ def _modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
 def _imports(path: Path) -> set[str]:
     """Absolute dotted names imported anywhere in the file, also inside functions; relative ones resolved."""
     found: set[str] = set()

@@ -336,7 +336,10 @@ def test_watcher_goes_on_after_an_end_without_a_time() -> None:
     assert [told.get(timeout=DEADLINE_S) for _ in range(2)] == [drain, end]
 
 
-def test_watcher_survives_trouble_and_tells_it_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_watcher_survives_trouble_and_tells_it_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blendnet.agent.notice.watch.pause_s", lambda usual_s, failures: usual_s)
     caplog.set_level(logging.INFO)
     trouble = NoticeUnknown("no route to host")
     _, told = _watched(Scripted(trouble, trouble, None, Notice(30.0, "it goes")))

@@ -27,6 +27,7 @@ def install(tmp_path: Path, source: Source) -> blenders.Build:
     return blenders.install("4.5.99", tmp_path / "builds", progress=lambda _step, _share: None, source=source)
 
 
+@pytest.mark.thorough
 def test_install_refuses_what_a_wheel_needs_with_another_hash(index: Path, tmp_path: Path) -> None:
     sha256 = make_bpy(index, "4.5.99", requires="needed")
     make_wheel(index, "needed", "1.0", "")

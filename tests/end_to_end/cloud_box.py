@@ -94,17 +94,13 @@ def variables(text: str) -> dict[str, str]:
     return {name: value.strip('"') for name, _, value in pairs}
 
 
-class CloudBox:
-    """Keeps processes in step with a fake's machines. Used by `boxed`."""
+class PoweredBox:
+    """A thread that looks at a fake's machines all the time, and keeps processes in step with them."""
 
-    def __init__(self, fake: Cloud, root: Path, image: Mapping[str, str]) -> None:
-        """`image`: environment variables that a machine's image brings."""
-        self._fake = fake
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._image = image
-        self._on: dict[str, Power] = {}
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cloud box")
+        self._thread = threading.Thread(target=self._run, name=type(self).__name__)
         self.trouble = ""
         """What broke in the box itself."""
 
@@ -116,17 +112,49 @@ class CloudBox:
         """Switch everything off."""
         self._stopping.set()
         self._thread.join()
+        self._all_off()
+
+    def log(self) -> str:
+        """The last words of all processes."""
+        logs = sorted(self._root.glob("*/log"))
+        return "".join(f"--- {path}\n{path.read_text('utf-8', 'replace')[-6000:]}" for path in logs)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_S):
+            try:
+                self._look()
+            except Exception as error:
+                self.trouble = f"{type(error).__name__}: {error}"  # Else its failure would be the test's silence.
+                self._broken()
+                raise
+
+    def _look(self) -> None:
+        raise NotImplementedError
+
+    def _all_off(self) -> None:
+        raise NotImplementedError
+
+    def _broken(self) -> None:
+        """Called when the box itself is."""
+
+
+class CloudBox(PoweredBox):
+    """Agents' machines. Used by `boxed`."""
+
+    def __init__(self, fake: Cloud, root: Path, image: Mapping[str, str]) -> None:
+        """`image`: environment variables that a machine's image brings."""
+        super().__init__(root)
+        self._fake = fake
+        self._image = image
+        self._on: dict[str, Power] = {}
+
+    def _all_off(self) -> None:
         for id_ in list(self._on):
             self._switch_off(id_)
 
     def switched_on(self) -> list[str]:
         """Machines that have power."""
         return list(self._on)
-
-    def log(self) -> str:
-        """What all agents have said."""
-        logs = sorted(self._root.glob("*/log"))
-        return "".join(f"--- {path}\n{path.read_text('utf-8', 'replace')[-3000:]}" for path in logs)
 
     def preempt(self, machine: BoxMachine) -> None:
         """Take a machine back without a word."""
@@ -139,14 +167,6 @@ class CloudBox:
         status = power.process.wait(LEAVES_S)
         self._fake.preempt(machine.id)
         return status
-
-    def _run(self) -> None:
-        while not self._stopping.wait(LOOK_S):
-            try:
-                self._look()
-            except Exception as error:
-                self.trouble = f"{type(error).__name__}: {error}"  # Else its failure would be the test's silence.
-                raise
 
     def _look(self) -> None:
         for machine in self._fake.machines():

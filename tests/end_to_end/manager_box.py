@@ -13,7 +13,6 @@ import re
 import shlex
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from blendnet.provision.cloud_init import HEADER
 from blendnet.provision.stock import ARCHIVE, BECOME_FILE, BECOME_UNIT, BUNDLE_FOLDER, UNBORN_UNIT
 from tests.agent.metadata_fakes import metadata_service
 from tests.end_to_end import farms
-from tests.end_to_end.cloud_box import END_S, LOOK_S, variables, written_files
+from tests.end_to_end.cloud_box import END_S, PoweredBox, variables, written_files
 
 ADDRESS = "127.0.0.{}"
 """That the metadata service tells: another one at each start, as in clouds."""
@@ -108,34 +107,23 @@ class _Machine:
     rest: ExitStack = field(default_factory=ExitStack)
 
 
-class ManagerBox:
-    """Keeps processes in step with a fake's machines of Managers. Used by `boxed_managers`."""
+class ManagerBox(PoweredBox):
+    """Machines of Managers. Used by `boxed_managers`."""
 
     def __init__(
         self, fake: ManagersCloud, root: Path, settings: Mapping[str, str], hosts: Mapping[str, str] | None = None
     ) -> None:
         """`hosts`: beginnings of addresses -> where the box has those."""
+        super().__init__(root)
         self._fake = fake
         self._hosts = hosts or {}
-        self._root = root
         self._settings = settings
         self._machines: dict[str, _Machine] = {}
         self._boots = 0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="manager box")
-        self.trouble = ""
-        """What broke in the box itself."""
         self.ended: list[int] = []
         """Exit statuses of Managers that ended by themselves."""
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Switch everything off."""
-        self._stopping.set()
-        self._thread.join()
+    def _all_off(self) -> None:
         for machine in self._machines.values():
             self._switch_off(machine)
 
@@ -143,20 +131,9 @@ class ManagerBox:
         """True while a Manager does."""
         return any(machine.process is not None for machine in self._machines.values())
 
-    def log(self) -> str:
-        """What Managers have said."""
-        logs = sorted(self._root.glob("*/log"))
-        return "".join(f"--- {path}\n{path.read_text('utf-8', 'replace')[-6000:]}" for path in logs)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(LOOK_S):
-            try:
-                self._look()
-            except Exception as error:
-                self.trouble = f"{type(error).__name__}: {error}"  # Else its failure would be the test's silence.
-                for seen in self._fake.managers():
-                    self._fake.power_off(seen.id)  # As a machine does that cannot become a Manager.
-                raise
+    def _broken(self) -> None:
+        for seen in self._fake.managers():
+            self._fake.power_off(seen.id)  # As a machine does that cannot become a Manager.
 
     def _look(self) -> None:
         for seen in self._fake.managers():

@@ -164,6 +164,7 @@ def test_upload_of_what_is_there_is_fine(served: Served) -> None:
             assert http.put(f"/v1/blobs/{SHA}?size={len(DATA)}", content=DATA).status_code == 201
 
 
+@pytest.mark.thorough
 def test_large_upload_and_download_stay_out_of_memory(served: Served) -> None:
     size, piece = 300 * MIB, bytes(MIB)
     digest = hashlib.sha256()

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from blendnet.models import State
 from tests.manager.brokers import Broker, dispatcher, playing_worker, reconciler, wait_for
 from tests.manager.farms import Kit
@@ -33,6 +35,7 @@ def completed(kit: Kit, broker: Broker) -> None:
     wait_for(lambda: kit.farm.job(job.id).state is State.COMPLETED, kit, *(part.tick for part in parts))
 
 
+@pytest.mark.thorough
 def test_worker_works_on_when_redis_refused_to_write_for_a_while(live_kit: Kit, broker: Broker) -> None:
     log = live_kit.folder / "worker.log"
     with playing_worker(live_kit, broker.url):

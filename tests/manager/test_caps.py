@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blendnet.manager.caps import Piece, decide, is_close
+from blendnet.manager.caps import Piece, Verdict, decide, is_close
 from blendnet.manager.forecast import ample_cap
 from blendnet.manager.gate import Gate, Opening
 from blendnet.provision.bill import usd_text
@@ -154,18 +154,31 @@ class Farm:
     def look(self) -> None:
         self.gate.begin_look()
         verdict = decide(self.cap, self.spent, [self.piece(agent) for agent in self.running], late_s=LATE_S)
-        dearest = max(self.usd_per_s(agent) for agent in range(len(self.prices)))
-        least = dearest * (max(map(bound_s, self.waiting), default=0.0) + LATE_S)
-        self.paused |= verdict.stop or (not self.running and verdict.room_usd < least)
+        self.heed(verdict, self.least_usd())
+        self.gate.open(Opening(rooms={JOB: verdict.room_usd}))
+
+    def dearest(self) -> float:
+        """USD a second of the agent that costs most."""
+        return max(self.usd_per_s(agent) for agent in range(len(self.prices)))
+
+    def least_usd(self) -> float:
+        """What beginning anything takes on that agent."""
+        return self.dearest() * (max(map(bound_s, self.waiting), default=0.0) + LATE_S)
+
+    def heed(self, verdict: Verdict, least_usd: float) -> None:
+        """Pause, cut off, and have stop what is not to be finished."""
+        self.paused |= verdict.stop or (not self.running and verdict.room_usd < least_usd)
         for key in verdict.cut:
-            del self.running[int(key)]
-            self.lost += 1
-        for key, run in self.running.items():
-            if not self.paused or str(key) in verdict.finish:
+            self.cut_off(int(key))
+        for agent, run in self.running.items():
+            if not self.paused or str(agent) in verdict.finish:
                 run.hears_at = None
             elif run.hears_at is None:
                 run.hears_at = self.now
-        self.gate.open(Opening(rooms={JOB: verdict.room_usd}))
+
+    def cut_off(self, agent: int) -> None:
+        del self.running[agent]
+        self.lost += 1
 
     def claim(self) -> None:
         for agent in range(len(self.prices)):

@@ -73,23 +73,18 @@ class Rented(Farm):
             self.usd_per_s(agent) * begin_s + (0.0 if agent in self.paying else self.rent(self.usd_per_s(agent)))
             for agent in range(len(self.prices))
         )
-        self.paused |= verdict.stop or (not self.running and verdict.room_usd < least)
+        self.heed(verdict, least)
         if verdict.drop:
             self.paying -= waiting
             self.dropped += 1
-        for key in verdict.cut:
-            del self.running[int(key)]
-            self.paying.discard(int(key))
-            self.lost += 1
-        for key, run in self.running.items():
-            if not self.paused or str(key) in verdict.finish:
-                run.hears_at = None
-            elif run.hears_at is None:
-                run.hears_at = self.now
         for agent in self.paying - set(self.running):
             if self.paused or not self.waiting:
                 self.gone_at.setdefault(agent, self.now + self.ends[agent])
         self.gate.open(Opening(rooms={JOB: verdict.room_usd}))
+
+    def cut_off(self, agent: int) -> None:
+        super().cut_off(agent)
+        self.paying.discard(agent)
 
     def claim(self) -> None:
         for agent in range(len(self.prices)):

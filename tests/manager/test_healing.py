@@ -308,6 +308,7 @@ KINDS = ["lose", "render", "merge", "finish", "pause", "cancel", "retry", "lapse
 STEPS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0)), max_size=20)
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_counters_are_those_of_a_recount_and_the_job_still_completes(steps: list[tuple[str, int]]) -> None:

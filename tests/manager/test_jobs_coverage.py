@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -222,6 +223,7 @@ STEP = st.one_of(
 )
 
 
+@pytest.mark.thorough
 @given(steps=st.lists(STEP, min_size=20, max_size=80))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_samples_are_covered_exactly_once_whatever_happens(steps: list[tuple[Any, ...]]) -> None:

@@ -234,6 +234,7 @@ def begun(kit: Kit, frame_id: str) -> bool:
         return tx.frames.need(frame_id).token > 0
 
 
+@pytest.mark.thorough
 def test_killed_process_of_a_merge_counts_and_the_next_one_merges(
     live_kit: Kit, broker: Broker, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_every_table_has_rows_to_be_kept(source: tuple[Kit, JobView]) -> None:
     assert [name for name, rows in data_of(source[0]).items() if not rows] == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_farm_goes_on_after_an_upgrade_with_all_it_had(
     revision: str, source: tuple[Kit, JobView], database_url: str, tmp_path: Path

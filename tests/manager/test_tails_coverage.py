@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -133,6 +134,7 @@ STEP = st.one_of(
 )
 
 
+@pytest.mark.thorough
 @given(steps=st.lists(STEP, min_size=15, max_size=60), in_the_tail=st.booleans())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_samples_are_covered_exactly_once_however_chunks_are_divided(

@@ -31,6 +31,7 @@ def box(**values: float) -> Box:
     return Box(name="agent-1", pool=STEADY, account="1", **known | values)
 
 
+@pytest.mark.thorough
 def test_no_cap_is_passed_in_random_runs() -> None:
     proof = prove(100, seed=7)
     assert proof.passed == []
@@ -45,6 +46,7 @@ def test_runs_that_once_passed_a_cap_pass_none(number: int) -> None:
     assert prove(1, seed=1, first=number).passed == []
 
 
+@pytest.mark.thorough
 def test_the_check_sees_a_cap_that_is_passed() -> None:
     """A cloud that takes much longer to end machines than the farm was promised."""
     assert prove(15, seed=7, overdue=60.0).passed
@@ -151,6 +153,7 @@ def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["caps"]["runs"], found["caps"]["passed"], found["policies"]) == (2, [], [])
 
 
+@pytest.mark.thorough
 def test_the_command_fails_when_a_cap_was_passed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,10 +6,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto import backends
+from moto.core import DEFAULT_ACCOUNT_ID, responses
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.core import TaggedEC2Resource
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 
 from tests.provision.aws_wire import Call, answered
 
@@ -123,3 +127,16 @@ class OnDemandMachines(ABC):
     def _no_room(self, call: Call, machine: str) -> Answer:
         """As EC2 says it: with status 500."""
         return answered(call, "InsufficientInstanceCapacity", 500, f"We do not have sufficient {machine} capacity.")
+
+
+def _own_tags(resource: Any) -> list[dict[str, str]]:
+    """What moto tells as a resource's tags, found by its id: moto goes through the tags of all that was ever made."""
+    kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(resource.id), "") if resource.id else ""
+    own = resource.ec2_backend.tags.get(resource.id, {}) if resource.id else {}
+    return [{"resource_id": resource.id, "key": k, "value": v, "resource_type": kind} for k, v in own.items()]
+
+
+TaggedEC2Resource.get_tags = _own_tags  # type: ignore[method-assign]
+# For each request moto lists its own folder and the methods of a class.
+backends.list_of_moto_modules = cache(lambda modules=backends.list_of_moto_modules: tuple(modules()))
+responses.method_names_from_class = cache(responses.method_names_from_class)

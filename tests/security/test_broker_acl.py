@@ -164,11 +164,13 @@ def without(place: int, field: str, entry: str) -> tuple[Grant, ...]:
     return tuple(grants)
 
 
+@pytest.mark.thorough
 def test_worker_is_refused_nothing_that_it_says(server: OutsideRedis, said: list[list[str]]) -> None:
     assert len(said) > 100
     assert refusals(server, said, agent_grants(NAME)) == set()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("place", "field", "entry"), parts())
 def test_worker_is_refused_something_without(
     server: OutsideRedis, said: list[list[str]], place: int, field: str, entry: str

@@ -172,6 +172,7 @@ def install_listed(tmp_path: Path):
     return install
 
 
+@pytest.mark.thorough
 def test_blenders_refuses_a_build_with_another_hash(install_listed, tmp_path: Path) -> None:
     make_bpy(tmp_path / "index", "4.5.99")
     done = install_listed(f"4.5.99 wheel {'0' * 64} bpy.lock\n")
@@ -180,6 +181,7 @@ def test_blenders_refuses_a_build_with_another_hash(install_listed, tmp_path: Pa
     assert list((tmp_path / "builds").iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_blenders_installs_a_build_with_its_hash(install_listed, tmp_path: Path) -> None:
     sha256 = make_bpy(tmp_path / "index", "4.5.99", requires="needed")
     needed = make_wheel(tmp_path / "index", "needed", "1.0", "")
@@ -215,6 +217,7 @@ def test_blenders_of_the_image_are_pinned() -> None:
 # --- the bundle ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_bundle_has_the_same_bytes_twice_and_all_that_install_wants(tmp_path: Path) -> None:
     bundles = [tmp_path / "a.tar.gz", tmp_path / "b.tar.gz"]
     for bundle in bundles:

@@ -8,10 +8,13 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from blendnet.manager.ledger import tables
-from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.access import Access, select_rows
 from blendnet.manager.ledger.rows import InstanceRow
 
 _c = tables.instances.c
+_IN_ORDER = select_rows(InstanceRow, tables.instances).order_by(_c.asked_at, _c.id)
+_LIVING = _IN_ORDER.where(_c.ended_at.is_(None))
+_SINCE = _IN_ORDER.where(_c.ended_at.is_(None) | (_c.ended_at > bindparam("then")))
 
 
 class Instances(Access[InstanceRow]):
@@ -27,7 +30,7 @@ class Instances(Access[InstanceRow]):
 
     def all(self) -> list[InstanceRow]:
         """Every life there ever was, the oldest first."""
-        return self._all(self._select().order_by(_c.asked_at, _c.id))
+        return self._all(_IN_ORDER)
 
     def keep_accounts(self, jobs: Mapping[int, str]) -> None:
         """Lives -> on which job's account they are now."""
@@ -43,12 +46,11 @@ class Instances(Access[InstanceRow]):
 
     def since(self, then: float) -> list[InstanceRow]:
         """Lives that had not ended at `then`, the oldest first."""
-        found = self._select().where(_c.ended_at.is_(None) | (_c.ended_at > then))
-        return self._all(found.order_by(_c.asked_at, _c.id))
+        return self._all(_SINCE, then=then)
 
     def living(self) -> list[InstanceRow]:
         """Lives whose end is not confirmed, the oldest first; also those that may never have begun."""
-        return self._all(self._select().where(_c.ended_at.is_(None)).order_by(_c.asked_at, _c.id))
+        return self._all(_LIVING)
 
     def ends(self, ids: Collection[int]) -> dict[int, float]:
         """When those of these lives ended whose end is confirmed."""

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 
 from blendnet.manager.ledger import tables
-from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.access import Access, select_rows
 from blendnet.manager.ledger.rows import JobRow
 from blendnet.messages import FileEntry
 from blendnet.models import JOB_TRANSITIONS, State
 
 RUNNING = (State.QUEUED, State.ACTIVE)
+
+_j = tables.jobs.c
+_IN_ORDER = select_rows(JobRow, tables.jobs).order_by(_j.created_at, _j.id)
+_RUNNING = _IN_ORDER.where(_j.state.in_(RUNNING))
+_WITH_CAPS = _IN_ORDER.where(
+    _j.state.in_((*RUNNING, State.PAUSED)) | _j.id.in_(bindparam("paying", expanding=True)),
+    _j.cap_usd.is_not(None) | (_j.capped != ""),
+)
 
 
 class Jobs(Access[JobRow]):
@@ -25,12 +33,11 @@ class Jobs(Access[JobRow]):
 
     def all(self) -> list[JobRow]:
         """Every job, oldest first."""
-        return self._all(self._select().order_by(tables.jobs.c.created_at, tables.jobs.c.id))
+        return self._all(_IN_ORDER)
 
     def running(self) -> list[JobRow]:
         """Jobs whose work is to be handed out, oldest first."""
-        found = self._select().where(tables.jobs.c.state.in_(RUNNING))
-        return self._all(found.order_by(tables.jobs.c.created_at, tables.jobs.c.id))
+        return self._all(_RUNNING)
 
     def probes(self) -> list[JobRow]:
         """Every probe, oldest first."""
@@ -41,10 +48,7 @@ class Jobs(Access[JobRow]):
 
         `paying`: jobs on whose account machines are: those that have ended and have a cap are among them, too.
         """
-        cap = (tables.jobs.c.cap_usd.is_not(None)) | (tables.jobs.c.capped != "")
-        counts = tables.jobs.c.state.in_((*RUNNING, State.PAUSED)) | tables.jobs.c.id.in_(paying)
-        found = self._select().where(counts, cap)
-        return self._all(found.order_by(tables.jobs.c.created_at, tables.jobs.c.id))
+        return self._all(_WITH_CAPS, paying=list(paying))
 
     def measured_like(self, job: JobRow) -> JobRow | None:
         """The newest job whose pace is known and whose samples take as long: the same scene, picture, build, device."""

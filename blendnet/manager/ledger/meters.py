@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sqlalchemy import Connection, Insert, delete, func, select
+from sqlalchemy import Connection, Insert, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from blendnet.manager.ledger import tables
@@ -20,6 +20,13 @@ CAP_DAY, CAP_FARM = "cap-day", "cap-farm"
 _ALWAYS = ""
 """Day of numbers that belong to none."""
 
+_OF_KIND = _c.kind == bindparam("which")
+_TOTAL = select(func.coalesce(func.sum(_c.amount), 0.0), func.coalesce(func.sum(_c.usd), 0.0)).where(_OF_KIND)
+_TOTAL_OF_DAY = _TOTAL.where(_c.day == bindparam("on"))
+_KEPT = select(_c.amount).where(_OF_KIND, _c.day == _ALWAYS)
+_FORGET = delete(tables.meters).where(_OF_KIND, _c.day == _ALWAYS)
+_KEEP = tables.meters.insert()
+
 
 class Meters:
     """The meters table."""
@@ -34,22 +41,19 @@ class Meters:
 
     def total(self, kind: str, day: str | None = None) -> tuple[float, float]:
         """Amount and USD, of one day or of all."""
-        found = select(func.coalesce(func.sum(_c.amount), 0.0), func.coalesce(func.sum(_c.usd), 0.0))
-        found = found.where(_c.kind == kind)
-        found = found if day is None else found.where(_c.day == day)
-        amount, usd = self._connection.execute(found).one()
+        wanted = {"which": kind} if day is None else {"which": kind, "on": day}
+        amount, usd = self._connection.execute(_TOTAL if day is None else _TOTAL_OF_DAY, wanted).one()
         return float(amount), float(usd)
 
     def keep(self, kind: str, amount: float | None) -> None:
         """Remember a number in place of the last one; None: forget it."""
-        self._connection.execute(delete(tables.meters).where(_c.kind == kind, _c.day == _ALWAYS))
+        self._connection.execute(_FORGET, {"which": kind})
         if amount is not None:
-            self._connection.execute(tables.meters.insert().values(kind=kind, day=_ALWAYS, amount=amount))
+            self._connection.execute(_KEEP, {"kind": kind, "day": _ALWAYS, "amount": amount})
 
     def kept(self, kind: str) -> float | None:
         """The number that `keep` remembers."""
-        found = select(_c.amount).where(_c.kind == kind, _c.day == _ALWAYS)
-        return self._connection.execute(found).scalar()
+        return self._connection.execute(_KEPT, {"which": kind}).scalar()
 
 
 @lru_cache

@@ -121,19 +121,26 @@ class Usage:
 
     def held(self) -> list[Held]:
         """What agents work on now, for the most part: chunks first, then frames to finish and videos."""
-        c, f, j = tables.chunks.c, tables.frames.c, tables.jobs.c
-        # A chunk's queued_at is the time of its claim while it is active.
-        chunks = select(c.agent, c.job_id, c.frame_id, c.id, c.token, c.queued_at).where(c.state == State.ACTIVE)
-        frames = select(f.agent, f.job_id, f.id, f.token).where(
-            f.state == State.ACTIVE, f.stage == Stage.FINISH, f.lease_until.is_not(None)
-        )
-        videos = select(j.agent, j.id, j.token).where(j.state.in_(RUNNING), j.encode, j.lease_until.is_not(None))
+        chunks, frames, videos = _held()
         run = self._connection.execute
         return [
             *(Held(agent, job, frame, f"{id_}#{token}", at) for agent, job, frame, id_, token, at in run(chunks)),
             *(Held(agent, job, id_, f"{id_}#{token}", None) for agent, job, id_, token in run(frames)),
             *(Held(agent, id_, "", f"{id_}#{token}", None) for agent, id_, token in run(videos)),
         ]
+
+
+@lru_cache
+def _held() -> tuple[Select, Select, Select]:
+    """Chunks, frames and videos under way. Every look at what agents do asks for them, about once a second."""
+    c, f, j = tables.chunks.c, tables.frames.c, tables.jobs.c
+    # A chunk's queued_at is the time of its claim while it is active.
+    chunks = select(c.agent, c.job_id, c.frame_id, c.id, c.token, c.queued_at).where(c.state == State.ACTIVE)
+    frames = select(f.agent, f.job_id, f.id, f.token).where(
+        f.state == State.ACTIVE, f.stage == Stage.FINISH, f.lease_until.is_not(None)
+    )
+    videos = select(j.agent, j.id, j.token).where(j.state.in_(RUNNING), j.encode, j.lease_until.is_not(None))
+    return chunks, frames, videos
 
 
 @lru_cache

@@ -89,6 +89,7 @@ def test_remove_leaves_other_farms_alone(farm: AwsProvider, open_farm: MakeProvi
     assert [i.state for i in other.list()] == [InstanceState.RUNNING]
 
 
+@pytest.mark.thorough
 def test_ensure_broken_off_after_any_call_leaves_nothing_that_is_not_accounted_for(
     open_farm: MakeProvider, aws: FakeAws
 ) -> None:
@@ -126,6 +127,7 @@ def test_ensure_goes_on_where_it_was_broken_off(open_farm: MakeProvider, aws: Fa
     assert made == provider.account.ensure()
 
 
+@pytest.mark.thorough
 def test_remove_broken_off_after_any_call_can_be_repeated(open_farm: MakeProvider, aws: FakeAws) -> None:
     provider = open_farm()
     provider.account.ensure()

@@ -29,6 +29,7 @@ class TestAws(ProviderContract):
         )
 
 
+@pytest.mark.thorough
 class TestAwsOnDemand(TestAws):
     """The same at the full price."""
 

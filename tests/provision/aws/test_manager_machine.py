@@ -29,6 +29,8 @@ from tests.provision.aws.test_account import ALL_KINDS, kinds
 from tests.provision.moto_machines import ACCOUNT
 from tests.provision.moto_server import FakeAws
 
+pytestmark = pytest.mark.thorough
+
 OFFERS = (Offer("c7i.4xlarge", "eu-central-1a", True),)
 
 

@@ -25,6 +25,8 @@ from tests.provision.aws.managers import (
 from tests.provision.aws.test_account import ALL_KINDS, kinds
 from tests.provision.moto_server import FakeAws
 
+pytestmark = pytest.mark.thorough
+
 
 def test_another_zone_is_tried_where_one_has_no_machine_left(host: ManagerHost, aws: FakeAws) -> None:
     aws.no_capacity(MACHINE, "eu-central-1a", market="on-demand")

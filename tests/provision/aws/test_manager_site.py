@@ -20,6 +20,8 @@ from tests.provision.aws.conftest import IMAGE, MakeProvider
 from tests.provision.moto_machines import ACCOUNT
 from tests.provision.moto_server import KEYS, REGION
 
+pytestmark = pytest.mark.thorough
+
 HASH = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$Ce4WtCQzaRkUb1lBH7wKQQ"
 A_BUNDLE = Bundle(url="https://bundles.example/b.tar.gz", sha256="0" * 64)
 

@@ -252,6 +252,7 @@ def leave_things(aws: FakeAws, labels: Labels, ec2: Any, s3: Any) -> None:
 WORK = {"setup": setup_work, "manager": manager_work}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["setup", "manager"])
 def test_a_policy_permits_all_that_the_code_does_and_nothing_in_it_is_in_vain(
     name: str, person: Callable[[str, str], Person], open_farm: MakeProvider, aws: FakeAws, few_types: None

@@ -12,6 +12,8 @@ from blendnet.provision.gcp.provider import GcpProvider
 from tests.provision.fake_gce import FakeGce, Fault
 from tests.provision.gcp.conftest import DISK, MANAGER, Make, a_manager
 
+pytestmark = pytest.mark.thorough
+
 Act = Callable[[GcpProvider, FakeGce], object]
 
 

@@ -16,6 +16,8 @@ from blendnet.security.credentials import hash_password
 from tests.provision.fake_gce import FakeGce, Fault
 from tests.provision.gcp.conftest import DISK, MANAGER, SPOT_A, Clock, Make, a_manager, cloud_init, wanted
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def provider(prepared: Make) -> GcpProvider:

@@ -14,6 +14,8 @@ from blendnet.provision.manager_machine import ManagerState
 from tests.provision.fake_gce import FakeGce, Fault, Machine
 from tests.provision.gcp.conftest import DISK, MANAGER, Clock, Make, a_manager
 
+pytestmark = pytest.mark.thorough
+
 A, B, C = (f"us-central1-{zone}" for zone in "abc")
 LABELS = {"blendnet-farm": "farm", "blendnet-role": "manager-disk"}
 
