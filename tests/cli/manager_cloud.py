@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from blendnet import __version__
 from blendnet.cli import cloud_headquarters
 from blendnet.errors import FarmError
+from blendnet.manager.folder import DataFolder
 from blendnet.provision.base import Created, Features, Instance, InstanceState, Offer, Place, Price
 from blendnet.provision.bootstrap_manager import MANAGER_FILE, Site
 from blendnet.provision.cloud_init import HEADER
 from blendnet.provision.manager_machine import ManagerMachine, ManagerState, ManagerWanted
 from blendnet.provision.stock import Bundle
 from blendnet.security.published import publication, read_published
+from blendnet.settings import get_settings
 from tests.cli.clouds import set_settings
+from tests.cli.conftest import Done
 from tests.manager.served import Served, serve
 from tests.provision.example_provider import install_package
 
@@ -31,6 +35,7 @@ PROJECT = {
 }
 SOURCE = "from tests.cli.manager_cloud import Cumulus\nopen_it = Cumulus\n"
 ADDRESS = "127.0.0.1"
+Run = Callable[..., Done]
 
 
 @dataclass
@@ -245,3 +250,21 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
         ACCOUNTS.append(real)
         yield real
     ACCOUNTS.remove(real)
+
+
+def done_json(run: Run, *arguments: str) -> dict[str, Any]:
+    """What `blendnet cloud` prints with --json."""
+    done = run("cloud", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def up(run: Run, *arguments: str) -> dict[str, Any]:
+    """Make a Manager in the cloud."""
+    return done_json(run, "up", "--yes", *arguments)
+
+
+def home() -> DataFolder:
+    """The farm's folder on this machine."""
+    return DataFolder(get_settings().data)

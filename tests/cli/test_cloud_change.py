@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from blendnet.settings.sent import from_json
 from tests.cli.clouds import clouds
 from tests.cli.conftest import Done
-from tests.cli.manager_cloud import Account, account
+from tests.cli.manager_cloud import Account, Run, account
 
 __all__ = ["account", "clouds"]
-
-Run = Callable[..., Done]
 
 
 def up(run: Run, *arguments: str) -> Done:
