@@ -5,6 +5,16 @@ import threading
 import time
 
 
+def guarded(failed, call, *args):
+    """Make a call; `failed(error)` hears what it raises. None: it is raised here."""
+    try:
+        call(*args)
+    except Exception as error:  # noqa: BLE001 - whatever it is, whoever calls goes on
+        if failed is None:
+            raise
+        failed(error)
+
+
 class Outbox:
     """What threads have to say to the main thread, in order."""
 
@@ -14,16 +24,19 @@ class Outbox:
     def put(self, call, *args):
         self._queue.put((call, args))
 
-    def drain(self, limit_s):
-        """Make the calls that wait, for at most about `limit_s`; how many those were."""
+    def drain(self, limit_s, failed=None):
+        """Make the calls that wait, for at most about `limit_s`; how many those were.
+
+        `failed(error)` hears what a call raises, and the next one follows; None: it is raised here.
+        """
         until, count = time.monotonic() + limit_s, 0
         while time.monotonic() < until:
             try:
                 call, args = self._queue.get_nowait()
             except queue.Empty:
                 break
-            call(*args)
             count += 1
+            guarded(failed, call, *args)
         return count
 
 
