@@ -68,6 +68,17 @@ def test_outbox_keeps_to_its_time() -> None:
     assert seen == list(range(len(seen)))
 
 
+def test_outbox_goes_on_after_a_call_that_fails() -> None:
+    outbox, failed, seen = Outbox(), [], []
+    for number in (1, 0, 2):
+        outbox.put(lambda n: seen.append(2 // n), number)
+    assert outbox.drain(1.0, failed.append) == 3
+    assert (seen, [type(error) for error in failed]) == ([2, 1], [ZeroDivisionError])
+    outbox.put(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        outbox.drain(1.0)
+
+
 def test_error_of_a_worker_is_shown_with_its_kind(session: Session) -> None:
     def fail(stop: threading.Event) -> None:
         raise Unreachable("nobody is there: try later")
