@@ -179,6 +179,12 @@ class Session:
             self.version += 1
         return task
 
+    def stop(self, number=0):
+        """Stop what is under way: the task of that number, 0: all that people see."""
+        for task, _ in self.under_way:
+            if number in (0, task.number):
+                task.stop.set()
+
     def look(self, stop):
         """Ask the Manager how everything is; what `take` takes. For a worker."""
         selected = self.selected

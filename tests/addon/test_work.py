@@ -91,6 +91,17 @@ def test_error_of_a_worker_is_shown_with_its_kind(session: Session) -> None:
     assert session.under_way == []
 
 
+def test_what_is_under_way_is_stopped_one_by_one_or_all_at_once(session: Session) -> None:
+    ended = threading.Event()
+    workers = (session.transfers, session.set_up, session.pictures)
+    tasks = [session.begin(worker, "wait", lambda stop: ended.wait(30), visible=Visible("x")) for worker in workers]
+    session.stop(tasks[1].number)
+    assert [task.stop.is_set() for task in tasks] == [False, True, False]
+    session.stop()
+    assert all(task.stop.is_set() for task in tasks)
+    ended.set()
+
+
 def test_session_sees_jobs_frames_and_log(session: Session, login: Login, served: Served, kit: Kit) -> None:
     session.kept.keep_known(login)
     session.set_up_changed()

@@ -1,5 +1,6 @@
 """Threads that do what takes time, and the queue by which the main thread hears of it."""
 
+import itertools
 import queue
 import threading
 import time
@@ -43,8 +44,12 @@ class Outbox:
 class Task:
     """Something on its way."""
 
+    _numbers = itertools.count(1)
+
     def __init__(self, what):
         self.what = what
+        self.number = next(self._numbers)
+        """Names it for a button."""
         self.stop = threading.Event()
         """Set by whoever no longer wants it."""
         self.done = False
