@@ -18,6 +18,7 @@ def fetch(context, job_id, directory="", overwrite=False, quiet=False):
     `directory`: another folder than the job's own. Raises AddonError.
     """
     session, merged = runtime.get(), preferences.of(context).fetch_merged
+    turn = session.turn
     job = session.job(job_id) or {"id": job_id, "name": job_id}
     mark, visible = None if directory else job_mark(job), Visible(f"Fetching {job['name']}")
 
@@ -26,6 +27,7 @@ def fetch(context, job_id, directory="", overwrite=False, quiet=False):
 
     # Notes of long animations are large: they are read and written there alone.
     def run(stop):
+        session.check_turn(turn)
         note = session.notes.read(job_id)
         if not directory and note is None:
             raise AddonError(f"{job['name']} was not sent from this computer: name the folder for its pictures")

@@ -47,10 +47,15 @@ class _Sending(sending.Sending):
     """A scene on its way, and what is shown when it has arrived."""
 
     def heard(self, job):
-        if job is None:
-            self.session.ask(self)
-            return
         session = self.session
+        if self.outdated:
+            if job is None:
+                self.clean()
+            session.say(f"The Manager that was used before has {'not got the scene' if job is None else job['name']}.")
+            return
+        if job is None:
+            session.ask(self)
+            return
         session.last_job = job["id"]
         session.report = {"job": job["id"], "warnings": self.notes + job["warnings"]}
         session.select(job["id"])

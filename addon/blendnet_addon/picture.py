@@ -216,6 +216,7 @@ def _after_load(*_):
 def register():
     _State.files = PictureFiles(runtime.get().notes, frame_name)
     runtime.listen(look)
+    runtime.get().left.append(stop)
     bpy.app.handlers.save_pre.append(_before_save)
     bpy.app.handlers.save_post.append(_after_save)
     bpy.app.handlers.load_post.append(_after_load)

@@ -118,6 +118,23 @@ def test_session_sees_jobs_frames_and_log(session: Session, login: Login, served
     assert session.newest_first()[0]["created_at"] >= session.newest_first()[-1]["created_at"]
 
 
+def test_what_was_seen_of_another_manager_is_not_shown(session: Session, login: Login, kit: Kit) -> None:
+    session.kept.keep_known(login)
+    session.set_up_changed()
+    kit.submit([3, 4])
+    seen, left = session.look(threading.Event()), []
+    session.left.append(lambda: left.append(session.about))
+    session.set_up_changed()
+    assert left == []
+    session.take(seen)
+    assert session.jobs
+    session.cloud.status = {"machine": {"state": "stopped"}}
+    session.kept.forget()
+    session.set_up_changed()
+    session.take(seen)
+    assert (session.jobs, session.problem, session.cloud.status, left) == ([], None, None, [None])
+
+
 def test_session_without_a_manager_says_what_to_do(session: Session) -> None:
     session.take(session.look(threading.Event()))
     assert isinstance(session.problem, NotConnected)

@@ -11,6 +11,7 @@ class Sending:
         `tell`: ask also whether what the job takes is fine.
         """
         self.session = session
+        self._turn = session.turn
         self._prepared = prepared
         self._settings = settings
         self._blender = blender
@@ -33,6 +34,11 @@ class Sending:
         under_way = self._shipment or self._estimator
         return under_way.share if under_way else None
 
+    @property
+    def outdated(self):
+        """Whether another Manager is used by now."""
+        return self._turn != self.session.turn
+
     def clean(self):
         """Delete the copy: it is sent, or will not be."""
         self._prepared.clean()
@@ -40,6 +46,7 @@ class Sending:
     def run(self, stop):
         """Send; the job. None: there are new notes for the artist, and `run` is to be called again."""
         try:
+            self.session.check_turn(self._turn)
             manager = self.session.manager()
             if self._box is None:
                 prepared = self._prepared
