@@ -1,0 +1,51 @@
+"""Run inside Blender: the add-on goes on listening whatever raises an error, and forgets what is over.
+
+Argument after --: JSON with zip, how ('legacy' or 'extension'), farm (a folder).
+"""
+
+import json
+import os
+import sys
+
+import bpy
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from addon_parts import installed
+
+plan = json.loads(sys.argv[sys.argv.index("--") + 1])
+VIEW = {"seconds": 60.0, "usd": 0.5, "cap_usd": 1.0, "warnings": []}
+module = installed(plan["zip"], plan["how"])
+runtime, picture = (sys.modules["%s.%s" % (module, name)] for name in ("runtime", "picture"))
+watching, sessions = (sys.modules["%s.%s" % (module, name)] for name in ("lib.watching", "session"))
+session, heard = runtime.get(), []
+
+
+def broken(*_):
+    raise OSError("the disk is full")
+
+
+session.outbox.put(broken)
+session.outbox.put(heard.append, "the next one")
+assert runtime._tick() == runtime.TICK_S
+assert heard == ["the next one"], heard
+assert session.message == "OSError: the disk is full" and session.message_is_error, session.message
+
+runtime.listen(broken)
+runtime.listen(lambda _: heard.append("the next listener"))
+session.say("")
+runtime._seen(sessions.Look(farm={"jobs": [], "agents": []}))
+assert heard[-1] == "the next listener", heard
+assert session.message == "OSError: the disk is full", session.message
+
+session.show_estimate("shot", VIEW)
+bpy.ops.wm.read_homefile(use_empty=True)
+assert runtime.get() is session
+assert session.estimate is None, session.estimate
+
+picture._State.wish = watching.Wish("a-job")
+session.kept.keep_here(plan["farm"], "blendnet")
+session.set_up_changed()
+assert picture.watched() == "", picture.watched()
+print("it listens")
+sys.stdout.flush()
+os._exit(0)  # A wheel may hang in its own clean-up.
