@@ -28,7 +28,8 @@ session.outbox.put(broken)
 session.outbox.put(heard.append, "the next one")
 assert runtime._tick() == runtime.TICK_S
 assert heard == ["the next one"], heard
-assert session.message == "OSError: the disk is full" and session.message_is_error, session.message
+assert session.message == "OSError: the disk is full", session.message
+assert session.message_is_error
 
 runtime.listen(broken)
 runtime.listen(lambda _: heard.append("the next listener"))
