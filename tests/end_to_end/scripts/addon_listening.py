@@ -43,6 +43,9 @@ bpy.ops.wm.read_homefile(use_empty=True)
 assert runtime.get() is session
 assert session.estimate is None, session.estimate
 
+for name in ("frame", "kind"):
+    assert bpy.types.BLENDNET_OT_watch.bl_rna.properties[name].is_skip_save, "Watch would go on with an eye's frame"
+
 picture._State.wish = watching.Wish("a-job")
 session.kept.keep_here(plan["farm"], "blendnet")
 session.set_up_changed()

@@ -18,6 +18,16 @@ def installed(zip_file, how):
     return "blendnet_addon"
 
 
+def refused(words, call, **arguments):
+    """The call must fail with these words."""
+    said = ""
+    try:
+        call(**arguments)
+    except RuntimeError as error:
+        said = str(error)
+    assert words in said, "%r is not in %r" % (words, said)
+
+
 def traces():
     """Everything of ours that Blender and Python know, sorted; what is there twice is named twice."""
     named = [name for name in dir(bpy.types) if "blendnet" in name.lower()]
