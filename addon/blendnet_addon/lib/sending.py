@@ -1,6 +1,7 @@
 """A scene that was prepared on its way to the farm: looked at by the Manager, then sent."""
 
 from . import before_sending, estimating, parcel, submitting
+from .errors import SceneError
 
 
 class Sending:
@@ -74,8 +75,12 @@ class Sending:
             self._estimator = estimating.Estimator(
                 manager, self._box, self._name, self._settings, description, prepared.path
             )
-            view = self._estimator.run(stop)
-            found += [text for text in view["warnings"] if text not in found] + [estimating.sentence(view)]
+            try:
+                view = self._estimator.run(stop)
+            except SceneError as error:
+                found.append(str(error))  # Whether to send a scene that nobody can estimate is the artist's choice.
+            else:
+                found += [text for text in view["warnings"] if text not in found] + [estimating.sentence(view)]
         self.notes = found
 
     def _send(self, manager, stop):

@@ -6,6 +6,7 @@ Argument after --: JSON with zip, how ('legacy' or 'extension'), farm (a folder)
 import json
 import os
 import sys
+import threading
 
 import bpy
 
@@ -45,6 +46,40 @@ assert session.estimate is None, session.estimate
 
 for name in ("frame", "kind"):
     assert bpy.types.BLENDNET_OT_watch.bl_rna.properties[name].is_skip_save, "Watch would go on with an eye's frame"
+
+gone = watching.Shown(watching.Wish("a-job"), {"number": 1}, "mark", os.path.join(plan["farm"], "gone.png"), True)
+picture._State.wish, picture._State.shown = gone.wish, gone
+picture.look(session)
+assert picture._State.shown is None, "a picture that is gone is fetched again"
+assert picture.watched() == "a-job"
+
+engine = sys.modules[module + ".view_engine"]
+
+
+class Settings:
+    """Settings that are not to be given back the first time."""
+
+    tries = 0
+    scene = "Scene"
+
+    def give_back(self):
+        self.tries += 1
+        if self.tries == 1:
+            broken()
+
+
+class View:
+    settings, problem = Settings(), ""
+    over = threading.Event()
+
+
+engine._State.view = View()
+View.over.set()
+runtime._seen(sessions.Look(farm={"jobs": [], "agents": []}))
+assert engine.is_busy()
+runtime._seen(sessions.Look(farm={"jobs": [], "agents": []}))
+assert not engine.is_busy()
+assert View.settings.tries == 2
 
 picture._State.wish = watching.Wish("a-job")
 session.kept.keep_here(plan["farm"], "blendnet")
