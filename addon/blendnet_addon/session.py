@@ -105,7 +105,7 @@ class Session:
     def check_turn(self, turn):
         """Raises AddonError: another Manager is used than at that turn."""
         if turn != self.turn:
-            raise AddonError("another Manager is in use by now, which was not asked: do it again")
+            raise AddonError("another Manager is in use by now: do it again there")
 
     def is_new(self, notes):
         """Whether the artist has not taken all of these notes yet."""

@@ -39,8 +39,14 @@ runtime._seen(sessions.Look(farm={"jobs": [], "agents": []}))
 assert heard[-1] == "the next listener", heard
 assert session.message == "OSError: the disk is full", session.message
 
+notices = sys.modules[module + ".notices"]
+session.notes.write("a-job", {"directory": plan["farm"]})
+session.ended = [{"id": "a-job", "name": "shot", "state": "canceled", "frames_total": 1, "message": ""}]
+notices.tell(session)
+assert session.message == "shot was canceled.", session.message
 session.show_estimate("shot", VIEW)
 bpy.ops.wm.read_homefile(use_empty=True)
+assert bpy.app.timers.is_registered(notices._clear), "the status bar would keep its text"
 assert runtime.get() is session
 assert session.estimate is None, session.estimate
 
