@@ -51,7 +51,7 @@ assert runtime.get() is session
 assert session.estimate is None, session.estimate
 
 for name in ("frame", "kind"):
-    assert bpy.types.BLENDNET_OT_watch.bl_rna.properties[name].is_skip_save, "Watch would go on with an eye's frame"
+    assert bpy.ops.blendnet.watch.get_rna_type().properties[name].is_skip_save, "Watch would go on with an eye's frame"
 
 gone = watching.Shown(watching.Wish("a-job"), {"number": 1}, "mark", os.path.join(plan["farm"], "gone.png"), True)
 picture._State.wish, picture._State.shown = gone.wish, gone
