@@ -18,6 +18,7 @@ MODULES = (
     "preferences",
     "properties",
     "runtime",
+    "unsaved",
     "picture",
     "view_settings",
     "view_engine",
