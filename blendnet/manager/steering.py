@@ -43,16 +43,19 @@ class Steering(FarmPart):
             self._log(tx, "resumed", now=now, job=job_id)
         self.changes.note()
 
-    def _cancel(self, job_id: str, now: float) -> None:
-        """End a job; what is committed stays until the job is removed. Raises TransitionError when it is completed."""
+    def _cancel(self, job_id: str, now: float, why: str = "") -> None:
+        """End a job; what is committed stays until the job is removed. Raises TransitionError when it is completed.
+
+        `why`: '': a person wants it.
+        """
         with self.ledger.write() as tx:
             job = tx.jobs.need(job_id)
             if job.state is State.CANCELED:
                 return
-            end_job(tx, job, State.CANCELED, "canceled", now)
+            end_job(tx, job, State.CANCELED, why or "canceled", now)
             tx.frames.move_all(job_id, UNFINISHED_FRAMES, State.CANCELED, lease_until=None)
             tx.chunks.move_all({"job_id": job_id}, UNFINISHED, State.CANCELED, lease_until=None)
-            self._log(tx, "canceled", now=now, job=job_id)
+            self._log(tx, f"canceled: {why}" if why else "canceled", now=now, job=job_id)
 
     def _retry(self, job_id: str, now: float) -> None:
         """Start what failed or was canceled again; committed samples are kept. Raises Conflict if there is nothing."""
