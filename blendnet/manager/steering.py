@@ -123,7 +123,7 @@ def _start_over(tx: Transaction, job: JobRow, frames: list[FrameRow]) -> JobRow:
         empty: dict[str, Any] = {"done": 0, "rendered": 0, "agent": None, "queued_at": None}
         completed = tx.chunks.move_all(chunks, (State.COMPLETED,), State.CREATED, **empty)
         tx.chunks.move_all(chunks, GIVEN_UP, State.CREATED, **empty)
-        tx.frames.update(frame, stage=Stage.RENDER, done=0, segments=0)
+        tx.frames.update(frame, stage=Stage.RENDER, done=0, segments=0, warnings=[])
         job = tx.jobs.update(
             job, samples_done=job.samples_done - frame.done, chunks_completed=job.chunks_completed - completed
         )
