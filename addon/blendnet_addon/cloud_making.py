@@ -54,7 +54,7 @@ class Creation(cloud.Making):
     """A farm in a cloud on its way into being."""
 
     def __init__(self, session, farm, place, wanted, cap_job, reach):
-        super().__init__(farm, place, f"Making a Manager in {place.words}")
+        super().__init__(farm, place, f"Making a Manager in {place.words}", fresh=bool(wanted.market))
         self._session = session
         self._wanted = wanted
         self._cap_job = cap_job

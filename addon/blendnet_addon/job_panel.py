@@ -3,7 +3,7 @@
 from . import picture_bar
 from .classes import dollars, say, seconds
 from .lib import grouping
-from .lib.words import plural
+from .lib.words import log_lines, plural
 from .ops_jobs import can
 
 LISTED = 8
@@ -85,8 +85,9 @@ def _draw_details(box, context, session, job):
         entry = box.operator("blendnet.fetch", text="Replace the Newer Files", icon="ERROR")
         entry.job, entry.overwrite = job["id"], True
     _draw_facts(box, context, session, job)
-    _draw_frames(box, context, session)
-    _draw_log(box, context, session)
+    told = [job["message"]]
+    _draw_frames(box, context, session, told)
+    _draw_log(box, context, session, told)
 
 
 def _draw_facts(box, context, session, job):
@@ -113,7 +114,8 @@ def _draw_facts(box, context, session, job):
         say(box, job["message"], context, icon="ERROR", alert=job["state"] == "failed")
 
 
-def _draw_frames(box, context, session):
+def _draw_frames(box, context, session, told):
+    """The frames that are worked on; `told`: what was said above, which gets what is said here."""
     if len(session.frames) < 2 and not any(frame["message"] for frame in session.frames):
         return
     column = box.column(align=True)
@@ -124,13 +126,13 @@ def _draw_frames(box, context, session):
         row.label(text=f"{frame['done']} of {frame['samples']}")
         entry = row.operator("blendnet.watch", text="", icon="HIDE_OFF")
         entry.job, entry.frame = session.selected, frame["number"]
-        if frame["message"]:
+        if frame["message"] and not any(frame["message"] in text for text in told):
             say(column, frame["message"], context, icon="DOT", alert=frame["state"] == "failed")
+            told.append(frame["message"])
     if len(working) > FRAMES_LISTED:
         column.label(text=f"and {plural(len(working) - FRAMES_LISTED, 'more frame')}", icon="BLANK1")
 
 
-def _draw_log(box, context, session):
-    for event in session.events[-LINES:]:
-        level = "ERROR" if event["level"] == "error" else "NONE"
-        say(box, event["text"], context, icon=level)
+def _draw_log(box, context, session, told):
+    for level, text in log_lines(session.events, told, LINES):
+        say(box, text, context, icon="ERROR" if level == "error" else "NONE")

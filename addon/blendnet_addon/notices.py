@@ -12,7 +12,7 @@ TITLE = "BlendNet"
 
 def tell(session):
     """After each look: of jobs sent from this computer that have ended since the last one."""
-    ended = [job for job in session.ended if session.notes.read(job["id"]) is not None]
+    ended = [job for job in session.ended if session.notes.has(job["id"])]
     if not ended:
         return
     text = " ".join(notify.ended_text(job) for job in ended)
@@ -20,7 +20,7 @@ def tell(session):
     _status(text)
     if bpy.app.timers.is_registered(_clear):
         bpy.app.timers.unregister(_clear)
-    bpy.app.timers.register(_clear, first_interval=SHOWN_S)
+    bpy.app.timers.register(_clear, first_interval=SHOWN_S, persistent=True)
     if preferences.of(bpy.context).notify:
         runtime.run("calls", "notify", lambda stop: notify.tell(TITLE, text))
 

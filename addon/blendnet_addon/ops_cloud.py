@@ -187,7 +187,7 @@ class BLENDNET_OT_cloud_destroy(OfFarm, bpy.types.Operator):
 
 def _destroyed(farm, there):
     session = runtime.get()
-    if in_cloud() and session.about["data"] == farm.data:
+    if _is_in_use(farm):
         session.kept.forget()
         session.set_up_changed()
     session.cloud.begun, session.cloud.status = there or None, None
@@ -200,9 +200,15 @@ def _destroyed(farm, there):
 def keep_status(farm, status):
     """Show what the cloud has said."""
     session = runtime.get()
+    if session.about is not None and not _is_in_use(farm):
+        return  # Another one is used by now.
     session.cloud.status = status
     session.cloud.note = cloud.note(farm.data)
     session.version += 1
+
+
+def _is_in_use(farm):
+    return in_cloud() and runtime.get().about["data"] == farm.data
 
 
 def ask_quietly(farm):

@@ -162,13 +162,14 @@ class BLENDNET_OT_use_cloud(OfPlace, bpy.types.Operator):
         """(Place, Wanted, cap of a job, who may reach it). Raises AddonError."""
         form = preferences.of(context).cloud
         noted = cloud.note(cloud.folder(bpy.path.abspath(self.data)))
-        if noted is not None and not self.region and self.provider == FORM[0]:
-            # What was begun goes on where it was begun.
-            place = cloud_choices.Place(noted["provider"], noted["region"], "", self.options)
-        else:
-            place = self._place(form)
         # A farm that has answered before stays as it is, but for what is named here.
         fresh = noted is None or not noted.get("url") or runtime.get().cloud.begun is not None
+        if noted is not None and not self.region and self.provider == FORM[0]:
+            # What was begun goes on where it was begun; to a farm that answers no option is said again.
+            told = noted if fresh else dict(noted, options={})
+            place = cloud_choices.Place.of_note(told, self.options)
+        else:
+            place = self._place(form)
         mine = fresh and place.provider == form.provider
         wanted = cloud_choices.Wanted(
             self.machine or (form.machine if mine else ""),

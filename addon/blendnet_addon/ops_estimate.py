@@ -1,6 +1,7 @@
 """What the open scene will take on the farm, told before it is sent."""
 
 import bpy
+from bpy.app.handlers import persistent
 from bpy.props import IntProperty
 
 from . import classes, job_options, runtime
@@ -89,12 +90,21 @@ class BLENDNET_OT_drop_estimate(_OnEstimate, bpy.types.Operator):
         return {"FINISHED"}
 
 
+@persistent
+def _after_load(*_):
+    """An estimate and its cap are of the scene that was open."""
+    runtime.get().drop_estimate()
+
+
 CLASSES = (BLENDNET_OT_estimate, BLENDNET_OT_use_cap, BLENDNET_OT_drop_estimate)
 
 
 def register():
     classes.register_all(CLASSES)
+    bpy.app.handlers.load_post.append(_after_load)
 
 
 def unregister():
+    if _after_load in bpy.app.handlers.load_post:
+        bpy.app.handlers.load_post.remove(_after_load)
     classes.unregister_all(CLASSES)

@@ -21,16 +21,23 @@ KINDS = [
 ]
 
 
-class BLENDNET_OT_watch(bpy.types.Operator):
+class _Choice:
+    """Properties that say which picture. A button that names no frame does not mean that of the last one."""
+
+    job: StringProperty(name="Job", description="Id of the job; empty: the selected one")
+    frame: IntProperty(
+        name="Frame", description="-1048575: the one being worked on", default=ANY_FRAME, options={"SKIP_SAVE"}
+    )
+    kind: EnumProperty(name="Finished Frames", description="What to see of them", items=KINDS, options={"SKIP_SAVE"})
+
+
+class BLENDNET_OT_watch(_Choice, bpy.types.Operator):
     """See the picture while it renders, and when it is finished. In scripts: wait until the job has ended"""
 
     bl_idname = "blendnet.watch"
     bl_label = "Watch"
     bl_options = {"INTERNAL"}
 
-    job: StringProperty(name="Job", description="Id of the job; empty: the selected one")
-    frame: IntProperty(name="Frame", description="-1048575: the one being worked on", default=ANY_FRAME)
-    kind: EnumProperty(name="Finished Frames", description="What to see of them", items=KINDS)
     timeout_s: FloatProperty(name="Time Limit", description="Scripts: seconds to wait; 0: any", default=0.0, min=0.0)
 
     @classmethod
@@ -83,16 +90,12 @@ class BLENDNET_OT_unwatch(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class BLENDNET_OT_picture(bpy.types.Operator):
+class BLENDNET_OT_picture(_Choice, bpy.types.Operator):
     """Load the newest picture of a frame as the image 'BlendNet Preview'. With a window: the same as Watch"""
 
     bl_idname = "blendnet.picture"
     bl_label = "Load Picture"
     bl_options = {"INTERNAL"}
-
-    job: StringProperty(name="Job", description="Id of the job; empty: the selected one")
-    frame: IntProperty(name="Frame", description="-1048575: the one being worked on", default=ANY_FRAME)
-    kind: EnumProperty(name="Finished Frames", description="What to see of them", items=KINDS)
 
     def execute(self, context):
         if not bpy.app.background:

@@ -5,8 +5,8 @@ from bpy.props import BoolProperty, StringProperty
 
 from . import classes, preferences, runtime
 from .in_blender.patterns import frame_name
-from .lib.errors import AddonError
-from .lib.fetching import fetch_results
+from .lib.errors import AddonError, Unreachable
+from .lib.fetching import fetch_results, job_mark, unfetched
 from .lib.words import plural
 from .ops_jobs import chosen
 from .session import Visible
@@ -18,57 +18,59 @@ def fetch(context, job_id, directory="", overwrite=False, quiet=False):
     `directory`: another folder than the job's own. Raises AddonError.
     """
     session, merged = runtime.get(), preferences.of(context).fetch_merged
+    turn = session.turn
     job = session.job(job_id) or {"id": job_id, "name": job_id}
-    note, mark = session.notes.read(job_id), _mark(job)
-    if not directory and note is None:
-        raise AddonError(f"{job['name']} was not sent from this computer: name the folder for its pictures")
-    place = {"directory": directory, "name": "####"} if directory else None
-    if directory and note is not None:
-        place["name"] = note["name"]
-    visible = Visible(f"Fetching {job['name']}")
+    mark, visible = None if directory else job_mark(job), Visible(f"Fetching {job['name']}")
 
     def progress(done, count):
         visible.share = done / max(1, count)
 
+    # Notes of long animations are large: they are read and written there alone.
     def run(stop):
-        return fetch_results(
-            session.manager(), session.notes, job_id, place, frame_name, stop, overwrite, merged, progress
-        )
+        session.check_turn(turn)
+        note = session.notes.read(job_id)
+        if not directory and note is None:
+            raise AddonError(f"{job['name']} was not sent from this computer: name the folder for its pictures")
+        place = {"directory": directory, "name": note["name"] if note else "####"} if directory else None
+        try:
+            fetched = fetch_results(
+                session.manager(), session.notes, job_id, place, frame_name, stop, overwrite, merged, progress, mark
+            )
+        except Unreachable:
+            session.outbox.put(session.fetched_for.pop, job_id, None)  # It is tried again when the Manager is back.
+            raise
+        return fetched, directory or note["directory"]
 
-    def heard(fetched):
+    def heard(found):
+        fetched, folder = found
         session.newer[job_id] = fetched.newer
-        if mark and not fetched.newer:
-            kept = session.notes.read(job_id)
-            if kept is not None:
-                session.notes.write(job_id, dict(kept, fetched_for=mark))
         if fetched.newer:
             session.say(
                 f"{plural(len(fetched.newer), 'file')} of {job['name']} would replace newer ones: nothing was replaced."
             )
         elif fetched.came or not quiet:
-            where = classes.short_path(directory or note["directory"])
+            where = classes.short_path(folder)
             session.say(f"{plural(len(fetched.came), 'file')} of {job['name']} came to {where}.")
 
     return runtime.run("transfers", "fetch", run, heard, visible)
-
-
-def _mark(job):
-    """What there was to fetch: how far the job was."""
-    return [job["state"], job["frames_completed"]] if "state" in job else None
 
 
 def fetch_what_finished(session):
     """After each look: fetch what finished of jobs sent from this computer, also while Blender was closed."""
     if not preferences.of(bpy.context).auto_fetch:
         return
-    for job in session.jobs:
-        mark = _mark(job)
-        if not job["frames_completed"] or session.fetched_for.get(job["id"]) == mark:
-            continue
-        session.fetched_for[job["id"]] = mark
-        note = session.notes.read(job["id"])
-        if note is not None and note.get("fetched_for") != mark:
-            fetch(bpy.context, job["id"], quiet=True)
+    marks = {job["id"]: job_mark(job) for job in session.jobs if job["frames_completed"]}
+    news = {job_id: mark for job_id, mark in marks.items() if session.fetched_for.get(job_id) != mark}
+    if not news:
+        return
+    session.fetched_for.update(news)
+
+    def heard(job_ids):
+        for job_id in job_ids:
+            if session.job(job_id) is not None:
+                fetch(bpy.context, job_id, quiet=True)
+
+    session.begin(session.calls, "notes", lambda stop: unfetched(session.notes, news, stop), heard)
 
 
 class BLENDNET_OT_fetch(bpy.types.Operator):

@@ -1,6 +1,7 @@
 """The one button: send the open scene as a job."""
 
 import bpy
+from bpy.props import IntProperty
 
 from . import classes, job_options, picture, preferences, runtime
 from .lib import sending
@@ -46,10 +47,15 @@ class _Sending(sending.Sending):
     """A scene on its way, and what is shown when it has arrived."""
 
     def heard(self, job):
-        if job is None:
-            self.session.ask(self)
-            return
         session = self.session
+        if self.outdated:
+            if job is None:
+                self.clean()
+            session.say(f"The Manager that was used before has {'not got the scene' if job is None else job['name']}.")
+            return
+        if job is None:
+            session.ask(self)
+            return
         session.last_job = job["id"]
         session.report = {"job": job["id"], "warnings": self.notes + job["warnings"]}
         session.select(job["id"])
@@ -60,15 +66,16 @@ class _Sending(sending.Sending):
 
 
 class BLENDNET_OT_stop(bpy.types.Operator):
-    """Stop what is being sent or fetched; files that arrived are kept and not sent again"""
+    """Stop this; files that arrived are kept and not sent again"""
 
     bl_idname = "blendnet.stop"
     bl_label = "Stop"
     bl_options = {"INTERNAL"}
 
+    task: IntProperty(name="Task", description="Number of what is stopped; 0: all that is under way", default=0, min=0)
+
     def execute(self, context):
-        for task, _ in runtime.get().under_way:
-            task.stop.set()
+        runtime.get().stop(self.task)
         return {"FINISHED"}
 
 

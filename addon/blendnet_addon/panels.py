@@ -117,11 +117,11 @@ def _draw_estimate(layout, context, estimate):
 
 
 def _draw_under_way(layout, context, session):
-    for _, visible in session.under_way:
+    for task, visible in session.under_way:
         row = layout.row(align=True)
         share = visible.share
         row.label(text=visible.step + ("" if share is None else f"  {share:.0%}"), icon="SORTTIME")
-        row.operator("blendnet.stop", text="", icon="X")
+        row.operator("blendnet.stop", text="", icon="X").task = task.number
 
 
 def _draw_trouble(layout, context, session):

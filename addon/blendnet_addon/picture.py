@@ -1,5 +1,6 @@
 """The live picture: a frame of a job in an Image Editor, newer every few seconds. The artist's file never keeps it."""
 
+import os
 import time
 
 import bpy
@@ -92,15 +93,22 @@ def hide():
 def unhide():
     """Put it back where it was."""
     spaces, _State.hidden_in = _State.hidden_in, None
-    if spaces is not None and _State.shown is not None:
+    if spaces is not None and _is_there():
         _load(_State.shown, spaces)
+
+
+def _is_there():
+    """Whether the file of the picture is still there; else what is shown is forgotten, so that it is fetched again."""
+    if _State.shown is not None and not os.path.exists(_State.shown.path):
+        _State.shown = None
+    return _State.shown is not None
 
 
 def look(session):
     """After each look at the Manager: fetch the picture when there is a newer one."""
     if _State.hidden_in is not None:
         unhide()  # A save that failed.
-    if _State.shown is not None and bpy.data.images.get(IMAGE_NAME) is None:
+    if bpy.data.images.get(IMAGE_NAME) is None and _is_there():
         _put(_State.shown)  # An undo took it.
     _take_back_what_fails()
     if _State.wish is None or session.job(_State.wish.job) is None or time.monotonic() < _State.next_at:
@@ -216,6 +224,7 @@ def _after_load(*_):
 def register():
     _State.files = PictureFiles(runtime.get().notes, frame_name)
     runtime.listen(look)
+    runtime.get().left.append(stop)
     bpy.app.handlers.save_pre.append(_before_save)
     bpy.app.handlers.save_post.append(_after_save)
     bpy.app.handlers.load_post.append(_after_load)

@@ -2,6 +2,7 @@
 
 import os
 import time
+import traceback
 
 import bpy
 
@@ -9,6 +10,7 @@ from . import session as sessions
 from .lib import keyring
 from .lib.errors import Offline
 from .lib.kept_login import CLOUD
+from .lib.work import guarded
 
 TICK_S = 0.1
 DRAIN_S = 0.01
@@ -136,7 +138,8 @@ def _tick():
     session = _State.session
     if session is None:
         return None
-    session.outbox.drain(DRAIN_S)
+    # Blender calls a timer never again that has raised an error: one picture that is gone must not end all listening.
+    session.outbox.drain(DRAIN_S, _failed)
     now = time.monotonic()
     due = now >= _State.next_poll and (_State.poll is None or _State.poll.done)
     if due and session.about is not None and not rests():
@@ -149,10 +152,16 @@ def _tick():
     return TICK_S
 
 
+def _failed(error):
+    """What went wrong in a tick is shown, and told in the console where it was."""
+    traceback.print_exception(type(error), error, error.__traceback__)
+    _State.session.say_error(error)
+
+
 def _seen(look):
     _State.session.take(look)
     for call in _State.listeners:
-        call(_State.session)
+        guarded(_failed, call, _State.session)
 
 
 def redraw():

@@ -1,6 +1,7 @@
 """The open scene as a job wants it: looked at, and saved as a copy. The artist's file and undo steps stay untouched."""
 
 import os
+import shutil
 import tempfile
 
 import bpy
@@ -33,8 +34,7 @@ class Prepared:
 
     def clean(self):
         """Delete the copy."""
-        os.remove(self.copy)
-        os.rmdir(os.path.dirname(self.copy))
+        shutil.rmtree(os.path.dirname(self.copy), ignore_errors=True)
 
 
 def check(scene):

@@ -74,6 +74,10 @@ class Session:
         """What was seen of a cloud."""
         self.version = 0
         """Grows whenever what is shown changes."""
+        self.turn = 0
+        """Grows whenever another Manager is used: what was asked of the last one says nothing of this one."""
+        self.left = []
+        """Called with no arguments when another Manager is used."""
         self._manager = None
         self._manager_of = None
 
@@ -87,11 +91,21 @@ class Session:
 
     def set_up_changed(self):
         """The login that is kept is another one now. On the main thread."""
-        self.about = self.kept.about()
+        before, self.about = self.about, self.kept.about()
         self.drop_question()
         self.jobs, self.agents, self.problem, self.pending, self.estimate = [], [], None, None, None
         self.cost_usd = None
         self.select("")
+        if _which(before) != _which(self.about):
+            self.turn += 1
+            self.cloud.begun = self.cloud.status = None
+            for call in self.left:
+                call()
+
+    def check_turn(self, turn):
+        """Raises AddonError: another Manager is used than at that turn."""
+        if turn != self.turn:
+            raise AddonError("another Manager is in use by now: do it again there")
 
     def is_new(self, notes):
         """Whether the artist has not taken all of these notes yet."""
@@ -179,9 +193,15 @@ class Session:
             self.version += 1
         return task
 
+    def stop(self, number=0):
+        """Stop what is under way: the task of that number, 0: all that people see."""
+        for task, _ in self.under_way:
+            if number in (0, task.number):
+                task.stop.set()
+
     def look(self, stop):
         """Ask the Manager how everything is; what `take` takes. For a worker."""
-        selected = self.selected
+        selected, turn = self.selected, self.turn
         try:
             manager = self.manager()
             farm = manager.farm()
@@ -190,13 +210,16 @@ class Session:
             after = self.events[-1]["id"] if self.events and self.events[-1].get("job") == selected else 0
             events = manager.events(selected, after) if known else []
         except AddonError as error:
-            return Look(error=error)
-        return Look(farm=farm, selected=selected, frames=frames, events=events)
+            return Look(error=error, turn=turn)
+        return Look(farm=farm, selected=selected, frames=frames, events=events, turn=turn)
 
     def take(self, look):
-        """Show what was seen. On the main thread."""
+        """Show what was seen, unless it was seen of another Manager than is used now. On the main thread."""
         self.version += 1
-        self.problem, self.ended = look.error, []
+        self.ended = []
+        if look.turn != self.turn:
+            return
+        self.problem = look.error
         if look.error is not None:
             if isinstance(look.error, NotConnected):
                 self.jobs, self.agents = [], []
@@ -223,14 +246,20 @@ class Session:
 
 
 class Look:
-    """One look at the Manager."""
+    """One look at the Manager of a turn."""
 
-    def __init__(self, farm=None, selected="", frames=(), events=(), error=None):
+    def __init__(self, farm=None, selected="", frames=(), events=(), error=None, turn=0):
         self.farm = farm
         self.selected = selected
         self.frames = list(frames)
         self.events = list(events)
         self.error = error
+        self.turn = turn
+
+
+def _which(about):
+    """What tells Managers apart in what is kept of them."""
+    return None if about is None else [about.get(name) for name in ("kind", "url", "user", "data")]
 
 
 class Visible:

@@ -78,6 +78,7 @@ def show(scene, path, header):
         raise AddonError(f"Blender does not render: {str(error).strip()}") from error
     finally:
         if not under_way:
+            view.over.set()
             _end(view)
     if view.problem:
         raise DiskError(view.problem)
@@ -105,7 +106,7 @@ def _end(view):
 
 
 def _ended(view):
-    if _State.view is view and view.problem:
+    if view.problem:
         runtime.get().say_error(DiskError(view.problem))
     _end(view)
     runtime.redraw()
@@ -241,6 +242,8 @@ CLASSES = (BlendNetView,)
 
 def _look(_session):
     _after_save()  # A save that failed tells nobody.
+    if _State.view is not None and _State.view.over.is_set():
+        _end(_State.view)  # The scene did not let its settings be given back.
 
 
 def register():

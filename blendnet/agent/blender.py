@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from blendnet.agent.blenders import Build
-from blendnet.agent.crash import complaints, crash_kind, crash_message, crash_reports, starved
+from blendnet.agent.crash import complaints, crash_kind, crash_message, crash_reports, last_words, starved
 from blendnet.agent.process import BlenderProcess
 from blendnet.agent.vitals import Vitals, Watchdog, children_cpu_s, oom_kills, read_vitals
 from blendnet.errors import BlenderCrashed, BlenderError, BlenderTimeout
@@ -257,10 +257,10 @@ class WarmBlender:
         kind = crash_kind(
             process.returncode, self._said(), killed_by_us=process.killed, oom_kills=oom_kills() - self._oom_kills
         )
-        log = self._tail() + crash_reports(process.scratch)
+        tail = self._tail()
+        words, log = last_words(tail, kind), tail + crash_reports(process.scratch)
         self._drop(0.0)
-        last = log.strip().splitlines()
-        return BlenderCrashed(f"{message}; its last words: {last[-1][:300]}" if last else message, kind=kind, log=log)
+        return BlenderCrashed(f"{message}; its last words: {words}" if words else message, kind=kind, log=log)
 
     def _drop(self, timeout_s: float) -> None:
         process, self._process = self._process, None

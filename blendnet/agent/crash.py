@@ -16,6 +16,9 @@ MEMORY_WORDS = (*NULL_WORDS, "out of memory", "bad_alloc", "memoryerror", "canno
 GIVEN_UP = re.compile(r'Object: "([^"\n]*)", Modifier: "([^"\n]*)", ([^\n]+)')
 """What Blender (2.83 to 5) prints of a modifier that cannot do its work: for lack of memory, or of anything else."""
 DISK_WORDS = ("no space left on device", "disk quota exceeded")
+BARE_WORDS = ("#", "Writing: ", "Read blend: ", "Saved: ")
+"""Lines that begin so say nothing of why a Blender ended: where its crash report is, what went well before."""
+WORDS_MAX = 300
 
 
 def crash_message(build: Build, doing: str, returncode: int | None) -> str:
@@ -38,6 +41,18 @@ def crash_kind(returncode: int | None, said: str, *, killed_by_us: bool, oom_kil
     if by_kernel or any(word in said.lower() for word in MEMORY_WORDS):
         return "memory"
     return "disk" if any(word in said.lower() for word in DISK_WORDS) else "crash"
+
+
+def last_words(said: str, kind: str) -> str:
+    """The last line that says something of a Blender's end; of memory or room, when it lacked that. PURE.
+
+    `said`: what it printed, without its crash report, whose end is a heading.
+    """
+    lines = [line.strip() for line in said.splitlines()]
+    telling = [line for line in lines if line and not line.startswith(BARE_WORDS)]
+    wanted = {"memory": MEMORY_WORDS, "disk": DISK_WORDS}.get(kind, ())
+    fitting = [line for line in telling if any(word in line.lower() for word in wanted)]
+    return ([""] + telling + fitting)[-1][:WORDS_MAX]
 
 
 def starved(said: str) -> bool:

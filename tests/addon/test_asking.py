@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from addon.blendnet_addon.lib.connection import Login
-from addon.blendnet_addon.lib.errors import MissingFiles
+from addon.blendnet_addon.lib.errors import AddonError, MissingFiles
 from addon.blendnet_addon.lib.manager import Manager
 from addon.blendnet_addon.lib.sending import Sending
 from addon.blendnet_addon.session import Session
@@ -79,6 +79,20 @@ def test_nobody_is_asked_without_a_window(session: Session, tmp_path: Path, go: 
     alone = sending(session, Prepared(tmp_path / "scene", adaptive=True), ask=False)
     assert alone.run(go)["exactness"] == "equal-noise"
     assert len(alone.notes) == 1
+
+
+def test_scene_is_not_sent_to_another_manager_than_it_was_meant_for(
+    session: Session, manager: Manager, tmp_path: Path, go: threading.Event
+) -> None:
+    prepared, before = Prepared(tmp_path / "scene"), len(manager.jobs())
+    meant = sending(session, prepared)
+    session.kept.keep_here(str(tmp_path / "farm"), "blendnet")
+    session.set_up_changed()
+    assert meant.outdated
+    with pytest.raises(AddonError, match="another Manager is in use"):
+        meant.run(go)
+    assert not prepared.is_there
+    assert len(manager.jobs()) == before
 
 
 def test_copy_is_deleted_when_sending_fails(session: Session, tmp_path: Path, go: threading.Event) -> None:

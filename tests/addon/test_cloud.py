@@ -134,6 +134,10 @@ def test_broken_off_creation_knows_what_it_has_begun(program: Program, tmp_path:
     with pytest.raises(SetUpError, match="no capacity"):
         making.up([], {}, go)
     assert making.begun == ["bucket b", "machine i-1"]
+    again = cloud.Making(cloud.Farm(program(script), str(data)), PLACE, "Using the Manager", fresh=False)
+    with pytest.raises(SetUpError, match="no capacity"):
+        again.up([], {}, go)
+    assert again.begun is None, "a farm that was there was not begun now"
     making.hear("Preparing the account: network rules ...")
     assert making.step == "Preparing the account: network rules"
     making.hear("i-1 is starting ...")

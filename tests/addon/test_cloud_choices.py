@@ -73,6 +73,12 @@ def test_place_that_cannot_be_is_refused(arguments: tuple[str, ...], words: str)
         Place(*arguments)
 
 
+def test_farm_that_was_begun_goes_on_with_its_account() -> None:
+    noted = {"provider": "aws", "region": "eu-central-1", "options": {"profile": "film", "allow": "0.0.0.0/0"}}
+    assert Place.of_note(noted) == Place("aws", "eu-central-1", "film")
+    assert Place.of_note({**noted, "options": None}, "vpc=vpc-1") == Place("aws", "eu-central-1", "", "vpc=vpc-1")
+
+
 def test_command_hears_of_limits_that_were_chosen_alone() -> None:
     assert Wanted("", 2, CHEAP, 0, 0).arguments() == ["--agents-max", "2"]
     assert Wanted("", 0, "", 0, 0).arguments() == []

@@ -203,6 +203,23 @@ def test_sending_tells_what_the_job_takes_and_asks_first(
     session.end()
 
 
+def test_scene_can_be_sent_although_nobody_can_estimate_it(
+    manager: Manager, scene: Path, tmp_path: Path, go: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def estimate(*_: Any) -> Any:
+        raise Refused("no such call", status=404)
+
+    monkeypatch.setattr(manager, "estimate", estimate)
+    session = Session(str(tmp_path / "kept"), online=True)
+    session.manager = lambda: manager
+    settings = {name: value for name, value in SETTINGS.items() if name != "blender"}
+    sending = Sending(session, Prepared(scene), settings, "", "shot", ask=True, tell=True)
+    assert sending.run(go) is None
+    assert [note.split(":")[0] for note in sending.notes] == ["this Manager is too old to estimate"]
+    assert sending.run(go)["name"] == "shot"
+    session.end()
+
+
 VIEW = {
     "state": "estimated", "seconds": 754.0, "seconds_range": [600.0, 1100.0], "usd": 0.42, "usd_range": [0.35, 0.61],
     "usd_per_hour": 0.5, "price_source": "live", "price_age_s": 7300.0, "memory_bytes": 3 << 30, "agents": 4,

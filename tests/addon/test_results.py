@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from addon.blendnet_addon.lib import places
-from addon.blendnet_addon.lib.fetching import Fetched, fetch_results
+from addon.blendnet_addon.lib.fetching import Fetched, fetch_results, job_mark, unfetched
 from addon.blendnet_addon.lib.manager import Manager
 from addon.blendnet_addon.lib.notes import Notes, new_note
 from blendnet.agent.in_blender.patterns import frame_name
@@ -108,6 +108,37 @@ def test_what_was_fetched_before_may_be_replaced(manager: Manager, notes: Notes,
     note["fetched"][path].append(places.hash_file(path)[0])
     notes.write(job.id, note)
     assert fetch(manager, notes, job).came == [path]
+
+
+def test_results_come_to_another_folder_when_one_is_named(
+    manager: Manager, notes: Notes, job: JobView, tmp_path: Path
+) -> None:
+    place = {"directory": str(tmp_path / "else"), "name": "take_####"}
+    done = fetch_results(manager, notes, job.id, place, frame_name, threading.Event())
+    assert len(done.came) == 4
+    assert {os.path.dirname(path) for path in done.came} == {str(tmp_path / "else")}
+    assert (tmp_path / "else" / "take_0001_merged.exr").is_file()
+    assert not (tmp_path / "out").exists()
+    again = fetch_results(manager, notes, job.id, place, frame_name, threading.Event())
+    assert len(again.there) == 4
+    assert len(fetch(manager, notes, job).came) == 4
+
+
+def test_jobs_that_were_fetched_as_they_are_now_are_not_fetched_again(
+    manager: Manager, notes: Notes, job: JobView, tmp_path: Path
+) -> None:
+    go = threading.Event()
+    marks = {job.id: job_mark(manager.job(job.id)), "job-from-elsewhere": ["completed", 2]}
+    assert notes.has(job.id)
+    assert not notes.has("job-from-elsewhere")
+    assert unfetched(notes, marks, go) == [job.id]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "0001.png").write_bytes(b"painted over since")
+    fetch(manager, notes, job, mark=marks[job.id])
+    assert unfetched(notes, marks, go) == [job.id]
+    fetch(manager, notes, job, mark=marks[job.id], overwrite=True)
+    assert unfetched(notes, marks, go) == []
+    assert unfetched(notes, {job.id: ["completed", 3]}, go) == [job.id]
 
 
 def test_job_of_another_computer_replaces_nothing(manager: Manager, job: JobView, tmp_path: Path) -> None:

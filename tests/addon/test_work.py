@@ -68,6 +68,17 @@ def test_outbox_keeps_to_its_time() -> None:
     assert seen == list(range(len(seen)))
 
 
+def test_outbox_goes_on_after_a_call_that_fails() -> None:
+    outbox, failed, seen = Outbox(), [], []
+    for number in (1, 0, 2):
+        outbox.put(lambda n: seen.append(2 // n), number)
+    assert outbox.drain(1.0, failed.append) == 3
+    assert (seen, [type(error) for error in failed]) == ([2, 1], [ZeroDivisionError])
+    outbox.put(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        outbox.drain(1.0)
+
+
 def test_error_of_a_worker_is_shown_with_its_kind(session: Session) -> None:
     def fail(stop: threading.Event) -> None:
         raise Unreachable("nobody is there: try later")
@@ -78,6 +89,17 @@ def test_error_of_a_worker_is_shown_with_its_kind(session: Session) -> None:
     settle(session, task)
     assert (session.message, session.message_is_error, session.error_code) == (str(task.error), True, "unreachable")
     assert session.under_way == []
+
+
+def test_what_is_under_way_is_stopped_one_by_one_or_all_at_once(session: Session) -> None:
+    ended = threading.Event()
+    workers = (session.transfers, session.set_up, session.pictures)
+    tasks = [session.begin(worker, "wait", lambda stop: ended.wait(30), visible=Visible("x")) for worker in workers]
+    session.stop(tasks[1].number)
+    assert [task.stop.is_set() for task in tasks] == [False, True, False]
+    session.stop()
+    assert all(task.stop.is_set() for task in tasks)
+    ended.set()
 
 
 def test_session_sees_jobs_frames_and_log(session: Session, login: Login, served: Served, kit: Kit) -> None:
@@ -94,6 +116,23 @@ def test_session_sees_jobs_frames_and_log(session: Session, login: Login, served
     session.take(session.look(threading.Event()))
     assert len(session.events) == before
     assert session.newest_first()[0]["created_at"] >= session.newest_first()[-1]["created_at"]
+
+
+def test_what_was_seen_of_another_manager_is_not_shown(session: Session, login: Login, kit: Kit) -> None:
+    session.kept.keep_known(login)
+    session.set_up_changed()
+    kit.submit([3, 4])
+    seen, left = session.look(threading.Event()), []
+    session.left.append(lambda: left.append(session.about))
+    session.set_up_changed()
+    assert left == []
+    session.take(seen)
+    assert session.jobs
+    session.cloud.status = {"machine": {"state": "stopped"}}
+    session.kept.forget()
+    session.set_up_changed()
+    session.take(seen)
+    assert (session.jobs, session.problem, session.cloud.status, left) == ([], None, None, [None])
 
 
 def test_session_without_a_manager_says_what_to_do(session: Session) -> None:

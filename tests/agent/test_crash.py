@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.agent.blenders import Build
-from blendnet.agent.crash import complaints, crash_kind, crash_message, starved
+from blendnet.agent.crash import complaints, crash_kind, crash_message, last_words, starved
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,21 @@ from blendnet.agent.crash import complaints, crash_kind, crash_message, starved
 )
 def test_crash_message_says_how_blender_ended(code: int | None, words: str) -> None:
     assert words in crash_message(Build("4.5.15", "wheel", Path("x")), "render", code)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("Fra:1 | Building BVH\nWriting: /tmp/x.crash.txt\n\n# Python backtrace\n", "crash", "Fra:1 | Building BVH"),
+        ("Malloc returns null: len=8 in mesh\nFra:2 | Synchronizing\n", "memory", "Malloc returns null: len=8 in mesh"),
+        ("Fra:2 | Synchronizing\n", "memory", "Fra:2 | Synchronizing"),
+        ("No space left on device\nTraceback\n", "disk", "No space left on device"),
+        ("Writing: /tmp/x.crash.txt\n", "crash", ""),
+        ("x" * 1000, "crash", "x" * 300),
+    ],
+)
+def test_last_words_are_those_that_tell_why(said: str, kind: str, words: str) -> None:
+    assert last_words(said, kind) == words
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from blendnet.security.ca import ensure_server_certificate
 from tests.end_to_end import debians, farms, older_addon
 
 pytestmark = pytest.mark.end_to_end
-FLOW, UPGRADE = (farms.HERE / "scripts" / name for name in ("addon_flow.py", "addon_upgrade.py"))
+SCRIPTS = farms.HERE / "scripts"
+FLOW, UPGRADE, LISTENING = (SCRIPTS / f"addon_{name}.py" for name in ("flow", "upgrade", "listening"))
 EXACT = {"pattern": "TABULATED_SOBOL"}
 """4.2 and 4.3 split no other pattern exactly; Blenders without it keep their own."""
 EXTENSIONS_SINCE = (4, 2)
@@ -30,6 +31,14 @@ def test_operators_do_everything_without_a_window(any_build: Build, farm: Path, 
 
 def test_newer_version_takes_the_place_of_an_older_one(any_build: Build, tmp_path: Path) -> None:
     upgrade(any_build, tmp_path)
+
+
+def test_add_on_goes_on_listening_after_errors(any_build: Build, tmp_path: Path) -> None:
+    build.build(tmp_path / "addon.zip")
+    how = "legacy" if any_build.kind == "binary" else "extension"
+    plan = {"zip": str(tmp_path / "addon.zip"), "how": how, "farm": str(tmp_path / "farm")}
+    done = run(any_build, tmp_path / "blender", plan, LISTENING)
+    assert "it listens" in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 @pytest.mark.matrix

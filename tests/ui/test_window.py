@@ -19,6 +19,16 @@ from tests.ui.window import LOG_BUTTON, blender
 pytestmark = pytest.mark.end_to_end
 SIZE, SAMPLES = (1920, 1080), 160
 """Half a minute on two free cores, so that Blender is killed while it renders; 3.4 splits up to 256 samples exactly."""
+STEP = """
+if any(thing.mode == "EDIT" for thing in bpy.data.objects):
+    in_window(bpy.ops.object.mode_set, mode="OBJECT")  # In edit mode undo steps hold the mesh alone.
+bpy.data.scenes[0]["step"] = {!r}
+in_window(bpy.ops.ed.undo_push)
+"""
+UNDO = """
+in_window(bpy.ops.ed.undo)
+watch.told = [bpy.data.scenes[0]["step"], "BlendNet Preview" in bpy.data.images]
+"""
 CHANGED_BY_WORKSPACE = (4, 0)
 """Later Blenders hold a file for changed when another workspace is shown, as the test does."""
 FEWER = 24
@@ -56,7 +66,12 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
             assert saved.stat().st_size > 100_000
             assert b"BlendNet Preview" not in saved.read_bytes()
             assert window.state["picture"]["name"] == "BlendNet Preview"
-            window.do("in_window(bpy.ops.ed.undo_push)" + "\nin_window(bpy.ops.ed.undo)" * 3)
+            window.do("bpy.ops.blendnet.unwatch()\n" + STEP.format("unwatched"))
+            window.do("bpy.ops.blendnet.watch()")
+            window.wait(lambda state: state["picture"], "the picture is shown in a later step")
+            window.do(STEP.format("watched") + UNDO)
+            window.wait(lambda state: state["told"] == ["unwatched", False], "undo took the picture")
+            window.wait(lambda state: state["picture"], "the picture is shown after undo")
             window.do("for _ in range(200):\n    bpy.ops.blendnet.unwatch()\n    bpy.ops.blendnet.watch()")
             window.wait(lambda state: state["picture"], "the picture is shown again")
             window.kill()

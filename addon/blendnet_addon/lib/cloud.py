@@ -103,19 +103,23 @@ class Farm:
 class Making:
     """A Manager on its way into being; the panel shows `step`."""
 
-    def __init__(self, farm, place, step):
+    def __init__(self, farm, place, step, fresh=True):
+        """`fresh`: the farm has not answered yet, so that a failure leaves something begun."""
         self._farm = farm
+        self._fresh = fresh
         self._place = place
         self.step = step
         self.share = None
         self.begun = None
-        """After a failure: names of what is in the cloud already; None: nobody knows."""
+        """After a failure of a fresh one: names of what is in the cloud already; None: nobody knows."""
 
     def up(self, arguments, settings, stop):
         """What `cloud up` says. Raises SetUpError, Stopped; then `begun` is known."""
         try:
             return self._farm.up(arguments, settings, stop, self.hear)
         except (SetUpError, Stopped):
+            if not self._fresh:
+                raise
             self.step = "Looking at what was begun"
             if note(self._farm.data) is not None:
                 self.begun = self._begun()

@@ -49,6 +49,12 @@ class Place:
         if account.strip():
             self.options[ACCOUNT_OPTION[provider]] = account.strip()
 
+    @classmethod
+    def of_note(cls, noted, options=""):
+        """Where a farm was begun, with the account of then; `noted`: as lib.cloud.note. Raises AddonError."""
+        account = (noted.get("options") or {}).get(ACCOUNT_OPTION.get(noted["provider"]), "")
+        return cls(noted["provider"], noted["region"], account, options)
+
     @property
     def words(self):
         """For people."""

@@ -82,6 +82,7 @@ class Estimating:
     def __init__(self, session, prepared, settings, blender, name, frames):
         """As sending.Sending; `frames`: of the probe."""
         self._session = session
+        self._turn = session.turn
         self._prepared = prepared
         self._settings = settings
         self._blender = blender
@@ -101,12 +102,15 @@ class Estimating:
         """The estimate. The copy of the scene is deleted in any case."""
         prepared = self._prepared
         try:
+            self._session.check_turn(self._turn)
             manager, about = self._session.manager(), prepared.description
             blender = submitting.choose_blender(self._blender, about["blender"], manager.agents())
             settings = dict(self._settings, blender=blender)
             box = parcel.Parcel(prepared.path, prepared.copy, prepared.needed)
             self._estimator = Estimator(manager, box, self._name, settings, about, prepared.path, self._frames)
-            return self._estimator.run(stop)
+            view = self._estimator.run(stop)
+            self._session.check_turn(self._turn)
+            return view
         finally:
             prepared.clean()
 

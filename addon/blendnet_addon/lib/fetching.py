@@ -16,23 +16,45 @@ class Fetched:
         self.newer = []
 
 
-def fetch_results(manager, notes, job_id, place, frame_name, stop, overwrite=False, merged=True, progress=None):
+def job_mark(job):
+    """What there is to fetch of a job as the API gives it: how far it is; None: nobody knows."""
+    return [job["state"], job["frames_completed"]] if "state" in job else None
+
+
+def unfetched(notes, marks, stop):
+    """Ids of jobs that were sent from here and fetched for another mark than now; `marks`: id -> job_mark."""
+    found = []
+    for job_id, mark in marks.items():
+        check(stop)
+        note = notes.read(job_id)
+        if note is not None and note.get("fetched_for") != mark:
+            found.append(job_id)
+    return found
+
+
+def fetch_results(
+    manager, notes, job_id, place, frame_name, stop, overwrite=False, merged=True, progress=None, mark=None
+):
     """Fetch every result of a job that is not here. Raises as downloads.download.
 
-    `place`: {'directory', 'name'} for a job without note; `merged`: the multilayer EXRs, too, unless its note says
-    otherwise; `progress(done, count)` after each file.
+    `place`: {'directory', 'name'} instead of the note's, or of a job without note; `merged`: the multilayer EXRs, too,
+    unless the note says otherwise; `progress(done, count)` after each file; `mark`: noted when nothing was left out.
     """
     note = notes.read(job_id)
     own = None if note is None else note.get("merged")
     keep = merged if own is None else own
     wanted = [result for result in manager.results(job_id) if keep or result["kind"] != "merged"]
+    # What came is noted wherever it came to.
+    where = note if place is None else dict(note or {}, **place)
     done = Fetched()
     try:
         for count, result in enumerate(wanted, 1):
             check(stop)
-            _fetch_one(manager, note or place, result, frame_name, stop, overwrite, done)
+            _fetch_one(manager, where, result, frame_name, stop, overwrite, done)
             if progress is not None:
                 progress(count, len(wanted))
+        if note is not None and mark and not done.newer:
+            note["fetched_for"] = mark
     finally:
         if note is not None:
             notes.write(job_id, note)

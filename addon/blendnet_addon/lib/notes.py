@@ -16,6 +16,10 @@ class Notes:
         note = files.read_json(self._path(job_id))
         return note if isinstance(note, dict) and "directory" in note else None
 
+    def has(self, job_id):
+        """Whether a job was sent from here: without reading its note, which may be large."""
+        return os.path.exists(self._path(job_id))
+
     def write(self, job_id, note):
         """Raises DiskError."""
         files.write_json(self._path(job_id), note)

@@ -1,9 +1,10 @@
 """A notification of the desktop, where the system has a program for it. No bpy."""
 
-import os
 import shutil
 import subprocess
 import sys
+
+from .command import clean_environment
 
 TIMEOUT_S = 15.0
 TITLE, TEXT = "BLENDNET_TITLE", "BLENDNET_TEXT"
@@ -37,7 +38,7 @@ def tell(title, text):
     try:
         done = subprocess.run(
             call,
-            env=dict(os.environ, **{TITLE: title, TEXT: text}),
+            env=clean_environment(**{TITLE: title, TEXT: text}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ import tempfile
 from .downloads import download
 from .errors import DiskError, Stopped
 from .fetching import home_copy
+from .files import remove
 
 KEPT = 3
 """Finished pictures kept for going to and fro."""
@@ -45,7 +46,7 @@ class PictureFiles:
             download(manager, result["sha256"], path, stop)
         self._finished = [other for other in self._finished if other != path] + [path]
         while len(self._finished) > KEPT:
-            os.remove(self._finished.pop(0))
+            remove(self._finished.pop(0))
         return path
 
     def clear(self):

@@ -1,6 +1,7 @@
 """A scene that was prepared on its way to the farm: looked at by the Manager, then sent."""
 
 from . import before_sending, estimating, parcel, submitting
+from .errors import SceneError
 
 
 class Sending:
@@ -11,6 +12,7 @@ class Sending:
         `tell`: ask also whether what the job takes is fine.
         """
         self.session = session
+        self._turn = session.turn
         self._prepared = prepared
         self._settings = settings
         self._blender = blender
@@ -33,6 +35,11 @@ class Sending:
         under_way = self._shipment or self._estimator
         return under_way.share if under_way else None
 
+    @property
+    def outdated(self):
+        """Whether another Manager is used by now."""
+        return self._turn != self.session.turn
+
     def clean(self):
         """Delete the copy: it is sent, or will not be."""
         self._prepared.clean()
@@ -40,6 +47,7 @@ class Sending:
     def run(self, stop):
         """Send; the job. None: there are new notes for the artist, and `run` is to be called again."""
         try:
+            self.session.check_turn(self._turn)
             manager = self.session.manager()
             if self._box is None:
                 prepared = self._prepared
@@ -67,8 +75,12 @@ class Sending:
             self._estimator = estimating.Estimator(
                 manager, self._box, self._name, self._settings, description, prepared.path
             )
-            view = self._estimator.run(stop)
-            found += [text for text in view["warnings"] if text not in found] + [estimating.sentence(view)]
+            try:
+                view = self._estimator.run(stop)
+            except SceneError as error:
+                found.append(str(error))  # Whether to send a scene that nobody can estimate is the artist's choice.
+            else:
+                found += [text for text in view["warnings"] if text not in found] + [estimating.sentence(view)]
         self.notes = found
 
     def _send(self, manager, stop):

@@ -25,6 +25,17 @@ def dollars(value):
     return f"${value:.2f}" if value >= 0.1 else f"${value:.4f}"
 
 
+def log_lines(events, told, most):
+    """[(level, text)] of the last `most` events of a log: their first lines, without errors that `told` texts hold."""
+    found = []
+    for event in events:
+        text = event["text"].partition("\n")[0]
+        reason = text.partition(": ")[2] or text  # Without its kind, which the Manager puts elsewhere.
+        if event["level"] != "error" or not any(reason in other for other in told):
+            found.append((event["level"], text))
+    return found[-most:]
+
+
 def memory(size_bytes):
     """Memory as it is sold: '21 GiB', '700 MiB'; '' when nobody knows it."""
     if size_bytes is None:

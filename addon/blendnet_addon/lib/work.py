@@ -1,8 +1,19 @@
 """Threads that do what takes time, and the queue by which the main thread hears of it."""
 
+import itertools
 import queue
 import threading
 import time
+
+
+def guarded(failed, call, *args):
+    """Make a call; `failed(error)` hears what it raises. None: it is raised here."""
+    try:
+        call(*args)
+    except Exception as error:  # noqa: BLE001 - whatever it is, whoever calls goes on
+        if failed is None:
+            raise
+        failed(error)
 
 
 class Outbox:
@@ -14,24 +25,31 @@ class Outbox:
     def put(self, call, *args):
         self._queue.put((call, args))
 
-    def drain(self, limit_s):
-        """Make the calls that wait, for at most about `limit_s`; how many those were."""
+    def drain(self, limit_s, failed=None):
+        """Make the calls that wait, for at most about `limit_s`; how many those were.
+
+        `failed(error)` hears what a call raises, and the next one follows; None: it is raised here.
+        """
         until, count = time.monotonic() + limit_s, 0
         while time.monotonic() < until:
             try:
                 call, args = self._queue.get_nowait()
             except queue.Empty:
                 break
-            call(*args)
             count += 1
+            guarded(failed, call, *args)
         return count
 
 
 class Task:
     """Something on its way."""
 
+    _numbers = itertools.count(1)
+
     def __init__(self, what):
         self.what = what
+        self.number = next(self._numbers)
+        """Names it for a button."""
         self.stop = threading.Event()
         """Set by whoever no longer wants it."""
         self.done = False

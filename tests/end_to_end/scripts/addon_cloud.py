@@ -9,6 +9,9 @@ import sys
 
 import bpy
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from addon_parts import installed, refused
+
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 ops = bpy.ops.blendnet
 PLACE = {"provider": "aws", "region": plan["region"], "data": plan["data"], "command": plan["command"]}
@@ -16,16 +19,6 @@ PLACE = {"provider": "aws", "region": plan["region"], "data": plan["data"], "com
 
 def session():
     return sys.modules["blendnet_addon.runtime"].get()
-
-
-def refused(words, call, **arguments):
-    """The call must fail with these words."""
-    said = ""
-    try:
-        call(**arguments)
-    except RuntimeError as error:
-        said = str(error)
-    assert words in said, "%r is not in %r" % (words, said)
 
 
 def mistakes():
@@ -54,8 +47,7 @@ def lets_it_stop_itself():
 
 
 def main():
-    bpy.ops.preferences.addon_install(filepath=plan["zip"], overwrite=True)
-    bpy.ops.preferences.addon_enable(module="blendnet_addon")
+    installed(plan["zip"], "legacy")
     refused("no option of a provider", ops.cloud_check, **dict(PLACE, options="profile"))
     ops.cloud_check(**PLACE)
     assert session().cloud.ready()

@@ -11,7 +11,7 @@ import sys
 import bpy
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from addon_parts import installed, shortcuts, traces
+from addon_parts import installed, refused, shortcuts, traces
 
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 OUT = os.path.join(plan["folder"], "out")
@@ -37,16 +37,6 @@ def shortcut():
             same = [i.idname for i in items if (i.type, i.ctrl, i.shift, i.alt, i.oskey) in keys and i.active]
             assert same == [], (name, same)
     assert seen > 1000, seen
-
-
-def refused(words, call, **arguments):
-    """The call must fail with these words."""
-    said = ""
-    try:
-        call(**arguments)
-    except RuntimeError as error:
-        said = str(error)
-    assert words in said, "%r is not in %r" % (words, said)
 
 
 def message():

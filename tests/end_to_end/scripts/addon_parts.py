@@ -18,6 +18,16 @@ def installed(zip_file, how):
     return "blendnet_addon"
 
 
+def refused(words, call, **arguments):
+    """The call must fail with these words."""
+    said = ""
+    try:
+        call(**arguments)
+    except RuntimeError as error:
+        said = str(error)
+    assert words in said, "%r is not in %r" % (words, said)
+
+
 def traces():
     """Everything of ours that Blender and Python know, sorted; what is there twice is named twice."""
     named = [name for name in dir(bpy.types) if "blendnet" in name.lower()]
@@ -25,8 +35,8 @@ def traces():
     calls = [(name, h) for name in dir(bpy.app.handlers) for h in _calls(name) if "blendnet_addon" in h.__module__]
     handlers = ["%s: %s.%s" % (name, call.__module__, call.__name__) for name, call in calls]
     modules = [name for name in sys.modules if "blendnet_addon." in name]
-    drawn = [draw for draw in bpy.types.TOPBAR_MT_render._dyn_ui_initialize() if "blendnet_addon" in draw.__module__]
-    menus = ["menu " + draw.__module__ for draw in drawn]
+    shown = [draw for kind in (bpy.types.TOPBAR_MT_render, bpy.types.IMAGE_HT_header) for draw in _drawn(kind)]
+    menus = ["menu " + draw.__module__ for draw in shown if "blendnet_addon" in draw.__module__]
     keys = [item.idname for item in shortcuts()]
     calls = [name for name in dir(bpy.ops.blendnet) if not name.startswith("_") and name != "bl_idname"]
     threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("blendnet-")]
@@ -38,6 +48,11 @@ def shortcuts():
     keyconfig = bpy.context.window_manager.keyconfigs.addon
     keymaps = keyconfig.keymaps if keyconfig is not None else ()
     return [item for keymap in keymaps for item in keymap.keymap_items if item.idname.startswith("blendnet")]
+
+
+def _drawn(kind):
+    """What draws a menu or a header."""
+    return kind._dyn_ui_initialize()
 
 
 def _calls(name):

@@ -14,6 +14,9 @@ import time
 
 import bpy
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from addon_parts import installed, refused
+
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 FOLDER, TIMES = plan["folder"], 200
 LONG = 20000
@@ -21,28 +24,6 @@ LONG = 20000
 SEEN = 400
 """Samples after which noise no longer hides a wrong view transform."""
 ops = bpy.ops.blendnet
-
-
-def installed():
-    """Install the zip and enable the add-on; its module's name."""
-    if plan["how"] == "extension":
-        bpy.ops.extensions.package_install_files(
-            filepath=plan["zip"], repo="user_default", enable_on_install=True, overwrite=True
-        )
-        return "bl_ext.user_default.blendnet_addon"
-    bpy.ops.preferences.addon_install(filepath=plan["zip"], overwrite=True)
-    bpy.ops.preferences.addon_enable(module="blendnet_addon")
-    return "blendnet_addon"
-
-
-def refused(words, call, **arguments):
-    """The call must fail with these words."""
-    said = ""
-    try:
-        call(**arguments)
-    except RuntimeError as error:
-        said = str(error)
-    assert words in said, "%r is not in %r" % (words, said)
 
 
 def tree(scene):
@@ -274,7 +255,7 @@ def traces():
     return handlers + draws + files + registered + images
 
 
-MODULE = installed()
+MODULE = installed(plan["zip"], plan["how"])
 
 
 def main():
