@@ -60,7 +60,8 @@ finish() {
 
 say "checking $provider"
 blendnet cloud doctor
-[ -z "$(remains)" ] || fail "there is a farm of $data already: this test would remove it"
+already=$(remains) # Where nobody can say, it ends here.
+[ -z "$already" ] || fail "there is a farm of $data already: this test would remove it"
 trap finish EXIT
 trap 'exit 130' INT TERM
 say "making a farm that may cost $BLENDNET_CAP_FARM_USD USD"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Mounts the lasting disk of a Manager. A disk that is empty gets a file system, once; one that holds anything else than
-# BlendNet's is never touched. While the file system is made a mark on the disk says so: what was broken off is begun anew. Run at every boot by blendnet-data.service; may be run again.
+# BlendNet's is never touched. While the file system is made a mark on the disk says so: what was broken off is begun
+# anew. Run at every boot by blendnet-data.service; may be run again.
 #   data-disk GLOB FOLDER
 # GLOB: the disk's device, as '/dev/disk/by-id/google-blendnet-data'; may fit other disks, too. FOLDER: where to mount.
 set -euo pipefail
@@ -48,10 +49,12 @@ mark_at() { echo $((($(blockdev --getsize64 "$1" 2>/dev/null || stat -c %s "$1")
 
 put_mark() { dd of="$1" bs=4096 count=1 seek="$(mark_at "$1")" conv=sync,notrunc,fsync iflag=fullblock status=none; }
 
+drop_mark() { put_mark "$1" </dev/zero; }
+
+has_mark() { [ "$(dd if="$1" bs=4096 count=1 skip="$(mark_at "$1")" status=none | tr -d '\0')" = "$mark" ]; }
+
 # It was empty when our mkfs began, mkfs was not heard to end, and nobody else has made anything of it.
-is_unfinished() {
-  is_unknown "$1" && [ "$(dd if="$1" bs=4096 count=1 skip="$(mark_at "$1")" status=none | tr -d '\0')" = "$mark" ]
-}
+is_unfinished() { is_unknown "$1" && has_mark "$1"; }
 
 # Sets `found` to the disk, and `new` when it is empty or half made; false while there is none.
 look() {
@@ -90,8 +93,10 @@ main() {
       say "$found was empty when the making of its file system was broken off: it is made anew"
     fi
     mkfs.ext4 -q -F -m 0 -E nodiscard -L "$label" "$found"
-    put_mark "$found" </dev/zero
+    drop_mark "$found"
   else
+    # mkfs had ended, and the machine did before it was said: a file system that is damaged later is not to be made anew.
+    if has_mark "$found"; then drop_mark "$found"; fi
     # 1: it has mended something. It may be larger than it was.
     fsck.ext4 -p "$found" || [ $? = 1 ] || fail "the file system on $found is damaged: attach the disk to another machine and mend it there with fsck.ext4"
     resize2fs "$found" || say "$found keeps its size"

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from blendnet.agent.blenders import Build
-from blendnet.agent.crash import crash_kind, crash_message, crash_reports, last_words, starved
+from blendnet.agent.crash import complaints, crash_kind, crash_message, crash_reports, last_words, starved
 from blendnet.agent.process import BlenderProcess
 from blendnet.agent.vitals import Vitals, Watchdog, children_cpu_s, oom_kills, read_vitals
 from blendnet.errors import BlenderCrashed, BlenderError, BlenderTimeout
@@ -77,6 +77,8 @@ class WarmBlender:
         self.log_path = log_path
         self.hello: dict[str, Any] = {}
         """What the running Blender said of itself: version, pid, sample_method, devices, denoiser."""
+        self.complaints: list[str] = []
+        """Of the last call: what in the scene Blender could not do, and went on without."""
         self._peak_memory_bytes: int | None = None
         self._workdir = workdir
         self._stall_s = stall_s
@@ -183,8 +185,10 @@ class WarmBlender:
         answer = self._answer(do, timeout_s, on_event)
         # Should it be killed during the next call, before anybody looks after it, this much is known.
         self._note_peak(read_vitals(self._process.pid))
-        if answer.get("ok") and starved(self._said()):
+        said = self._said()
+        if answer.get("ok") and starved(said):
             raise self._starved(do)
+        self.complaints = complaints(said)
         return answer
 
     def _answer(self, do: str, timeout_s: float, on_event: Callable[[Event], None] | None) -> dict[str, Any]:

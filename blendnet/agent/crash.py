@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -12,6 +13,8 @@ NULL_WORDS = ("malloc returns null", "calloc returns null", "mallocn returns nul
 """Blender's own words when it got no memory; it goes on, for better or worse."""
 MEMORY_WORDS = (*NULL_WORDS, "out of memory", "bad_alloc", "memoryerror", "cannot allocate memory")
 
+GIVEN_UP = re.compile(r'Object: "([^"\n]*)", Modifier: "([^"\n]*)", ([^\n]+)')
+"""What Blender (2.83 to 5) prints of a modifier that cannot do its work: for lack of memory, or of anything else."""
 DISK_WORDS = ("no space left on device", "disk quota exceeded")
 BARE_WORDS = ("#", "Writing: ", "Read blend: ", "Saved: ")
 """Lines that begin so say nothing of why a Blender ended: where its crash report is, what went well before."""
@@ -55,6 +58,12 @@ def last_words(said: str, kind: str) -> str:
 def starved(said: str) -> bool:
     """True when Blender went on although it did not get memory it asked for: what it made may be wrong. PURE."""
     return any(word in said.lower() for word in NULL_WORDS)
+
+
+def complaints(said: str) -> list[str]:
+    """Modifiers that Blender gave up: it renders the object without them, or leaves it out. A sentence each. PURE."""
+    found = [f"object {name!r}, modifier {modifier!r}: {why.strip()}" for name, modifier, why in GIVEN_UP.findall(said)]
+    return list(dict.fromkeys(found))
 
 
 def crash_reports(folder: Path) -> str:

@@ -113,7 +113,7 @@ def split_time(calls: list[tuple[int, float]], *, fresh: bool, known_sample_s: f
 
 def told_calls(calls: list[tuple[int, float]], sync_s: float) -> list[tuple[int, float]]:
     """The calls as the Manager hears of them: `sync_s`, which the first one spent on building the scene, taken out."""
-    return [(count, seconds - sync_s if index == 0 else seconds) for index, (count, seconds) in enumerate(calls)]
+    return [(count, max(0.0, seconds - (0.0 if i else sync_s))) for i, (count, seconds) in enumerate(calls)]
 
 
 def measured_sample_s(calls: list[tuple[int, float]], *, fresh: bool, known_sample_s: float | None) -> float | None:

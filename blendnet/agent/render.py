@@ -19,7 +19,15 @@ from blendnet.agent.slot import Slot
 from blendnet.agent.uploads import patiently
 from blendnet.errors import BlenderTimeout, BlendNetError, LeaseLost, ManagerFull, ManagerUnreachable, StoreUnreachable
 from blendnet.merge.exr import BLENDER_ATTRIBUTE
-from blendnet.messages import ChunkAnswer, ChunkClaim, ChunkReport, FailureReport, ranges
+from blendnet.messages import (
+    MAX_WARNING_LENGTH,
+    MAX_WARNINGS,
+    ChunkAnswer,
+    ChunkClaim,
+    ChunkReport,
+    FailureReport,
+    ranges,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +56,7 @@ class ChunkAttempt:
         self._extent = Extent(ranges(claim.left))
         self._ends_at = time.monotonic() + slot.settings.chunk_timeout_s
         self._calls: list[tuple[int, float]] = []
+        self._warnings: dict[str, None] = {}
         self._rendered = 0
         self._running = 0
         self._fresh = False
@@ -182,6 +191,7 @@ class ChunkAttempt:
             expected_s=None if expected is None else expected * count,
         )
         self._calls.append((count, time.monotonic() - started))
+        self._warnings |= dict.fromkeys(text[:MAX_WARNING_LENGTH] for text in self._slot.warm.complaints)
         self._extent.rendered()
         self._rendered, self._running = self._rendered + count, 0
         return self._described(offset, count, files)
@@ -252,6 +262,7 @@ class ChunkAttempt:
             samples=self._rendered,
             peak_memory_bytes=self._slot.warm.peak_memory_bytes,
             calls=pace.told_calls(self._calls, sync_s) if self._claim.one_call else [],
+            warnings=[*self._warnings][:MAX_WARNINGS],
         )
 
     def _progress(self) -> str:

@@ -85,6 +85,11 @@ class WarmScene:
         """Most memory that the running or last Blender held; None when nobody knows."""
         return self._blender.peak_memory_bytes if self._blender else None
 
+    @property
+    def complaints(self) -> list[str]:
+        """Of the last call: what in the scene Blender could not do, and went on without."""
+        return self._blender.complaints if self._blender else []
+
     def load(self, files: SceneFiles, workspace: Workspace) -> float:
         """Have the scene open; seconds that took, 0.0 when it was open already.
 

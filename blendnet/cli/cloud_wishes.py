@@ -68,7 +68,11 @@ class Wishes:
 def kept(headquarters: Headquarters) -> dict[str, str]:
     """What was said last. Raises FarmError; UserError: it is damaged."""
     data = headquarters.host.settings()
-    return {} if data is None else from_json(data)
+    return {} if data is None else from_json(data, left_aside=_say_left_aside)
+
+
+def _say_left_aside(name: str) -> None:
+    output.say(f"{name} was said to the Manager, and this BlendNet does not know it (a newer one does?): left aside.")
 
 
 def keep(headquarters: Headquarters, variables: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from blendnet import memory
 from blendnet.cli import output
 from blendnet.cli.cloud_farm import CloudFarm
 from blendnet.cli.connect import connection_of, manager
-from blendnet.cli.farm_process import start, stop
+from blendnet.cli.farm_process import start, stop, stop_unseen
 from blendnet.cli.options import data_option, json_option
 from blendnet.client import Connection, ManagerClient
 from blendnet.errors import Conflict
@@ -91,19 +91,19 @@ def down(folder: DataFolder, as_json: bool) -> None:
       blendnet down
       blendnet down --data /big/disk/farm
     """
-    farm = folder.running()
-    if farm:
+    if farm := folder.running():
         with ManagerClient(connection_of(farm)) as client:
-            stop(folder, farm, client.stop_farm)
+            stop(folder, farm.pid, client.stop_farm)
+    stopped = farm is not None or stop_unseen(folder)
     if as_json:
-        output.print_json({"stopped": farm is not None, "data": str(folder.root)})
+        output.print_json({"stopped": stopped, "data": str(folder.root)})
     else:
         cloud = (
             " on this machine; `blendnet cloud stop` stops its Manager in the cloud"
             if folder.cloud_note.exists()
             else ""
         )
-        output.say("The farm is down." if farm else f"No farm runs on {folder.root}{cloud}.")
+        output.say("The farm is down." if stopped else f"No farm runs on {folder.root}{cloud}.")
 
 
 @click.command()

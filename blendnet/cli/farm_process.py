@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from blendnet.errors import Conflict, FarmError
 from blendnet.manager.folder import DataFolder, FarmFile
@@ -135,15 +135,37 @@ def wait_for_farm(folder: DataFolder) -> FarmFile:
     raise FarmError(f"the farm on {folder.root} did not start: see {folder.service_log}")
 
 
-def stop(folder: DataFolder, farm: FarmFile, ask: Callable[[], object]) -> None:
+def stop(folder: DataFolder, pid: int, ask: Callable[[], object]) -> None:
     """End the farm of a folder: `ask` it to, wait until all its processes are gone, kill it when it takes too long."""
     ask()
     if not _wait_until_free(folder, END_TIMEOUT_S):
-        os.kill(farm.pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         if not _wait_until_free(folder, 10.0):
-            raise FarmError(f"the farm on {folder.root} (process {farm.pid}) does not end: see {folder.service_log}")
+            raise FarmError(f"the farm on {folder.root} (process {pid}) does not end: see {folder.service_log}")
         with folder.owned():
             folder.clear()
+
+
+def stop_unseen(folder: DataFolder) -> bool:
+    """End a farm that has left no farm.json, or has lost it; False: none runs on the folder.
+
+    Raises:
+        Conflict: something else works on the folder.
+    """
+    pid = folder.farm_pid()
+    if pid is not None:
+
+        def ask() -> None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+        stop(folder, pid, ask)
+    elif folder.is_owned():
+        raise Conflict(
+            f"something works on {folder.root} that is no farm, as `blendnet restore` and `blendnet doctor` do: wait "
+            "until it has ended"
+        )
+    return pid is not None
 
 
 def _wait_until_free(folder: DataFolder, timeout_s: float) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, Transaction
 from blendnet.manager.part import FarmPart
 from blendnet.manager.trust import BLAMELESS, blame
-from blendnet.messages import AttemptView, FailureReport
+from blendnet.messages import MAX_WARNINGS, AttemptView, ChunkReport, FailureReport
 from blendnet.models import Stage, State, Work
 
 INTERRUPTED = "interrupted"
@@ -102,6 +102,13 @@ class AttemptBook(FarmPart):
         last = tx.attempts.last(DISK_LOOKED_AT, leave_out=UNCOUNTED, job_id=attempt.job_id, work=attempt.work, **place)
         since = full_since(last)
         return since is not None and now - since >= self.settings.disk_patience_s
+
+    def _note_warnings(self, tx: Transaction, chunk: ChunkRow, report: ChunkReport, now: float) -> None:
+        """What Blender went on without is told once of each frame, however many chunks it has."""
+        frame = tx.frames.need(chunk.frame_id)
+        if new := [text for text in report.warnings if text not in frame.warnings][:MAX_WARNINGS]:
+            tx.frames.update(frame, warnings=[*frame.warnings, *new])
+            self._log_warnings(tx, new, now=now, job=chunk.job_id, frame=frame.number, agent=chunk.agent)
 
     def _note_lost(self, tx: Transaction, job: JobRow, row: ChunkRow | FrameRow | JobRow, now: float) -> JobRow:
         """Another attempt begins: one that never said how it ended is over. Call before the row is changed."""

@@ -134,6 +134,8 @@ class ChunkWork(Admission, AttemptBook, MeasureBook, TailWork):
             job, chunk = _attempt(tx, chunk_id, report.token)
             job = self._measure(tx, job, chunk, report, now)
             self._note_end(chunk, now)
+            if report.warnings:
+                self._note_warnings(tx, chunk, report, now)
             if chunk.state is State.COMPLETED:
                 what = f"samples {chunk.offset}-{chunk.offset + chunk.count} rendered in {report.render_s:.1f} s"
                 self._log_chunk(tx, chunk, what, now=now, agent=chunk.agent)

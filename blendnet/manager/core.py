@@ -161,7 +161,8 @@ class Core:
         self.farm.ledger.close()
 
     def stop_fleet(self) -> None:
-        """No more machines come or go. Machines of a cloud stay as they are."""
+        """No more machines come or go, and no more jobs. Machines of a cloud stay as they are."""
+        self.farm.ending = True
         if self.fleet.leftovers:
             self.fleet.leftovers.stop()
         if self.fleet.loop:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from blendnet import exactness
+from blendnet.errors import Conflict, NotFound
 from blendnet.manager.commitments import FINISH_S, LATE_S, call_stop_s
 from blendnet.manager.estimating import Member, Team, assumptions, pace_of, speed_beside, team_of, work_of
 from blendnet.manager.forecast import ample_cap
@@ -85,12 +87,18 @@ class Estimates(MeasureBook, Steering, Submitting):
         return running or self._accept(probe_job(request), now, probe=True)
 
     def forget_probes(self, now: float) -> list[str]:
-        """Remove probes that ended a while ago: what they measured stays. Their ids."""
+        """Remove probes that ended a while ago: what they measured stays. Their ids. Those that last too long end."""
         with self.ledger.read() as tx:
-            before = now - self.settings.probe_kept_s
-            ended = [job.id for job in tx.jobs.probes() if job.state.final and (job.finished_at or 0.0) <= before]
-        for job_id in ended:
-            self.remove(job_id)
+            probes = tx.jobs.probes()
+        before, limit_s = now - self.settings.probe_kept_s, self.settings.probe_limit_s
+        ended = [job.id for job in probes if job.state.final and (job.finished_at or 0.0) <= before]
+        for job in probes:
+            # Somebody else may end or remove it at this moment.
+            with suppress(Conflict, NotFound):
+                if job.id in ended:
+                    self.remove(job.id)
+                elif not job.state.final and now - job.created_at >= limit_s:
+                    self._cancel(job.id, now, f"it did not end within {limit_s:g} s (BLENDNET_PROBE_LIMIT_S)")
         return ended
 
     def _probe_of(self, tx: Transaction, tree: str, settings: JobSettings) -> str | None:
@@ -121,8 +129,10 @@ class Estimates(MeasureBook, Steering, Submitting):
         members = [_member(lives.get(agent.name), machine=self._machine(tx, agent), host=agent.host) for agent in there]
         # Machines of one's own cost nothing for booting: they render first.
         members = sorted(members, key=lambda member: (not member.is_here, member.usd_per_hour or 0.0))[:count]
-        coming = _coming(tx.instances.all(), self.settings.fleet_provider)
-        return members + [coming] * (count - len(members))
+        if count > len(members):
+            provider = self.settings.fleet_provider
+            members += [_coming(tx.instances.newest_of(provider), provider)] * (count - len(members))
+        return members
 
     def _team(self, tx: Transaction, members: Sequence[Member], rows: Sequence[MeasureRow], pixels: int) -> Team:
         paces: dict[str, Pace] = {}
@@ -175,9 +185,8 @@ def _member(life: InstanceRow | None, *, machine: str, host: str) -> Member:
     )
 
 
-def _coming(lives: Sequence[InstanceRow], provider: str) -> Member:
+def _coming(like: InstanceRow | None, provider: str) -> Member:
     """A machine that is still to come: like the newest of its provider."""
-    like = next((row for row in reversed(lives) if row.provider == provider and row.machine), None)
     if like is None:
         return Member(machine="", provider=provider or "own", there=False)
     return replace(_member(like, machine=like.machine, host=""), there=False)

@@ -172,7 +172,8 @@ class LocalFleet:
         return [api, *self._supervisor.processes(), *blenders]
 
     def stop(self) -> None:
-        """End the farm soon, and all its machines; returns at once."""
+        """End the farm soon, and all its machines; returns at once. From now on it takes no job."""
+        self._farm.ending = True
         if self.loop is not None:
             self.loop.dismiss()
         self._stop()

@@ -105,8 +105,8 @@ class DataFolder:
         return file.read_text("ascii").strip() if file.exists() else ""
 
     @contextlib.contextmanager
-    def owned(self) -> Iterator[None]:
-        """Be the one farm of this folder.
+    def owned(self, *, farm: bool = False) -> Iterator[None]:
+        """Be the one who works on this folder. `farm`: as its farm, which `farm_pid` finds.
 
         Raises:
             Conflict: a farm runs on it already.
@@ -115,7 +115,15 @@ class DataFolder:
             # More than one try: somebody who only looks (`is_owned`) holds the lock for an instant.
             if not _wait_for_lock(descriptor, fcntl.LOCK_EX, timeout_s=LOOK_S):
                 raise Conflict(f"a farm runs on {self.root} already: see `blendnet status`")
+            os.ftruncate(descriptor, 0)
+            with contextlib.suppress(OSError):  # A full disk: the farm is found by its farm.json alone.
+                os.write(descriptor, str(os.getpid()).encode() if farm else b"")
             yield
+
+    def farm_pid(self) -> int | None:
+        """The process of the farm that runs, starts or ends on this folder, whether or not it left a farm.json."""
+        text = (self.root / LOCK_FILE).read_text("ascii") if self.is_owned() else ""
+        return int(text) if text.isdigit() else None
 
     def is_owned(self) -> bool:
         """True while a farm runs, starts or ends on this folder."""

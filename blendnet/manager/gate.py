@@ -34,6 +34,7 @@ class Gate:
         self._coming: Mapping[str, float] = {}
         self._came: list[tuple[str, float]] = []
         """Machines that came over to a job and may be missing in the newest decision: (job, USD per hour)."""
+        self._begun = 0
         self._decisions = (0, 0)
 
     @property
@@ -79,13 +80,18 @@ class Gate:
         So may those that came just before: they count for two decisions, as grants do for two looks.
         """
         with self._lock:
-            before, last = self._decisions
-            del self._came[:before]
-            self._decisions = (last - before, len(self._came))
+            self._begun = len(self._came)
 
     def limit(self, coming: Mapping[str, float]) -> None:
-        """Until the next decision, machines that come over to these jobs may cost so much together, USD per hour."""
+        """Until the next decision, machines that come over to these jobs may cost so much together, USD per hour.
+
+        Not before are those forgotten that this decision has seen: one that fails leaves the last one's limit.
+        """
         with self._lock:
+            before, last = self._decisions
+            del self._came[:before]
+            self._begun -= before
+            self._decisions = (last - before, self._begun)
             self._coming = dict(coming)
 
     def begin_look(self) -> None:

@@ -118,7 +118,7 @@ class MergeWorkPart(AttemptBook):
                 frame,
                 stage=Stage.FINISH,
                 merged=blob.sha256,
-                warnings=list(warnings),
+                warnings=list(dict.fromkeys([*frame.warnings, *warnings])),
                 lease_until=None,
                 agent=None,
                 failures=0,

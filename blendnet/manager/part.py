@@ -54,6 +54,8 @@ class FarmPart:
         """Counts what gives dispatcher or reconciler something to do."""
         self.expected_agents = 0
         """Agents that are being started: frames are planned for them before they report."""
+        self.ending = False
+        """The farm is about to end: who sends a job now is not told that it is taken."""
         self.draining: frozenset[str] = frozenset()
         """Agents that get no more work, because their machines are about to end."""
         self.tails = TailBook()

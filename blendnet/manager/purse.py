@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from blendnet.manager import caps, commitments
@@ -91,11 +91,12 @@ class Purse(Admission, Forecast):
         costs = tx.usage.job_costs()
         paused = {job.id for job in jobs if job.capped == JOB and job.state is State.PAUSED}
         stopping = self._stopping = {id_: at for id_, at in (self._stopping or {}).items() if id_ in paused}
+        devices = self._devices(tx) if jobs else {}
         for job in jobs:
             if job.cap_usd is not None:
                 spent = costs[job.id].usd if job.id in costs else 0.0
                 pieces = self._pieces(tx, job, held, now, stopping_for_s=now - stopping.get(job.id, now))
-                self._judge_job(judged, job, spent, pieces, self._able(tx, job))
+                self._judge_job(judged, job, spent, pieces, _able(devices, job))
                 if job.id in judged.pause:
                     stopping[job.id] = now
         self._judge_farm(tx, judged, held, now, new_day=new_day)
@@ -200,10 +201,10 @@ class Purse(Admission, Forecast):
             seconds += job.samples * sample_s
         return min((self._begin_usd(job, agent, seconds) for agent in able), default=0.0)
 
-    def _able(self, tx: Transaction, job: JobRow) -> set[str]:
-        """Agents on living machines that may work for a job: not those that end, or are known to lack its device."""
-        found = set(self.work.agents()) - self.draining
-        return found - {agent.name for agent in tx.agents.all() if _lacks(agent.devices, job.device.upper())}
+    def _devices(self, tx: Transaction) -> dict[str, Sequence[str]]:
+        """Agents on living machines that do not end -> their devices; none: nobody knows them."""
+        known = {agent.name: agent.devices for agent in tx.agents.all()}
+        return {name: known.get(name, ()) for name in set(self.work.agents()) - self.draining}
 
     def _act(self, tx: Transaction, judged: _Judged, held: Iterable[Held], now: float) -> None:
         """Write what was decided, where it still fits."""
@@ -266,6 +267,11 @@ class Purse(Admission, Forecast):
                     if job.capped in (DAY, FARM):
                         self._go_on(tx, job, "the farm's caps were changed", now)
         self.changes.note()
+
+
+def _able(devices: Mapping[str, Sequence[str]], job: JobRow) -> set[str]:
+    """Agents that may work for a job: not those that are known to lack its device."""
+    return {name for name, own in devices.items() if not _lacks(own, job.device.upper())}
 
 
 def _lacks(devices: Collection[str], wanted: str) -> bool:

@@ -29,7 +29,7 @@ def with_sent(settings: Settings) -> Settings:
     except NotFound:
         return settings
     try:
-        taken = from_json(data)
+        taken = from_json(data, left_aside=lambda name: log.warning("%s is not one that is sent: left aside", name))
     except UserError as error:
         log.warning("the Manager goes on with the settings that its machine was made with: %s", error)
         return settings

@@ -79,7 +79,7 @@ class Service:
         """
         with disk_errors(self._folder.root), ExitStack() as stack:
             self._folder.create()
-            stack.enter_context(self._folder.owned())
+            stack.enter_context(self._folder.owned(farm=True))
             self._folder.clear()
             if self._folder.cloud_note.exists() and self._settings.fleet_provider not in ("", "local"):
                 raise Conflict(

@@ -43,16 +43,19 @@ class Steering(FarmPart):
             self._log(tx, "resumed", now=now, job=job_id)
         self.changes.note()
 
-    def _cancel(self, job_id: str, now: float) -> None:
-        """End a job; what is committed stays until the job is removed. Raises TransitionError when it is completed."""
+    def _cancel(self, job_id: str, now: float, why: str = "") -> None:
+        """End a job; what is committed stays until the job is removed. Raises TransitionError when it is completed.
+
+        `why`: '': a person wants it.
+        """
         with self.ledger.write() as tx:
             job = tx.jobs.need(job_id)
             if job.state is State.CANCELED:
                 return
-            end_job(tx, job, State.CANCELED, "canceled", now)
+            end_job(tx, job, State.CANCELED, why or "canceled", now)
             tx.frames.move_all(job_id, UNFINISHED_FRAMES, State.CANCELED, lease_until=None)
             tx.chunks.move_all({"job_id": job_id}, UNFINISHED, State.CANCELED, lease_until=None)
-            self._log(tx, "canceled", now=now, job=job_id)
+            self._log(tx, f"canceled: {why}" if why else "canceled", now=now, job=job_id)
 
     def _retry(self, job_id: str, now: float) -> None:
         """Start what failed or was canceled again; committed samples are kept. Raises Conflict if there is nothing."""
@@ -120,7 +123,7 @@ def _start_over(tx: Transaction, job: JobRow, frames: list[FrameRow]) -> JobRow:
         empty: dict[str, Any] = {"done": 0, "rendered": 0, "agent": None, "queued_at": None}
         completed = tx.chunks.move_all(chunks, (State.COMPLETED,), State.CREATED, **empty)
         tx.chunks.move_all(chunks, GIVEN_UP, State.CREATED, **empty)
-        tx.frames.update(frame, stage=Stage.RENDER, done=0, segments=0)
+        tx.frames.update(frame, stage=Stage.RENDER, done=0, segments=0, warnings=[])
         job = tx.jobs.update(
             job, samples_done=job.samples_done - frame.done, chunks_completed=job.chunks_completed - completed
         )

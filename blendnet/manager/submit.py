@@ -9,7 +9,7 @@ from typing import Any
 
 from blendnet import exactness, planner
 from blendnet.celery_app import RENDER_LANES
-from blendnet.errors import MissingFiles, SceneError, UserError
+from blendnet.errors import Conflict, MissingFiles, SceneError, UserError
 from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.memory_need import scene_notes
 from blendnet.manager.part import FarmPart
@@ -20,6 +20,10 @@ NAMED_FILES = 20
 """Files that an error text names at most."""
 SPLIT_CHUNKS = 2
 """Who asks for split frames gets so many chunks of each at least."""
+ENDING = (
+    "the farm is ending and takes no more jobs: start it again (`blendnet up`, in a cloud `blendnet cloud start`), and "
+    "send the job then"
+)
 
 
 class Submitting(FarmPart):
@@ -47,6 +51,8 @@ class Submitting(FarmPart):
         check(submission)
         self._check_blobs(submission)
         with self.ledger.write() as tx:
+            if self.ending:
+                raise Conflict(ENDING)
             # Again, now that nobody can remove a job and its blobs meanwhile.
             self._check_blobs(submission)
             job_id = self._write(tx, submission, now, probe=probe)

@@ -8,14 +8,17 @@ from typing import Annotated
 from pydantic import Field
 
 from blendnet.messages.base import Blob, FileEntry, Message, Text, TreePath
-from blendnet.messages.scenes import LayerSamples
+from blendnet.messages.scenes import MAX_SAMPLES, LayerSamples
 from blendnet.messages.views import ResultView
 from blendnet.models import Action, SampleRange
 
 MAX_WARNINGS = 100
 MAX_WARNING_LENGTH = 1000
+Warnings = Annotated[list[Annotated[Text, Field(max_length=MAX_WARNING_LENGTH)]], Field(max_length=MAX_WARNINGS)]
 MAX_CALLS = 1000
 """Calls of Blender that a report tells of."""
+Samples = Annotated[int, Field(ge=1, le=MAX_SAMPLES)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class AgentReport(Message):
@@ -113,11 +116,13 @@ class ChunkReport(Message):
     """Seconds inside Blender's render calls."""
     load_s: float = Field(default=0.0, ge=0, le=1e9)
     """Seconds spent opening the scene and on the first synchronisation."""
-    samples: int = 0
+    samples: int = Field(default=0, ge=0, le=MAX_SAMPLES)
     peak_memory_bytes: int | None = Field(default=None, ge=0, lt=1 << 60)
     """Most memory that Blender held since it started; None when nobody measured it."""
-    calls: list[tuple[int, float]] = Field(default=[], max_length=MAX_CALLS)
+    calls: list[tuple[Samples, Seconds]] = Field(default=[], max_length=MAX_CALLS)
     """Of a chunk that is not cut into sub-passes: (samples, seconds) of each call, without building the scene."""
+    warnings: Warnings = []
+    """What Blender could not do and went on without, one sentence each."""
 
 
 class FailureReport(Message):
@@ -148,7 +153,7 @@ class FinishReport(Message):
     """An agent's last word about a frame or a video that it finished."""
 
     token: int = Field(ge=0, lt=1 << 31)
-    warnings: list[Annotated[Text, Field(max_length=MAX_WARNING_LENGTH)]] = Field(default=[], max_length=MAX_WARNINGS)
+    warnings: Warnings = []
     """What in the picture is not as the scene's author would expect it, one sentence each."""
     finish_s: float | None = Field(default=None, ge=0, le=1e9)
     """Seconds that making the files took; None when nobody measured it."""

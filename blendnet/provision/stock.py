@@ -99,6 +99,8 @@ BECOME_FILE = f"{BUNDLE_FOLDER}/become.sh"
 BECOME_FETCH_FILE = f"{BUNDLE_FOLDER}/fetch.py"
 """It outlives a boot."""
 AGAIN_S = 60
+FETCHING = "fetch the bundle"
+"""The step that alone knows REFUSED: what install.sh calls may end with any status."""
 BECOME = f"""\
 [Unit]
 Description=Make this machine a part of a BlendNet farm
@@ -122,7 +124,7 @@ step() {{
   shift
   "$@" && return
   status=$?
-  [ "$status" != {REFUSED} ] || systemctl --no-block poweroff
+  [ "$what: $status" != "{FETCHING}: {REFUSED}" ] || systemctl --no-block poweroff
   echo "blendnet: NOT ready: cannot $what (status $status). It is tried again in {AGAIN_S} s, and at each start"
   exit "$status"
 }}
@@ -184,7 +186,7 @@ def stock_commands(*options: str) -> list[Sequence[str]]:
 def lasting_files(bundle: Bundle, unit: str, *options: str) -> list[File]:
     """As `stock_files`, for a machine that lasts: it goes on until install.sh has worked and `unit` is started."""
     steps = {
-        "fetch the bundle": ["python3", BECOME_FETCH_FILE],
+        FETCHING: ["python3", BECOME_FETCH_FILE],
         "unpack the bundle": UNPACK,
         "install it": ["bash", INSTALL, *options],
         f"start {unit}": ["systemctl", "enable", "--now", unit],

@@ -217,6 +217,8 @@ class Settings(Clouds):
     """A Blender that neither says anything nor uses processor time for so long is ended."""
     probe_kept_s: float = Field(default=600.0, ge=0)
     """A probe is removed so long after its end: a job of the same scene that follows need not send its files again."""
+    probe_limit_s: float = Field(default=3600.0, gt=0)
+    """A probe that has not ended so long after its start is canceled: no list shows it, and machines wait for it."""
     blender_memory_bytes: int = 0
     """Most memory of one Blender (Linux); 0: what there is."""
     blender_network: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
@@ -35,15 +35,19 @@ def to_json(variables: Mapping[str, str]) -> bytes:
     return json.dumps(dict(sorted(variables.items())), indent=1).encode()
 
 
-def from_json(data: bytes) -> dict[str, str]:
-    """BLENDNET_... as they lie in the bucket. Raises UserError: it is not what `to_json` makes, or a value is wrong."""
+def from_json(data: bytes, *, left_aside: Callable[[str], object] = lambda name: None) -> dict[str, str]:
+    """BLENDNET_... as they lie in the bucket; those that are not sent, as a newer BlendNet may have, are left aside.
+
+    Raises UserError: it is not what `to_json` makes, or a value is wrong.
+    """
     try:
         if len(data) > MAX_BYTES:
             raise ValueError("they are too long")
-        found = json.loads(data)
-        names = {name: name.removeprefix(PREFIX).lower() for name in found}
-        if wrong := [name for name in found if not name.startswith(PREFIX) or not is_sent(names[name])]:
-            raise ValueError(f"{wrong[0]} is not one that is sent")
+        said = json.loads(data)
+        names = {name: name.removeprefix(PREFIX).lower() for name in said}
+        found = {name: value for name, value in said.items() if name.startswith(PREFIX) and is_sent(names[name])}
+        for name in said.keys() - found.keys():
+            left_aside(name)
         if not all(isinstance(value, str) for value in found.values()):
             raise ValueError("a value is no text")
         Settings(**{names[name]: value for name, value in found.items()})
@@ -51,8 +55,11 @@ def from_json(data: bytes) -> dict[str, str]:
         first = error.errors()[0]
         raise UserError(f"setting {PREFIX}{str(first['loc'][0]).upper()} cannot be so: {first['msg']}") from error
     except (ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"what lies in the bucket are no settings of a Manager: {error}") from error
-    return dict(found)
+        raise UserError(
+            "what lies in the bucket are no settings of a Manager (remove manager/settings.json there, and say again "
+            f"what is to hold with `blendnet cloud up`): {error}"
+        ) from error
+    return found
 
 
 def take(variables: Mapping[str, str]) -> Settings:

@@ -291,6 +291,33 @@ def test_blender_that_wants_more_memory_than_it_may_have_is_reported(any_build: 
     assert peak < 3 << 30
 
 
+TOO_MANY = """
+bpy.ops.wm.read_factory_settings(use_empty=True)
+scene = bpy.context.scene
+scene.render.engine = "CYCLES"
+scene.render.resolution_x = scene.render.resolution_y = 8
+bpy.ops.mesh.primitive_cube_add()
+modifier = bpy.context.object.modifiers.new("many", "ARRAY")
+modifier.count, modifier.show_viewport = 2_000_000_000, False
+scene.camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
+scene.collection.objects.link(scene.camera)
+bpy.ops.wm.save_as_mainfile(filepath=args["scene"])
+"""
+"""Saves a cube that Blender leaves out: its array cannot be that long."""
+
+
+def test_object_that_blender_leaves_out_is_told(any_build: Build, tmp_path: Path) -> None:
+    scene = tmp_path / "many.blend"
+    run_script(any_build, TOO_MANY, tmp_path, scene=str(scene))
+    with WarmBlender(any_build, workdir=tmp_path / "work", threads=1, log_path=tmp_path / "log.txt") as blender:
+        blender.call("open", timeout_s=WAIT_S, path=scene)
+        blender.call("prepare", timeout_s=WAIT_S, samples=1)
+        blender.call("render", timeout_s=120, frame=1, offset=0, count=1, total=1, output=tmp_path / "x.exr")
+        assert [text.partition(": ")[0] for text in blender.complaints] == ["object 'Cube', modifier 'many'"]
+        blender.call("describe", timeout_s=WAIT_S)
+        assert blender.complaints == [], "those of the last call alone"
+
+
 @pytest.fixture
 def small_group() -> Iterator[Path]:
     """A control group of 700 MB, where this user may make one."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from blendnet.agent.blenders import Build
-from blendnet.agent.crash import crash_kind, crash_message, last_words, starved
+from blendnet.agent.crash import complaints, crash_kind, crash_message, last_words, starved
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,11 @@ def test_crash_for_lack_of_memory_or_room_is_told_from_others(
 def test_blender_that_went_on_without_memory_is_recognised() -> None:
     assert starved("Fra:1\nCalloc returns null: len=12 in bvh, total 3\nFra:1 Sample 3")
     assert not starved("Fra:1 Mem:9000.00M (Peak 9000.00M)")
+
+
+def test_modifiers_that_blender_gave_up_are_told_once() -> None:
+    line = (
+        'ERROR (bke.modifier): ./modifier.cc:458 BKE_modifier_set_error: Object: "Cube", Modifier: "many", Too high\n'
+    )
+    assert complaints(f"Fra:1\n{line}{line}Fra:1 Sample 3") == ["object 'Cube', modifier 'many': Too high"]
+    assert complaints("Fra:1 Mem:9.00M | Scene, ViewLayer | Synchronizing object | Cube") == []

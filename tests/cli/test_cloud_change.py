@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from blendnet.settings.sent import from_json
+import pytest
+
+from blendnet.settings.sent import from_json, to_json
 from tests.cli.clouds import clouds
 from tests.cli.conftest import Done
 from tests.cli.manager_cloud import Account, Run, account
@@ -36,6 +38,27 @@ def test_what_is_said_later_is_there_for_the_managers_next_start(account: Accoun
     assert (found["BLENDNET_FLEET_MAX"], found["BLENDNET_FLEET_MACHINES"]) == ("16", "c.large,c.small")
     assert found["BLENDNET_MANAGER_IDLE_S"] == "1200.0", "what is not said again stays"
     assert account.starts == 1, "it is not started anew"
+
+
+def test_what_a_newer_blendnet_has_said_keeps_nothing_else_from_holding(account: Account, run: Run) -> None:
+    up(run, "--agents-max", "4")
+    newer = {**said(account), "BLENDNET_FLEET_HUE": "blue", "BLENDNET_DATA": "/elsewhere"}
+    account.bucket["settings"] = to_json(newer)
+    done = up(run, "--idle", "20")
+    assert "BLENDNET_FLEET_HUE was said to the Manager, and this BlendNet does not know it" in done.stderr
+    found = json.loads(account.bucket["settings"])
+    assert (found["BLENDNET_FLEET_MAX"], found["BLENDNET_MANAGER_IDLE_S"]) == ("4", "1200.0")
+    assert not found.keys() & {"BLENDNET_FLEET_HUE", "BLENDNET_DATA"}
+
+
+@pytest.mark.parametrize("data", [b"[1]", b"5", b'{"BLENDNET_FLEET_MAX": 4}', b"{"])
+def test_settings_that_are_damaged_say_what_helps(account: Account, run: Run, data: bytes) -> None:
+    up(run)
+    account.bucket["settings"] = data
+    done = run("cloud", "up", "--yes", "--idle", "20")
+    assert done.returncode != 0
+    assert "remove manager/settings.json there" in done.stderr
+    assert account.bucket["settings"] == data
 
 
 def test_a_stopped_manager_starts_with_what_is_said(account: Account, run: Run) -> None:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from blendnet.errors import MissingFiles, NotFound, SceneError
 from blendnet.manager.commitments import FINISH_S as FINISH_KEPT_S
@@ -142,6 +143,42 @@ def test_probe_is_removed_after_a_while_and_what_it_measured_stays(kit: Kit) -> 
         kit.farm.job(job_id)
     assert not kit.farm.store.has(submission.files[0].sha256)
     assert ask(kit, submission).measured_job == job_id
+
+
+def test_probe_that_nobody_renders_ends_by_itself(kit: Kit) -> None:
+    settings = kit.farm.settings
+    waiting, held = begin(kit, kit.submission(device="CUDA")), begin(kit, kit.submission(device="OPTIX"))
+    other = kit.submit()
+    kit.farm.pause(held, kit.now)
+    assert kit.farm.forget_probes(kit.later(settings.probe_limit_s - 1)) == []
+    assert kit.farm.job(waiting).state is State.QUEUED
+    kit.farm.forget_probes(kit.later(1))
+    for job_id in (waiting, held):
+        job = kit.farm.job(job_id)
+        assert (job.state, job.message) == (State.CANCELED, "it did not end within 3600 s (BLENDNET_PROBE_LIMIT_S)")
+    assert kit.farm.job(other.id).state is State.QUEUED
+    assert set(kit.farm.forget_probes(kit.later(settings.probe_kept_s))) == {waiting, held}
+
+
+def test_probe_that_somebody_else_removes_meanwhile_keeps_no_other(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = probed(kit, kit.submission(samples=100)), probed(kit, kit.submission(samples=100), slow=2.0)
+    remove = kit.farm.remove
+
+    def too_late(job_id: str) -> None:
+        remove(job_id)
+        if job_id == first:
+            raise NotFound(f"no job {job_id}")
+
+    monkeypatch.setattr(kit.farm, "remove", too_late)
+    kit.farm.forget_probes(kit.later(kit.farm.settings.probe_kept_s))
+    with pytest.raises(NotFound):
+        kit.farm.job(second)
+
+
+@pytest.mark.parametrize("call", [(0, 1.0), (-4, 1.0), (4, -1.0), (4, math.nan), (4, math.inf)])
+def test_calls_that_cannot_have_been_are_refused(call: tuple[int, float]) -> None:
+    with pytest.raises(ValidationError):
+        ChunkReport(token=1, render_s=1.0, samples=4, calls=[call])
 
 
 def test_probe_that_fails_says_why_and_leaves_the_scene_unknown(kit: Kit) -> None:

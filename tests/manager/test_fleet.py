@@ -59,6 +59,14 @@ def joined(kit: Kit) -> str:
     return "agent-1"
 
 
+def test_a_farm_that_is_about_to_end_takes_no_job_and_keeps_those_it_has(kit: Kit, fleet: LocalFleet) -> None:
+    taken = kit.submit()
+    fleet.stop()
+    with pytest.raises(Conflict, match="takes no more jobs: start it again"):
+        kit.submit()
+    assert [job.id for job in kit.farm.jobs()] == [taken.id]
+
+
 def test_agents_of_this_machine_take_no_name_of_one_that_joined(fleet: LocalFleet, joined: str) -> None:
     assert fleet.add(2) == ["agent-2", "agent-3"]
 

@@ -67,6 +67,15 @@ def test_farm_is_running_only_while_the_folder_is_owned(folder: DataFolder) -> N
         assert folder.running() == farm_file()
 
 
+def test_farm_is_found_by_its_lock_and_who_only_works_on_the_folder_is_none(folder: DataFolder) -> None:
+    assert folder.farm_pid() is None
+    with folder.owned(farm=True):
+        assert folder.farm_pid() == os.getpid()
+    assert folder.farm_pid() is None, "it is not there any more"
+    with folder.owned():
+        assert folder.farm_pid() is None, "a restore is not to be ended"
+
+
 def test_file_of_a_killed_farm_is_not_taken_for_the_one_that_starts(folder: DataFolder) -> None:
     folder.write(farm_file(pid=(1 << 22) - 1))
     with folder.owned():

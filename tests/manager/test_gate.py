@@ -45,3 +45,11 @@ def test_what_came_long_before_a_decision_is_seen_by_it() -> None:
         gate.begin_decision()
         gate.limit({JOB: 1.0})
         assert comes(gate, 0.8) is seen
+
+
+def test_decisions_that_fail_forget_nobody_who_came() -> None:
+    gate = opened({JOB: 1.0})
+    assert comes(gate, 0.8)
+    for _ in range(3):
+        gate.begin_decision()
+        assert not comes(gate, 0.8)

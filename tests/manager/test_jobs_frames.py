@@ -6,7 +6,7 @@ import pytest
 
 from blendnet.errors import LeaseLost, UserError
 from blendnet.manager.merges import covers, frame_file_name
-from blendnet.messages import ClaimRequest, FailureReport, FinishReport
+from blendnet.messages import ChunkReport, ClaimRequest, FailureReport, FinishReport
 from blendnet.models import SampleRange, Stage, State
 from tests.manager.farms import Kit
 
@@ -246,6 +246,22 @@ def test_video_that_fails_too_often_fails_its_job_until_retried(kit: Kit) -> Non
     assert state == "encode"
     kit.farm.done_encode(job.id, FinishReport(token=token), kit.now)
     assert kit.farm.job(job.id).state is State.COMPLETED
+
+
+def test_what_blender_went_on_without_is_told_once_of_a_frame_and_outlives_its_merge(kit: Kit) -> None:
+    job = kit.submit([1, 2], samples=64, chunk_samples=16)
+    told = ["object 'Cube', modifier 'many': Too high"]
+    for chunk in kit.chunk_ids(job):
+        claim = kit.claim(chunk)
+        kit.farm.commit(chunk, claim.token, *claim.left[0], kit.blob(), kit.now)
+        kit.farm.done(chunk, ChunkReport(token=claim.token, samples=16, render_s=1.0, warnings=told), kit.now)
+    frame = kit.frame(job)
+    assert [frame.warnings for frame in kit.farm.frames(job.id)] == [told, []]
+    work = kit.farm.claim_merge(frame, kit.now)
+    assert work is not None
+    kit.farm.done_merge(frame, work.token, kit.blob(), kit.now, ["it only comes close"])
+    assert kit.farm.frames(job.id)[0].warnings == [*told, "it only comes close"]
+    assert [event.text for event in kit.farm.events(job.id) if event.level == "warning"].count(told[0]) == 1
 
 
 def test_warnings_of_a_video_stay_with_its_job(kit: Kit) -> None:

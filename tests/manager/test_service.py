@@ -21,6 +21,9 @@ from blendnet.client import ManagerClient
 from blendnet.errors import Conflict, FarmError, NotFound
 from blendnet.manager import broker
 from blendnet.manager.folder import DataFolder, FarmFile
+from tests.cli.conftest import Done, run
+
+__all__ = ["run"]
 
 pytestmark = pytest.mark.end_to_end
 
@@ -69,7 +72,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DataFolde
     with ManagerClient(connection_of(farm)) as client:
         wait_until(lambda: [a for a in client.agents() if a.state == "idle"], "the agent reports")
         yield folder, client
-        stop(folder, farm, client.stop_farm)
+        stop(folder, farm.pid, client.stop_farm)
     assert_nothing_left(folder, farm)
 
 
@@ -138,6 +141,27 @@ def test_farm_ends_on_sigterm_and_leaves_nothing(folder: DataFolder) -> None:
     assert_nothing_left(folder, farm)
 
 
+@pytest.mark.parametrize("what", ["lost", "damaged"])
+def test_farm_without_its_file_is_found_and_ended_all_the_same(
+    folder: DataFolder, what: str, run: Callable[..., Done]
+) -> None:
+    farm = start(folder, agents=0)
+    folder.farm_file.write_text("{")
+    if what == "lost":
+        folder.farm_file.unlink()
+    ended = run("down", "--data", folder.root)
+    assert (ended.returncode, "The farm is down." in ended.stderr) == (0, True), ended
+    assert_nothing_left(folder, farm)
+
+
+def test_who_works_on_the_folder_and_is_no_farm_is_not_ended(folder: DataFolder, run: Callable[..., Done]) -> None:
+    folder.create()
+    with folder.owned():
+        refused = run("down", "--data", folder.root)
+    assert refused.returncode != 0
+    assert f"something works on {folder.root} that is no farm" in refused.stderr
+
+
 def test_children_end_with_a_farm_that_is_killed_and_the_next_start_cleans_up(folder: DataFolder) -> None:
     farm = start(folder, agents=1)
     os.kill(farm.pid, signal.SIGKILL)
@@ -147,7 +171,7 @@ def test_children_end_with_a_farm_that_is_killed_and_the_next_start_cleans_up(fo
     again = start(folder, agents=0)
     assert not Path(farm.runtime).exists()
     with ManagerClient(connection_of(again)) as client:
-        stop(folder, again, client.stop_farm)
+        stop(folder, again.pid, client.stop_farm)
     assert_nothing_left(folder, again)
 
 
@@ -191,7 +215,7 @@ def test_redis_data_that_cannot_be_read_is_set_aside(folder: DataFolder) -> None
     farm = start(folder, agents=0)
     assert list(folder.root.glob("redis-damaged-*"))
     with ManagerClient(connection_of(farm)) as client:
-        stop(folder, farm, client.stop_farm)
+        stop(folder, farm.pid, client.stop_farm)
     assert_nothing_left(folder, farm)
 
 

@@ -209,7 +209,7 @@ def archive(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     script = folder / "install.sh"
     script.write_text(
-        '#!/bin/sh\nroot=$(dirname "$0")/../../../..\n[ ! -e "$root/no-mirror" ] || exit 1\n'
+        '#!/bin/sh\nroot=$(dirname "$0")/../../../..\n[ ! -e "$root/no-mirror" ] || exit "$(cat "$root/no-mirror")"\n'
         'echo installed "$@" >>"$root/said"\n'
     )
     script.chmod(0o755)
@@ -268,19 +268,21 @@ def test_machine_that_gets_another_bundle_powers_itself_off(tmp_path: Path, arch
     assert "systemctl --no-block poweroff" in machine.told()
 
 
-@pytest.mark.parametrize("broken", ["network", "packages"])
-def test_a_first_boot_that_failed_is_gone_on_with_at_the_next(tmp_path: Path, archive: Path, broken: str) -> None:
+@pytest.mark.parametrize(("broken", "status"), [("network", 1), ("packages", 1), ("packages", stock.REFUSED)])
+def test_a_first_boot_that_failed_is_gone_on_with_at_the_next(
+    tmp_path: Path, archive: Path, broken: str, status: int
+) -> None:
     machine = Machine(tmp_path / "machine")
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     with serving(archive.parent, tmp_path / "security") as server:
         text = made(bundle=Bundle(url=f"{server.url}/bundle.tar.gz", sha256=sha256))
         aside = archive.rename(archive.with_suffix(".aside")) if broken == "network" else None
         if broken == "packages":
-            (machine.root / "no-mirror").touch()
+            (machine.root / "no-mirror").write_text(str(status))
         failed = machine.boot(text, server.ca)
         assert failed.returncode != 0
         what = "fetch the bundle" if broken == "network" else "install it"
-        assert f"blendnet: NOT ready: cannot {what} (status 1). It is tried again in 60 s" in failed.stdout
+        assert f"blendnet: NOT ready: cannot {what} (status {status}). It is tried again in 60 s" in failed.stdout
         assert "systemctl enable --now blendnet-manager.service" not in machine.told()
         assert not any("poweroff" in line for line in machine.told()), "the unborn unit's business"
         if aside:

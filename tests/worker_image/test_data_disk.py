@@ -153,6 +153,22 @@ def test_a_file_system_whose_making_was_broken_off_is_made_anew(machine: Machine
     assert b"gets its file system" not in disk.read_bytes()
 
 
+def test_a_file_system_that_was_made_is_never_made_anew_however_damaged(machine: Machine) -> None:
+    disk = machine.disk("data")
+    real = shutil.which("mkfs.ext4", path=PATH)
+    machine._program("mkfs.ext4", f'{real} "$@"; kill -9 $PPID')
+    assert machine.run().returncode != 0
+    (machine.folder / "bin" / "mkfs.ext4").unlink()
+    assert (label_of(disk), b"gets its file system" in disk.read_bytes()) == ("blendnet-data", True)
+    assert machine.run().returncode == 0
+    machine.mounts.unlink()
+    with disk.open("r+b") as file:
+        file.write(bytes(4096))
+    before = disk.read_bytes()
+    assert machine.run().returncode != 0
+    assert disk.read_bytes() == before
+
+
 @pytest.mark.parametrize("kind", ["other file system", "no label", "swap", "partition table"])
 def test_a_disk_that_others_used_after_a_broken_off_start_is_never_formatted(machine: Machine, kind: str) -> None:
     disk = machine.disk("data")

@@ -32,6 +32,11 @@ class Instances(Access[InstanceRow]):
         """Every life there ever was, the oldest first."""
         return self._all(_IN_ORDER)
 
+    def newest_of(self, provider: str) -> InstanceRow | None:
+        """The newest life at a provider whose type of machine is known."""
+        found = self._select().where(_c.provider == provider, _c.machine != "")
+        return self._first(found.order_by(_c.asked_at.desc(), _c.id.desc()).limit(1))
+
     def keep_accounts(self, jobs: Mapping[int, str]) -> None:
         """Lives -> on which job's account they are now."""
         if jobs:
