@@ -22,6 +22,7 @@ MODULES = (
     "view_settings",
     "view_engine",
     "log_text",
+    "unsaved",
     "ops_here",
     "ops_connect",
     "ops_cloud_setup",

@@ -6,7 +6,7 @@ import tempfile
 
 import bpy
 
-from . import log_text, picture, view_engine
+from . import log_text, picture, unsaved, view_engine
 from .in_blender import dependencies, describe
 from .in_blender.overrides import Overrides
 from .lib import baking
@@ -78,6 +78,7 @@ def prepare(allow_missing, choices):
 def _save_copy():
     name = os.path.basename(bpy.data.filepath) or "untitled.blend"
     path = os.path.join(tempfile.mkdtemp(prefix=COPY_PREFIX), name)
+    unsaved.keep()
     try:
         # Paths stay as they are: in the job's tree the copy lies where the author's file does.
         bpy.ops.wm.save_as_mainfile(filepath=path, check_existing=False, copy=True, relative_remap=False)
