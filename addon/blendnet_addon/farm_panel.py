@@ -32,7 +32,7 @@ class BLENDNET_PT_farm(BelowMain, bpy.types.Panel):
             row.operator("blendnet.stop_farm", icon="QUIT")
         layout.operator("blendnet.forget", icon="UNLINKED")
         if session.cost_usd is not None:
-            layout.label(text=f"All jobs so far: {classes.dollars(session.cost_usd)}", icon="FUND")
+            layout.label(text=f"All jobs so far: {classes.dollars(session.cost_usd)}")
         layout.prop(preferences.of(context), "auto_fetch")
 
 

@@ -137,7 +137,7 @@ class BLENDNET_OT_cloud_stop(OfFarm, bpy.types.Operator):
         cost = runtime.get().about.get("usd_per_hour_stopped") if in_cloud() else None
         if cost is not None:
             column.label(
-                text=f"Its disk goes on to cost {dollars(cost)} an hour; files in the bucket too.", icon="FUND"
+                text=f"Its disk goes on to cost {dollars(cost)} an hour; files in the bucket too."
             )
 
     def execute(self, context):

@@ -113,7 +113,7 @@ def _draw_estimate(layout, context, estimate):
     for what, text in estimating.facts(view):
         say(box, f"{what}: {text}", context)
     if view["cap_usd"] is not None:
-        box.operator("blendnet.use_cap", text=f"Use {dollars(view['cap_usd'])} as Cap", icon="FUND")
+        box.operator("blendnet.use_cap", text=f"Use {dollars(view['cap_usd'])} as Cap")
 
 
 def _draw_under_way(layout, context, session):

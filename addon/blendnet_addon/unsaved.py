@@ -1,39 +1,52 @@
 """Changes that are not saved stay known as such while copies of the file are saved: Blender asks about them at its end.
 
-Until some version between 3.4 and 4.3 Blender takes a file for saved when a copy of it was, one event later.
+Until some version between 3.4 and 4.3 Blender takes a file for saved when a copy of it was, a moment later.
 """
 
 import bpy
 
 from . import editors
 
-AGAIN_S = 0.2
-"""Longer than one of Blender's events, and how often it is tried while the artist paints."""
+LOOK_S = 0.2
+LOOKS = 5
+"""So often it is looked whether Blender has forgotten the changes."""
 STROKES = ("SCULPT", "PAINT")
 """In the names of modes in which strokes last, each an undo step that has begun."""
 
 
+class _State:
+    left = 0
+
+
 def keep():
     """To be called right before a copy is saved."""
-    if bpy.data.is_dirty and not bpy.app.background:
+    if bpy.app.background or not bpy.data.is_dirty:
+        return
+    _State.left = LOOKS
+    if not bpy.app.timers.is_registered(_look):
         # Not persistent: with another file it ends.
-        bpy.app.timers.register(_mark, first_interval=AGAIN_S)
+        bpy.app.timers.register(_look, first_interval=LOOK_S)
+
+
+def _look():
+    if bpy.data.is_dirty:
+        _State.left -= 1
+        return LOOK_S if _State.left > 0 else None
+    if _in_a_stroke():
+        return LOOK_S
+    _mark()
+    return None
 
 
 def _mark():
-    if bpy.data.is_dirty:
-        return None
-    if _in_a_stroke():
-        return AGAIN_S
+    """Have Blender hold the file for changed: with no undo steps to keep, a push says that and makes none."""
     preferences = bpy.context.preferences
     steps, changed = preferences.edit.undo_steps, preferences.is_dirty
-    # Blender marks the file, and then makes no undo step, since it may keep none.
     preferences.edit.undo_steps = 0
     try:
         editors.call(bpy.ops.ed.undo_push, bpy.context.window_manager.windows[0], message="BlendNet")
     finally:
         preferences.edit.undo_steps, preferences.is_dirty = steps, changed
-    return None
 
 
 def _in_a_stroke():
@@ -49,5 +62,5 @@ def register():
 
 
 def unregister():
-    if bpy.app.timers.is_registered(_mark):
-        bpy.app.timers.unregister(_mark)
+    if bpy.app.timers.is_registered(_look):
+        bpy.app.timers.unregister(_look)

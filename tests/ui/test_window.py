@@ -49,15 +49,15 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
             window.photograph(pictures / "addon-set-up.png", "526x312+530+44")
             window.click_button(0, lines=1)
             window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is up", 120)
-            window.do("in_window(bpy.ops.ed.undo_push)")
-            assert window.state["dirty"]
+            window.do(STEP.format("unsaved"))
+            window.wait(lambda state: state["dirty"], "the scene has unsaved changes")
             window.click_button(0)
             sent = window.wait(lambda state: state["selected"], "the job is sent")
             assert sent["file"] == str(scene)
             first = window.wait(lambda state: state["picture"], "the first picture is shown")["picture"]
             assert first["name"] == "BlendNet Preview"
+            assert window.state["dirty"], "Blender forgets unsaved changes"
             window.wait(lambda state: state["picture"] and state["picture"]["sum"] != first["sum"], "it refines")
-            assert window.state["dirty"], "what is not saved is known as such"
             window.photograph(pictures / "addon-rendering.png", "1056x690+0+44", moving=True)
             job_id = sent["selected"]
             saved = tmp_path / "saved.blend"

@@ -74,6 +74,8 @@ def window(window_build: Build, display: str, zip_file: Path, tmp_path: Path) ->
                 f"bpy.ops.blendnet.use_this_computer(command={str(command)!r}, data={str(farm)!r})"
             )
             window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is known")
+            window.do("bpy.ops.wm.save_mainfile()")
+            window.wait(lambda state: not state["dirty"], "the scene is saved")
             window.do(IN_WINDOW + "bpy.ops.blendnet.render()")
             window.wait(lambda state: state["jobs"] and state["jobs"][0]["state"] == "completed", "it is done", 120)
             yield window
