@@ -136,9 +136,7 @@ class BLENDNET_OT_cloud_stop(OfFarm, bpy.types.Operator):
             column.label(text="What is rendered is kept, and they go on when it is started again.", icon="BLANK1")
         cost = runtime.get().about.get("usd_per_hour_stopped") if in_cloud() else None
         if cost is not None:
-            column.label(
-                text=f"Its disk goes on to cost {dollars(cost)} an hour; files in the bucket too."
-            )
+            column.label(text=f"Its disk goes on to cost {dollars(cost)} an hour; files in the bucket too.")
 
     def execute(self, context):
         def heard(farm, answer):

@@ -17,6 +17,7 @@ from tests.ui.window import blender
 
 pytestmark = [
     pytest.mark.end_to_end,
+    pytest.mark.matrix,  # Two minutes, and test_addon_cloud.py proves the same without a window.
     pytest.mark.timeout(900),
     pytest.mark.parametrize("window_build", [HERE], indirect=True),
 ]
@@ -47,6 +48,8 @@ CLOSE_LOG = """
 with bpy.context.temp_override(window=bpy.context.window_manager.windows[-1]):
     bpy.ops.wm.window_close()
 """
+HEARD_S = 180
+"""A Manager without jobs counts what it costs once a minute, and the add-on asks the more seldom the less there is."""
 ENDED = 5
 """Exit status of a Manager that was told to end."""
 
@@ -107,7 +110,7 @@ def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed
         window.do("bpy.ops.blendnet.use_cloud()")
         made = window.wait(lambda state: state["set_up"], "the Manager answers", 120)
         assert "The Manager answers at https://127.0.0." in made["message"]
-        window.wait(lambda state: state["cloud"]["heard"], "the add-on has heard of it")
+        window.wait(lambda state: state["cloud"]["heard"], "the add-on has heard of it", HEARD_S)
         window.photograph(pictures / "addon-cloud-farm.png", "526x710+530+44")
         window.do(IN_WINDOW.format("cloud_status(text=True)"))
         window.wait(
@@ -118,7 +121,7 @@ def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed
         window.wait(lambda state: state["cloud"]["state"] == "stopped" and state["problem"], "it is stopped", 120)
         window.photograph(pictures / "addon-cloud-stopped.png", "526x800+530+44")
         window.do("bpy.ops.blendnet.cloud_start()")
-        window.wait(lambda state: state["problem"] is None and state["cloud"]["heard"], "it is back", 120)
+        window.wait(lambda state: state["problem"] is None and state["cloud"]["heard"], "it is back", HEARD_S)
         window.do(IN_WINDOW.format("cloud_destroy('INVOKE_DEFAULT')"))
         window.photograph(pictures / "addon-cloud-destroy.png", "494x136+776+752")
         window.press("Return")
