@@ -120,14 +120,14 @@ class BucketStore(BlobStore):
             log.warning("deleted files stay in the bucket for now: %s", error)
 
     def listing(self) -> dict[str, Stored]:
-        found, began = {}, self._known.now()
+        found, began, turn = {}, self._known.now(), self._known.turn()
         with self._outage.watched():
             for info in self._bucket.objects(BLOBS):
                 sha256 = info.key.rpartition("/")[2]
                 if info.key == _key(sha256) and sha256 not in self._doomed:
                     written_at = max(info.written_at, self._seen_again.get(sha256, 0.0))
                     found[sha256] = Stored(info.size_bytes, written_at)
-                    self._known.note(sha256, info.size_bytes)
+                    self._known.note(sha256, info.size_bytes, turn)
         self._known.retain(found, began)
         return found
 
@@ -159,6 +159,7 @@ class BucketStore(BlobStore):
             with suppress(Conflict, NotFound):
                 self._bucket.copy(info.key, f"{DAMAGED}{sha256}.{secrets.token_hex(4)}", version=info.version)
             self._bucket.delete([info.key])
+        self._known.forget(sha256)  # Somebody may have seen it a moment ago.
 
     def restored(self, lost: Collection[str]) -> set[str]:
         back = set()
@@ -276,11 +277,12 @@ class BucketStore(BlobStore):
         known = self._known.size(sha256)
         if known is not None:
             return known
+        turn = self._known.turn()
         with self._outage.watched():
             info = self._bucket.head(_key(sha256))
         if info is None:
             return None
-        self._known.note(sha256, info.size_bytes)
+        self._known.note(sha256, info.size_bytes, turn)
         return info.size_bytes
 
     def _upload(self, path: Path, blob: Blob) -> None:

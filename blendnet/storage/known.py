@@ -19,17 +19,27 @@ class KnownSizes:
         self._clock = clock
         self._lock = threading.Lock()
         self._found: dict[str, tuple[int, float]] = {}
+        self._turn = 0
+        """How many times a blob was forgotten."""
 
-    def note(self, sha256: str, size_bytes: int) -> None:
-        """The blob is there now."""
+    def note(self, sha256: str, size_bytes: int, turn: int | None = None) -> None:
+        """The blob is there now, or was in that `turn`: nothing is noted if one was forgotten since, maybe this one."""
         with self._lock:
+            if turn not in (None, self._turn):
+                return
             if len(self._found) >= MAX_KNOWN:
                 self._found.clear()
             self._found[sha256] = (size_bytes, self._clock())
 
+    def turn(self) -> int:
+        """To be asked before the bucket is; what `note` wants then."""
+        with self._lock:
+            return self._turn
+
     def forget(self, sha256: str) -> int:
         """The blob may be gone; what its size was, 0 when nothing was known."""
         with self._lock:
+            self._turn += 1
             return self._found.pop(sha256, (0, 0.0))[0]
 
     def now(self) -> float:

@@ -73,6 +73,32 @@ def test_another_machine_with_an_empty_folder_sees_the_same_blobs(
     assert content(other, SHA) == DATA
 
 
+@pytest.mark.parametrize("call", ["copy", "head"])
+def test_blob_that_is_set_aside_while_somebody_looks_for_it_is_not_there_afterwards(
+    bucket_store: BucketStore, unreliable: Unreliable, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    put(bucket_store, DATA)
+    drop_copies(bucket_store)
+    own, others = getattr(Unreliable, call), []
+
+    def meanwhile(self: Unreliable, *arguments: object, **named: object) -> object:
+        found = own(self, *arguments, **named)
+        monkeypatch.setattr(Unreliable, call, own)
+        # An agent asks in between, or its question is answered only after the blob has gone.
+        others.append(bucket_store.has(SHA) if call == "copy" else bucket_store.set_aside(SHA))
+        return found
+
+    monkeypatch.setattr(Unreliable, call, meanwhile)
+    if call == "copy":
+        bucket_store.set_aside(SHA)
+    else:
+        bucket_store._known.forget(SHA)
+        others.append(bucket_store.has(SHA))
+    assert True in others
+    assert bucket_store.sizes([SHA]) == {}
+    assert not bucket_store.has(SHA)
+
+
 def test_fetching_goes_on_where_it_was_cut(bucket_store: BucketStore, unreliable: Unreliable) -> None:
     put(bucket_store, DATA)
     drop_copies(bucket_store)
