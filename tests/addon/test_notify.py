@@ -59,6 +59,7 @@ def test_manager_that_was_away_changes_nothing(session: Session) -> None:
         ({"state": "completed", "frames_total": 20}, "shot is completed: 20 frames."),
         ({"state": "canceled"}, "shot was canceled."),
         ({"state": "failed", "message": "frame 3: no camera"}, "shot failed: frame 3: no camera"),
+        ({"state": "failed", "message": "1 of 2 frames failed; frame 2: crash"}, "shot failed: 1 of 2 frames failed"),
         ({"state": "failed", "message": ""}, "shot failed: see its log"),
     ],
 )

@@ -56,4 +56,5 @@ def ended_text(job):
         return f"{name} is completed: {frames} frame{'' if frames == 1 else 's'}."
     if job["state"] == "canceled":
         return f"{name} was canceled."
-    return f"{name} failed: {job['message'] or 'see its log'}"
+    # Each attempt with its reason follows behind the semicolons; the job itself shows them.
+    return f"{name} failed: {job['message'].partition(';')[0] or 'see its log'}"
