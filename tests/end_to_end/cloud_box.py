@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ def variables(text: str) -> dict[str, str]:
     return {name: value.strip('"') for name, _, value in pairs}
 
 
-class PoweredBox:
+class PoweredBox(ABC):
     """A thread that looks at a fake's machines all the time, and keeps processes in step with them."""
 
     def __init__(self, root: Path) -> None:
@@ -128,13 +129,15 @@ class PoweredBox:
                 self._broken()
                 raise
 
+    @abstractmethod
     def _look(self) -> None:
-        raise NotImplementedError
+        """Switch on and off what the cloud has made and ended since."""
 
+    @abstractmethod
     def _all_off(self) -> None:
-        raise NotImplementedError
+        """Take the power from every machine."""
 
-    def _broken(self) -> None:
+    def _broken(self) -> None:  # noqa: B027 - not every box has somebody to tell
         """Called when the box itself is."""
 
 
