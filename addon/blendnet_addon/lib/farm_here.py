@@ -3,10 +3,16 @@
 import os
 import shutil
 import sys
+import time
 
 from .command import ask
+from .errors import AddonError
 
 UP_TIMEOUT_S = 180.0
+TOLD_TIMEOUT_S = 15.0
+"""Agents that run tell of a new Blender with their next report: every two seconds, later where starting it takes long."""
+ASK_S = 0.3
+"""So often they are asked."""
 PROGRAM = "blendnet.exe" if os.name == "nt" else "blendnet"
 
 
@@ -49,6 +55,21 @@ def know_blender(command, program):
     known = {os.path.realpath(build["path"]) for build in run(command, "blender", "list", "--json")}
     if os.path.realpath(program) not in known:
         run(command, "blender", "path", program, "--json")
+
+
+def wait_until_told(agents, version, stop):
+    """Wait until an agent has told that it has this version of Blender; a job that comes sooner is refused.
+
+    Not for ever: what is missing then, sending says. `agents()`: those of the farm, as the API gives them.
+    """
+    until = time.monotonic() + TOLD_TIMEOUT_S
+    while time.monotonic() < until and not stop.is_set():
+        try:
+            if any(version in agent["blenders"] for agent in agents()):
+                return
+        except AddonError:
+            return  # The next look at the Manager says why.
+        stop.wait(ASK_S)
 
 
 def run(command, *arguments):
