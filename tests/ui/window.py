@@ -132,9 +132,12 @@ class Window:
         return left, top, height
 
     def do(self, code: str) -> None:
-        """Run Python inside, on the main thread; returns when it ran."""
+        """Run Python inside, on the main thread; returns when it ran. What it raises fails the test."""
+        failed = self._folder / "do.failed"
+        failed.unlink(missing_ok=True)
         path = self._tell(code)
         wait_until(lambda: not path.exists(), "Blender runs a script", 60.0)
+        assert not failed.exists(), f"{code}\n{failed.read_text('utf-8')}"
 
     def _tell(self, code: str) -> Path:
         path = self._folder / "do.py"

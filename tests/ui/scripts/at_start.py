@@ -1,7 +1,7 @@
 """Run inside a Blender with a window: enables the add-on, arranges the window, tells the test what is to be seen.
 
 Arguments after --: folder for messages, zip to install ('': it is installed already), output folder of the scene.
-state.json is written again and again; do.py is run once whenever it appears.
+state.json is written again and again; do.py is run once whenever it appears, and do.failed says how it broke.
 """
 
 import json
@@ -15,7 +15,7 @@ import bpy
 folder, zip_, output = sys.argv[sys.argv.index("--") + 1 :]
 ADDON = "blendnet_addon"
 TICK_S = 0.1
-STATE, DO = os.path.join(folder, "state.json"), os.path.join(folder, "do.py")
+STATE, DO, FAILED = (os.path.join(folder, name) for name in ("state.json", "do.py", "do.failed"))
 
 
 class Watch:
@@ -157,7 +157,8 @@ def tick():
         try:
             exec(text, {"bpy": bpy, "sys": sys, "in_window": in_window, "watch": Watch})
         except Exception:
-            traceback.print_exc()
+            with open(FAILED, "w", encoding="utf-8") as file:
+                file.write(traceback.format_exc())
         os.remove(DO)
     if Watch.quiet:
         return TICK_S
