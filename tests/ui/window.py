@@ -115,9 +115,14 @@ class Window:
 
     def click_below(self, down: int, across: float = 0.5) -> None:
         """Press what is so many pixels below the top of the panel's region, at that share of the width."""
-        left, bottom, width, height = self.state["panel"]
+        left, top, width, _ = self.place("panel")
+        self.click(left + int(width * across), top + down - self._less)
+
+    def place(self, name: str) -> tuple[int, int, int, int]:
+        """(left, top, width, height) on the screen of the state's `panel` or `editor`."""
+        left, bottom, width, height = self.state[name]
         x, y, window_height = self._place()
-        self.click(x + left + int(width * across), y + window_height - bottom - height + down - self._less)
+        return x + left, y + window_height - bottom - height, width, height
 
     @staticmethod
     def _offset(number: int, lines: int) -> int:

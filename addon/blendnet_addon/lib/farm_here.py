@@ -10,7 +10,7 @@ from .errors import AddonError
 
 UP_TIMEOUT_S = 180.0
 TOLD_TIMEOUT_S = 15.0
-"""Agents that run tell of a new Blender with their next report: every two seconds, later where starting it takes long."""
+"""Agents that run tell of a new Blender with their next report, every two seconds; looking at it takes them longer."""
 ASK_S = 0.3
 """So often they are asked."""
 PROGRAM = "blendnet.exe" if os.name == "nt" else "blendnet"
