@@ -137,6 +137,7 @@ def test_shortcut_sends_the_image(desk: Desk, pictures: Path) -> None:
     )
     window.photograph(pictures / "addon-preferences.png", "690x530+590+335")
     window.do('in_window(bpy.ops.wm.window_close, showing="PREFERENCES")')
+    window.wait(lambda state: state["windows"] == 1, "the preferences are closed")
 
 
 def test_scene_that_fails_says_why(desk: Desk, pictures: Path, tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ def state():
         "pid": os.getpid(),
         "panel": contents("PROPERTIES"),
         "editor": contents("IMAGE_EDITOR"),
+        "windows": len(bpy.context.window_manager.windows),
         "set_up": session.about is not None,
         "jobs": session.jobs,
         "agents": len(session.agents),
