@@ -16,7 +16,7 @@ from tests.manager.joined import open_farm
 from tests.ui.conftest import HERE
 from tests.ui.window import LOG_BUTTON, blender
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]  # The plain render for comparison takes minutes.
 SIZE, SAMPLES = (1920, 1080), 160
 """Half a minute on two free cores, so that Blender is killed while it renders; 3.4 splits up to 256 samples exactly."""
 STEP = """
