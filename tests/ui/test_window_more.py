@@ -129,6 +129,8 @@ def test_shortcut_sends_the_image(desk: Desk, pictures: Path) -> None:
     job_id = desk.sent(before)
     assert desk.job(job_id)["frames_total"] == 1
     desk.ended(job_id, "completed")
+    if desk.build.order < (3, 2):
+        return  # It opens no window for a timer.
     window.do(
         'bpy.context.preferences.active_section = "ADDONS"\n'
         'bpy.context.window_manager.addon_search = "BlendNet"\n'
