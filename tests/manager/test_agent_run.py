@@ -1,4 +1,4 @@
-"""`blendnet agent run` as a process: an agent of another machine that outlives its certificates, and ends when shut out."""
+"""`blendnet agent run` as a process: an agent elsewhere that outlives its certificates and ends when it is shut out."""
 
 from __future__ import annotations
 
