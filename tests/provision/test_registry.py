@@ -29,6 +29,6 @@ def test_docs_say_of_every_cloud_what_has_only_met_test_doubles() -> None:
     _, _, told = pages["clouds.md"].partition("\n## What has only met test doubles\n")
     words = told.lower().replace("google cloud", "gcp")
     assert [name for name in BUILT_IN if name not in words] == []
-    for page, heading in re.findall(r"\((clouds[\w-]*\.md)#([\w-]+)\)", told):
+    for page, anchor in re.findall(r"\((clouds[\w-]*\.md)#([\w-]+)\)", told):
         headings = re.findall(r"^#+ (.*)$", pages[page], re.MULTILINE)
-        assert heading in [words.lower().replace(" ", "-") for words in headings]
+        assert anchor in [heading.lower().replace(" ", "-") for heading in headings]

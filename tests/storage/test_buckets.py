@@ -20,6 +20,7 @@ from blendnet.storage import gcs_errors, s3, s3_errors, stores
 from blendnet.storage.bucket import CONTENT_TYPE, ObjectBucket
 from blendnet.storage.gcs import GcsBucket
 from blendnet.storage.s3 import S3Bucket
+from tests.provision.fake_gce import FakeGce
 from tests.storage.gcs_bucket import Gcs
 from tests.storage.moto_bucket import Moto
 
@@ -67,6 +68,17 @@ def test_object_is_replaced_only_when_asked(aws: Moto, tmp_path: Path) -> None:
     assert read(bucket, "key") == b"first"
     assert write(bucket, tmp_path, "key", b"other", replace=True)
     assert read(bucket, "key") == b"other"
+
+
+def test_object_of_google_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    """The emulator heeds no condition; this fake does, as Google."""
+    with FakeGce().served() as fake:
+        bucket = Gcs(fake.url).open(Gcs(fake.url).bucket())
+        assert write(bucket, tmp_path, "key", b"first")
+        assert not write(bucket, tmp_path, "key", b"other")
+        assert read(bucket, "key") == b"first"
+        assert write(bucket, tmp_path, "key", b"other", replace=True)
+        assert read(bucket, "key") == b"other"
 
 
 def test_large_file_goes_up_in_parts_and_leaves_none_when_refused(
@@ -124,6 +136,21 @@ def test_addresses_of_s3_are_signed_in_the_new_way_and_bind_type_size_and_absenc
         assert query["X-Amz-Algorithm"] == "AWS4-HMAC-SHA256"
         assert query["X-Amz-Expires"] == "900"
     assert set(query["X-Amz-SignedHeaders"].split(";")) >= {"content-length", "content-type", "if-none-match"}
+
+
+def test_addresses_of_google_are_signed_in_the_new_way_and_bind_type_size_and_absence(gcs: Gcs) -> None:
+    """The emulator heeds neither the end of an address nor what it binds: Google does, when it is signed."""
+    bucket = gcs.open(gcs.bucket())
+    reading, writing = bucket.get_url("one", 900), bucket.put_url("one", 900, size_bytes=7)
+    assert reading is not None
+    assert writing is not None
+    for signed in (reading, writing):
+        query = httpx.URL(signed.url).params
+        assert query["X-Goog-Algorithm"] == "GOOG4-RSA-SHA256"
+        assert query["X-Goog-Expires"] == "900"
+        assert set(query["X-Goog-SignedHeaders"].split(";")) >= {name.lower() for name in signed.headers}
+    bound = {"Content-Type": CONTENT_TYPE, "x-goog-content-length-range": "7,7", "x-goog-if-generation-match": "0"}
+    assert bound.items() <= writing.headers.items()
 
 
 def test_address_to_write_cannot_be_used_twice(aws: Moto) -> None:
