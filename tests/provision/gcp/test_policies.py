@@ -81,6 +81,7 @@ def have_a_manager(provider: GcpProvider) -> None:
     host.ensure(a_manager(disk_gb=60))
 
 
+@pytest.mark.thorough
 def test_the_role_of_set_up_permits_all_that_a_person_does_and_nothing_in_it_is_in_vain(
     make: Make, fake: FakeGce
 ) -> None:
