@@ -32,3 +32,5 @@ class Expiry(Background):
                 self._joining.cut_expired(self._clock())
             except BlendNetError as error:
                 log.warning("agents whose certificates have ended are not cut off yet: %s", error)
+            except Exception:
+                log.exception("agents whose certificates have ended are not cut off yet")
