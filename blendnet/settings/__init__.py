@@ -350,13 +350,13 @@ def store_folder(settings: Settings) -> Path:
 
 
 def without_cloud_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment for a process that has no business with the Manager's cloud account."""
+    """An environment for a process that has no business with anybody's cloud account."""
     return {name: value for name, value in environment.items() if not name.startswith(_CLOUD_KEYS)}
 
 
 _CLOUD_KEYS = (
-    *("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "GCE_"),
-    *("BLENDNET_STORE_", "BLENDNET_LEDGER_URL", "BLENDNET_OWNER_"),
+    *("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "GCE_", "DIGITALOCEAN_", "LINODE_", "OS_", "SCW_", "VULTR_"),
+    *("BLENDNET_CLOUD_", "BLENDNET_STORE_", "BLENDNET_LEDGER_URL", "BLENDNET_OWNER_"),
 )
 
 

@@ -221,6 +221,17 @@ def test_bundle_of_somebody_else_is_not_fetched(served: tuple[str, Path], tmp_pa
     assert done.returncode != 0
 
 
+def test_bundle_is_not_fetched_from_another_address_than_the_certificate_names(
+    served: tuple[str, Path], tmp_path: Path
+) -> None:
+    url, ca = served
+    other = url.replace("127.0.0.1", "127.1")  # The same machine.
+    done = fetch(other, hashlib.sha256(b"a bundle").hexdigest(), tmp_path / "got", str(ca))
+    assert "certificate is not valid for '127.1'" in done.stdout
+    assert done.returncode != 0
+    assert not (tmp_path / "got").exists()
+
+
 # --- cloud-init itself -----------------------------------------------------------------------------------------------
 
 

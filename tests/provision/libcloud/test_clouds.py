@@ -136,6 +136,7 @@ def test_azure_gets_spot_and_cloud_init_that_its_driver_cannot_ask_for(scene: Se
     assert properties["storageProfile"]["osDisk"]["deleteOption"] == "Delete"
     assert properties["networkProfile"]["networkInterfaces"][0]["properties"]["deleteOption"] == "Delete"
     assert body["tags"] == {"blendnet-farm": "farm"}
+    assert "identity" not in body, "agents hold no cloud keys"
     assert "request" not in vars(made.driver.connection), "the connection is as it was"
 
 
