@@ -224,7 +224,7 @@ class ChunkWork(Admission, AttemptBook, MeasureBook, TailWork):
 
     def _renew(self, tx: Transaction, chunk: ChunkRow, now: float, **values: int) -> ChunkRow:
         """Renew a lease, or take up again one that was taken away while nobody else began."""
-        keep_seat(tx, chunk)
+        keep_seat(tx, chunk.job_id, chunk.agent, lapsed=chunk.state is not State.ACTIVE)
         steps = {State.ACTIVE: (), State.QUEUED: (State.ACTIVE,), State.CREATED: (State.QUEUED, State.ACTIVE)}
         until = now + self.settings.lease_s
         return tx.chunks.walk(chunk, *steps[chunk.state], lease_until=until, lost=False, **values)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from blendnet.errors import LeaseLost
 from blendnet.manager.ledger import ChunkRow, JobRow, Transaction
-from blendnet.models import Stage, State
+from blendnet.models import Stage
 
 
 def at_work(tx: Transaction, job: JobRow) -> set[str]:
@@ -25,12 +25,12 @@ def has_seat(tx: Transaction, job: JobRow, agent: str) -> bool:
     return agent in there or len(there) < job.agents_max
 
 
-def keep_seat(tx: Transaction, chunk: ChunkRow) -> None:
-    """Raise LeaseLost when an agent would take up a lease that has lapsed, and others have its seat by now."""
-    if chunk.state is State.ACTIVE:
+def keep_seat(tx: Transaction, job_id: str, agent: str | None, *, lapsed: bool) -> None:
+    """Raise LeaseLost when an agent would take up a lease that has `lapsed`, and others have its seat by now."""
+    if not lapsed:
         return
-    job = tx.jobs.need(chunk.job_id)
-    if not has_seat(tx, job, chunk.agent or ""):
+    job = tx.jobs.need(job_id)
+    if not has_seat(tx, job, agent or ""):
         raise LeaseLost(f"job {job.id} wants no more than {job.agents_max} agents, and others work on it by now")
 
 

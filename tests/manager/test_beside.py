@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from blendnet.manager.autoscale.memory import Memory
+from blendnet.manager.autoscale.view import Times, situation_of
 from blendnet.manager.farm_money import DISK_S, egress_usd_per_gb
 from blendnet.manager.jobs import Farm
 from blendnet.provision.base import Instance, InstanceState, Offer, Price
@@ -108,3 +110,13 @@ def test_what_owners_fetch_has_the_price_of_estimates_where_the_manager_is_in_a_
     tmp_path: Path, settings: dict[str, object], usd: float
 ) -> None:
     assert egress_usd_per_gb(Settings(data=tmp_path, **settings)) == usd  # type: ignore[arg-type]
+
+
+def test_the_fleets_decision_keeps_money_back_for_them(tmp_path: Path) -> None:
+    kit = farm(tmp_path, cap_farm_usd=2.0)
+    launch(kit, "aws")
+    kit.farm.look(kit.later(60))
+    rows = kit.farm.instances.of("aws").living()
+    (cap,) = situation_of(kit.farm, rows, [], Memory(), Times(boot_s=60, end_delay_s=60), kit.now).caps
+    until_gone_s = kit.farm.settings.cap_end_s + DISK_S
+    assert cap.spent_usd >= 1.5 * (60 + until_gone_s) / 3600

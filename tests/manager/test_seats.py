@@ -113,6 +113,20 @@ def test_agent_whose_lease_has_lapsed_goes_on_while_there_is_a_seat(kit: Kit, ag
     assert states(kit, job)[0] is State.COMPLETED
 
 
+def test_who_finishes_does_not_come_back_either(kit: Kit) -> None:
+    job = published(kit, 2, chunk_samples=64, agents_max=1)
+    kit.merge(kit.render_frame(job))
+    frame, (other,) = kit.frame(job), kit.chunk_ids(job, 1)
+    token = kit.farm.claim_finish(frame, ClaimRequest(agent="agent1"), kit.now).token
+    kit.farm.heartbeat_finish(frame, token, kit.now)
+    kit.farm.lapse(kit.later(kit.farm.settings.lease_s + 1))
+    kit.farm.heartbeat_finish(frame, token, kit.now)
+    kit.farm.lapse(kit.later(kit.farm.settings.lease_s + 1))
+    assert kit.claim(other, "agent2").state == "render"
+    with pytest.raises(LeaseLost, match="others work on it"):
+        kit.farm.heartbeat_finish(frame, token, kit.now)
+
+
 def test_nobody_else_finishes_while_all_seats_are_taken(kit: Kit) -> None:
     job = published(kit, 2, chunk_samples=64, agents_max=1)
     kit.merge(kit.render_frame(job))
