@@ -26,6 +26,7 @@ from blendnet.manager.background import Background
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow
 from blendnet.manager.ledger.agents import GONE
+from blendnet.manager.supervise import boot_log_path
 from blendnet.provision.base import DAY_S, Instance, InstanceState, Offer, Price, Provider, Wanted, free_names
 from blendnet.provision.decision import Decision, Ending, Request, Why
 from blendnet.provision.policy import Policy
@@ -333,7 +334,7 @@ class FleetLoop(Background):
         """Write down what a machine said while it started; it cannot be asked once it is gone."""
         try:
             text = self._provider.boot_log(name)
-            (self._logs / f"boot-{name}.log").write_text(text or "(the provider has no boot log)\n", "utf-8")
+            boot_log_path(self._logs, name).write_text(text or "(the provider has no boot log)\n", "utf-8")
         except Exception:
             # Whatever it was, the machine has to end.
             log.exception("the boot log of %s is not kept", name)
