@@ -151,7 +151,7 @@ def direct(request: Request, parts: PartsHere, sha256: Sha, *, again: bool = Fal
     if signed is None:
         return DirectDownload(url=None)
     if request.state.role is Role.OWNER and not again:
-        parts.farm.work.sent(parts.store.size(sha256))
+        parts.farm.work.left(parts.store.size(sha256))
     return DirectDownload(url=signed.url, expires_s=signed.expires_s)
 
 

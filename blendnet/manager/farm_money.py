@@ -109,8 +109,8 @@ class FarmMoney(FarmPart):
 
     def write_counts(self, now: float, *, at_once: bool) -> None:
         """Write down what was counted, if it is time."""
-        counted, sent = self.work.unwritten(), self.work.sent_bytes
-        due_s = (0.0 if at_once else WRITE_S) if counted.worked or sent else QUIET_S
+        counted, sent, left = self.work.unwritten(), self.work.sent_bytes, self.work.left_bytes
+        due_s = (0.0 if at_once else WRITE_S) if counted.worked or sent or left else QUIET_S
         if now - self._written_at < due_s:
             return
         accounts = self.work.accounts()
@@ -118,15 +118,28 @@ class FarmMoney(FarmPart):
             tx.usage.add(counted.worked, counted.frames)
             tx.instances.keep_accounts(accounts)
             tx.meters.keep(LOOK, now)
-            if sent:
-                tx.meters.add(EGRESS, day_of(now), sent, sent / GB * egress_usd_per_gb(self.settings))
+            self._count_egress(tx, sent, left, now)
             self._count_disks(tx, now, at_once=at_once)
             self._count_itself(tx, now)
         self._written_at = now
         self.work.written(counted)
         self.work.sent(-sent)
+        self.work.left(-left)
         if accounts:
             self.instances.refresh()
+
+    def came_from(self, agent: str, size_bytes: int) -> None:
+        """Bytes of files came from an agent: those of a cloud's machine have left it, unless the Manager is there."""
+        machine = self.work.machine(agent)
+        if machine is not None and machine.is_asked and not self.settings.manager_cloud:
+            self.work.left(size_bytes)
+
+    def _count_egress(self, tx: Transaction, sent: int, left: int, now: float) -> None:
+        """What the Manager sent to owners, wherever it is, and what left a cloud in another way."""
+        for size_bytes, from_cloud in ((sent, bool(self.settings.manager_cloud)), (left, True)):
+            if size_bytes:
+                usd = size_bytes / GB * egress_usd_per_gb(self.settings, from_cloud=from_cloud)
+                tx.meters.add(EGRESS, day_of(now), size_bytes, usd)
 
     def _count_disks(self, tx: Transaction, now: float, *, at_once: bool) -> None:
         """The Manager's disk, and disks and addresses of agents' machines that are billed apart."""
@@ -158,11 +171,11 @@ class FarmMoney(FarmPart):
         return LONGEST_BEAT_S + 2 * self.settings.sub_pass_s + STORE_S + self.settings.cap_end_s + 2 * LATE_S
 
 
-def egress_usd_per_gb(settings: Settings) -> float:
-    """Price of files that owners fetch: what its owner says, else what estimates assume of a cloud."""
+def egress_usd_per_gb(settings: Settings, *, from_cloud: bool) -> float:
+    """Price of traffic: what the owner says, else what estimates assume of traffic out of a cloud."""
     if settings.egress_usd_per_gb is not None:
         return settings.egress_usd_per_gb
-    return settings.estimate_egress_usd_per_gb if settings.manager_cloud else 0.0
+    return settings.estimate_egress_usd_per_gb if from_cloud else 0.0
 
 
 def beside_usd_per_hour(settings: Settings) -> tuple[float, float]:

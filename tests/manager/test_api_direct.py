@@ -126,12 +126,12 @@ def test_what_owners_fetch_from_the_bucket_is_on_the_bill_and_what_agents_fetch_
     stored(served)
     with served.agent() as agent:
         agent.download(SHA, tmp_path / "agents")
-    assert served.farm.work.sent_bytes == 0
+    assert served.farm.work.left_bytes == 0
     with served.owner() as owner:
         owner.download(SHA, tmp_path / "got")
-        assert served.farm.work.sent_bytes == len(DATA)
+        assert served.farm.work.left_bytes == len(DATA)
         assert owner.address(SHA).url, "as `blendnet job links` asks"
-    assert served.farm.work.sent_bytes == 2 * len(DATA)
+    assert served.farm.work.left_bytes == 2 * len(DATA)
 
 
 def test_damaged_object_is_not_taken_and_the_manager_mends_it(
@@ -197,7 +197,7 @@ def test_download_goes_on_after_a_cut_of_the_line_to_the_bucket(
             client.download(SHA, tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == DATA
     assert len(reads(aws, served)) == 2
-    assert served.farm.work.sent_bytes == len(DATA), "no byte is on the bill twice"
+    assert served.farm.work.left_bytes == len(DATA), "no byte is on the bill twice"
 
 
 def test_address_that_has_expired_is_asked_for_anew(
@@ -211,7 +211,7 @@ def test_address_that_has_expired_is_asked_for_anew(
         client.download(SHA, tmp_path / "got")
         assert client._http.outside.open
     assert (tmp_path / "got").read_bytes() == DATA
-    assert served.farm.work.sent_bytes == len(DATA), "an address that was of no use costs nothing"
+    assert served.farm.work.left_bytes == len(DATA), "an address that was of no use costs nothing"
 
 
 def committed(served: Served, tmp_path: Path, data: bytes = DATA) -> Kit:

@@ -8,10 +8,9 @@ import pytest
 
 from blendnet.manager.autoscale.memory import Memory
 from blendnet.manager.autoscale.view import Times, situation_of
-from blendnet.manager.farm_money import DISK_S, egress_usd_per_gb
+from blendnet.manager.farm_money import DISK_S
 from blendnet.manager.jobs import Farm
 from blendnet.provision.base import Instance, InstanceState, Offer, Price
-from blendnet.settings import Settings
 from tests.manager.farms import Kit, make_kit
 
 SMALL = Offer("small", "a", True)
@@ -24,7 +23,7 @@ def kit(tmp_path: Path) -> Kit:
     return farm(tmp_path)
 
 
-def farm(folder: Path, **settings: float) -> Kit:
+def farm(folder: Path, **settings: object) -> Kit:
     made = make_kit(folder / "farm", **{**BESIDE, **settings})
     made.farm.look(made.now)
     return made
@@ -96,6 +95,24 @@ def test_they_count_against_the_caps_also_what_they_cost_until_machines_are_gone
 
 
 @pytest.mark.parametrize(
+    ("provider", "manager_cloud", "usd"),
+    [("aws", "", 0.24), ("digitalocean", "", 0.24), ("aws", "aws", 0.0), ("local", "", 0.0), ("own", "", 0.0)],
+)
+def test_what_agents_send_out_of_their_cloud_is_on_the_bill(
+    tmp_path: Path, provider: str, manager_cloud: str, usd: float
+) -> None:
+    kit = farm(tmp_path, manager_cloud=manager_cloud)
+    launch(kit, provider)
+    for agent, size_bytes in (("agent-1", 500_000_000), ("agent-1", 1_500_000_000), ("nobody", 7)):
+        kit.farm.came_from(agent, size_bytes)
+    for _ in range(2):
+        kit.farm.close_books(kit.later(1))
+    found = kit.farm.costs(kit.now).in_all
+    assert found.egress_usd == pytest.approx(usd)
+    assert found.egress_bytes == (2_000_000_000 if usd else 0)
+
+
+@pytest.mark.parametrize(
     ("settings", "usd"),
     [
         ({}, 0.0),
@@ -109,7 +126,10 @@ def test_they_count_against_the_caps_also_what_they_cost_until_machines_are_gone
 def test_what_owners_fetch_has_the_price_of_estimates_where_the_manager_is_in_a_cloud(
     tmp_path: Path, settings: dict[str, object], usd: float
 ) -> None:
-    assert egress_usd_per_gb(Settings(data=tmp_path, **settings)) == usd  # type: ignore[arg-type]
+    kit = farm(tmp_path, **settings)
+    kit.farm.work.sent(1_000_000_000)
+    kit.farm.close_books(kit.later(1))
+    assert kit.farm.costs(kit.now).in_all.egress_usd == usd
 
 
 def test_the_fleets_decision_keeps_money_back_for_them(tmp_path: Path) -> None:
