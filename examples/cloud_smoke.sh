@@ -73,15 +73,25 @@ else
 fi
 job=$(blendnet job submit "$scene" --cap "$BLENDNET_CAP_FARM_USD" --json | jq -r .job)
 
+# end_one: end a machine in the middle of its work; one that is done, and gone, by then does not count.
+end_one() {
+  local victim
+  victim=$(blendnet agent list --json | jq -er '[.[] | select(.state == "busy")][0].name') || return 1
+  say "ending $victim in the middle of its work"
+  blendnet agent remove "$victim"
+}
+
 say "waiting for a machine that renders"
-until victim=$(blendnet agent list --json | jq -er '[.[] | select(.state == "busy")][0].name'); do
-  case $(state) in queued | active) ;; *) fail "job $job is $(state), and no machine was seen to render it" ;; esac
+until end_one; do
+  now=$(state)
+  case $now in
+    queued | active) ;;
+    completed) fail "job $job was completed before a machine could be ended: take a scene that renders longer" ;;
+    *) fail "job $job is $now, and no machine was seen to render it" ;;
+  esac
   blendnet fleet >&2
   between_looks "waiting for a machine"
 done
-
-say "ending $victim in the middle of its work"
-blendnet agent remove "$victim"
 blendnet job wait "$job"
 blendnet job download "$job" --output "$data/pictures"
 

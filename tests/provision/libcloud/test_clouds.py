@@ -18,6 +18,8 @@ from tests.provision.libcloud.conftest import NEW_DROPLET, RECORDED, Scene, Set,
 from tests.provision.libcloud.dummy import ZONE, Dummy, dummy_provider
 
 ALL = sorted(CLOUDS)
+PRICED = ("azure", "digitalocean", "linode", "vultr")
+"""Clouds whose recorded answers, or the list of libcloud, have prices."""
 
 
 def ordered(scene: Scene, cloud: str, *, spot: bool = False) -> Any:
@@ -291,6 +293,9 @@ def test_each_cloud_names_what_it_cannot_do(cloud: str) -> None:
 def test_the_checks_of_a_cloud_that_answers(scene: Set, cloud: str) -> None:
     states = {check.name: check.state for check in scene(cloud).provider.checks()}
     assert states["credentials"] is states["machine types"] is CheckState.OK
+    assert states["reachability"] is states["clock"] is CheckState.OK
+    assert states["permissions"] is CheckState.WARNING
+    assert states["prices"] is (CheckState.OK if cloud in PRICED else CheckState.WARNING)
     assert states["quota"] is CheckState.WARNING
 
 
