@@ -11,7 +11,7 @@ SHARE = 0.25
 def pauses(longest_s: float, *, limit_s: float = float("inf")) -> Iterator[float]:
     """Seconds to wait before each further look, `limit_s` in all: a quarter of what was waited so far.
 
-    At least half a second, at most `longest_s`: what comes soon is seen soon, and what takes minutes is asked for seldom.
+    At least half a second, at most `longest_s`: what comes soon is seen soon, what takes minutes is asked for seldom.
     """
     waited_s = 0.0
     while waited_s < limit_s:
