@@ -38,12 +38,7 @@ class Gce:
 
     def preempt(self, id_: str) -> None:
         self._dark.add(id_)
-        if id_ not in self.taken:
-            return self._take_back(id_)
-        with self._fake.lock:  # Its agent has left and its system has shut down: Google waits no longer.
-            machine = self._find(id_)
-            machine.ends_at = min(machine.ends_at or float("inf"), self._fake.clock())
-            self._fake.tick()
+        self._take_back(id_)
 
     def announce(self, id_: str, metadata: Metadata) -> None:
         self._fake.on_notice = lambda machine: metadata.gcp_preempt()
