@@ -8,6 +8,7 @@
 # PROVIDER: as in `blendnet cloud doctor --provider`; without ADDRESS one that makes Managers: aws, gcp.
 # ADDRESS: the Manager runs on this machine, and that is where the cloud's machines reach it.
 # SMOKE_USD: most that it may cost, in dollars [2]. SMOKE_MINUTES: most that it may take [90].
+# SMOKE_LOOK_S: seconds between two looks at the farm [5].
 # SMOKE_DATA: its data folder [a temporary one]; a farm that is there already is not touched, and it ends.
 # Every BLENDNET_... setting counts, as BLENDNET_CLOUD_REGION, BLENDNET_CLOUD_OPTIONS, BLENDNET_FLEET_MACHINES,
 # BLENDNET_PUBLIC_ADDRESSES, BLENDNET_WORKER_BUNDLE. It needs `blendnet` and `jq`.
@@ -31,7 +32,7 @@ state() { blendnet job list --json | jq -r --arg job "$job" '.[] | select(.id ==
 # between_looks WHAT: wait a little, unless it has taken too long already.
 between_looks() {
   [ "$SECONDS" -lt $((60 * minutes)) ] || fail "$1 took longer than SMOKE_MINUTES ($minutes)"
-  sleep 5
+  sleep "${SMOKE_LOOK_S:-5}"
 }
 
 remove_farm() {

@@ -49,7 +49,8 @@ class Accounts(FarmMoney):
             machines = tx.instances.all()
             extra = sum(tx.meters.total(kind)[1] for kind in METERED)
         usd = costs.spent(machines, Span(0.0, now)) + extra
-        return usd if extra or any(machine.usd_per_hour is not None for machine in machines) else None
+        known = extra or self.settings.manager_usd_per_hour  # A Manager's own price is counted once a minute.
+        return usd if known or any(machine.usd_per_hour is not None for machine in machines) else None
 
 
 def _span(day: str, now: float) -> Span:

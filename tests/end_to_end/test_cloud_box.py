@@ -107,7 +107,7 @@ def test_the_paid_test_renders_ends_a_machine_and_leaves_nothing_behind(
     places = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SMOKE_DATA": str(tmp_path / "data")}
     command = [SMOKE_TEST, "aws", frame, "127.0.0.1"]
     with boxed(Aws(aws), tmp_path / "machines", **IMAGE) as cloud:
-        environment = {**os.environ, **FARM, **places, "SMOKE_USD": "40"}
+        environment = {**os.environ, **FARM, **places, "SMOKE_USD": "40", "SMOKE_LOOK_S": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE_S)
         assert (done.returncode, cloud.trouble) == (0, ""), done.stdout + done.stderr + cloud.log()
     launched = aws.machines(DataFolder(tmp_path / "data").label())
