@@ -42,6 +42,14 @@ def temporary_files_stay_together(tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session", autouse=True)
+def nobody_waits_for_the_disk() -> Iterator[None]:
+    """Leave what is written to the system, as the PostgreSQL of the tests does: no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def ledgers_share_their_statements() -> Iterator[None]:
     """Put every SQL statement together once, not once for each ledger."""
     from blendnet.manager.ledger import ledger
