@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+
+from blendnet.settings.source import Variables
 
 
-class Clouds(BaseSettings):
+class Clouds(Variables):
     """Part of Settings."""
 
     # Clouds (docs/estimates.md says where the numbers are from)

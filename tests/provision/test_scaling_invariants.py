@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from blendnet.provision.policy import Policy
 from blendnet.provision.scaling import decide
 from blendnet.provision.situation import Cap, Choice, Loss, Machine, Need, Setback, Situation
 from tests.provision.fleet_values import NOW, booting, choice, machine
+
+pytestmark = pytest.mark.thorough
 
 OFFERS = [Offer(name, zone, spot) for name in ("small", "big") for zone in "ab" for spot in (True, False)]
 JOBS = ("1", "2", "3")
