@@ -7,6 +7,7 @@ from .classes import dollars, say
 from .lib import estimating
 from .lib.certificates import fingerprint, spelled
 from .lib.kept_login import HERE
+from .session import can_stop
 
 WIDE = 260
 """Pixels of a panel from which on buttons say where they render."""
@@ -120,8 +121,10 @@ def _draw_under_way(layout, context, session):
     for task, visible in session.under_way:
         row = layout.row(align=True)
         share = visible.share
-        row.label(text=visible.step + ("" if share is None else f"  {share:.0%}"), icon="SORTTIME")
-        row.operator("blendnet.stop", text="", icon="X").task = task.number
+        text = visible.step + ("" if share is None else f"  {share:.0%}")
+        row.label(text="Stopping" if task.stop.is_set() else text, icon="SORTTIME")
+        if can_stop(visible) and not task.stop.is_set():
+            row.operator("blendnet.stop", text="", icon="X").task = task.number
 
 
 def _draw_trouble(layout, context, session):

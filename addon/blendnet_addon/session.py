@@ -78,16 +78,19 @@ class Session:
         """Grows whenever another Manager is used: what was asked of the last one says nothing of this one."""
         self.left = []
         """Called with no arguments when another Manager is used."""
-        self._manager = None
-        self._manager_of = None
+        self._http = None
+        self._http_of = None
 
     def end(self):
         """Stop everything and wait for the threads."""
         self.drop_question()
-        for worker in (self.calls, self.transfers, self.pictures, self.set_up):
+        workers = (self.calls, self.transfers, self.pictures, self.set_up)
+        for worker in workers:
+            worker.stop()
+        if self._http is not None:
+            self._http.abort()
+        for worker in workers:
             worker.end()
-        if self._manager is not None:
-            self._manager.http.close()
 
     def set_up_changed(self):
         """The login that is kept is another one now. On the main thread."""
@@ -140,15 +143,18 @@ class Session:
         self.estimate = None
         self.version += 1
 
-    def manager(self):
-        """The Manager, by the login that is kept. For worker threads too. Raises NotConnected, Offline."""
+    def manager(self, stop=None):
+        """The Manager, by the login that is kept. For worker threads too. Raises NotConnected, Offline.
+
+        `stop`: as lib.manager.Manager.
+        """
         login = self.kept.login()
         of = (login.url, login.ca_pem, login.user, login.password, self.online)
-        if of != self._manager_of:
-            before, self._manager, self._manager_of = self._manager, Manager(Http(login, self.online)), of
+        if of != self._http_of:
+            before, self._http, self._http_of = self._http, Http(login, self.online), of
             if before is not None:
-                before.http.close()
-        return self._manager
+                before.close()
+        return Manager(self._http, stop)
 
     def job(self, job_id):
         """A job that was seen; None when there is no such."""
@@ -195,9 +201,10 @@ class Session:
 
     def stop(self, number=0):
         """Stop what is under way: the task of that number, 0: all that people see."""
-        for task, _ in self.under_way:
-            if number in (0, task.number):
-                task.stop.set()
+        for task, visible in self.under_way:
+            if number in (0, task.number) and can_stop(visible):
+                task.end()
+        self.version += 1
 
     def look(self, stop):
         """Ask the Manager how everything is; what `take` takes. For a worker."""
@@ -262,9 +269,16 @@ def _which(about):
     return None if about is None else [about.get(name) for name in ("kind", "url", "user", "data")]
 
 
+def can_stop(visible):
+    """Whether a button may end what is under way; most things do not say that they cannot be ended."""
+    return getattr(visible, "can_stop", True)
+
+
 class Visible:
     """A step in words and how much of it is done, for the panel; None: nobody knows."""
 
-    def __init__(self, step):
+    def __init__(self, step, can_stop=True):
         self.step = step
         self.share = None
+        self.can_stop = can_stop
+        """False: what was begun comes to its end whoever waits for it."""

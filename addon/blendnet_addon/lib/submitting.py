@@ -3,6 +3,7 @@
 import time
 
 from .errors import SceneError
+from .files import check
 from .notes import new_note
 from .uploads import upload_missing
 
@@ -60,6 +61,10 @@ class Shipment:
         upload_missing(self._manager, self._parcel.uploads(), self._uploaded, stop)
         self.step = "Submitting"
         job = self._manager.submit(self._parcel.submission(self._name, self._settings, self._description))
+        if stop.is_set():
+            # In the very last moment: what was stopped must not cost.
+            self._manager.steer(job["id"], "cancel")
+            check(stop)
         note = new_note(self._description, self._scene, submitted_at, self._settings["frames"], self._merged)
         self._notes.write(job["id"], note)
         return job
