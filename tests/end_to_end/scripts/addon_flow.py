@@ -11,7 +11,7 @@ import sys
 import bpy
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from addon_parts import installed, refused, shortcuts, traces
+from addon_parts import installed, refused, shortcuts, strangers, traces, watch_threads
 
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 OUT = os.path.join(plan["folder"], "out")
@@ -199,6 +199,7 @@ def main():
     bpy.ops.preferences.addon_disable(module=module)
     assert traces() == [], traces()
     bpy.ops.preferences.addon_enable(module=module)
+    watch_threads(module)
     bpy.ops.wm.open_mainfile(filepath=plan["scene"])
     set_up()
     job_id = image()
@@ -206,6 +207,7 @@ def main():
     estimate()
     animation()
     bad_scenes()
+    assert strangers() == [], strangers()
     bpy.ops.preferences.addon_disable(module=module)
     assert traces() == [], traces()
     # As on the next start: the Manager and its jobs are known again.
