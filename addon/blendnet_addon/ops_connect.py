@@ -40,9 +40,11 @@ class BLENDNET_OT_connect(bpy.types.Operator):
     )
 
     def invoke(self, context, event):
-        about = runtime.get().about
-        if about is not None and about["kind"] == KNOWN and not self.address:
-            self.address, self.user = about["url"], about["user"]
+        session = runtime.get()
+        if not self.address and session.tried is not None:
+            self.address, self.user = session.tried
+        elif not self.address and session.about is not None and session.about["kind"] == KNOWN:
+            self.address, self.user = session.about["url"], session.about["user"]
         return context.window_manager.invoke_props_dialog(self, width=460)
 
     def draw(self, context):
@@ -53,6 +55,7 @@ class BLENDNET_OT_connect(bpy.types.Operator):
 
     def execute(self, context):
         session = runtime.get()
+        session.tried = self.address, self.user
         try:
             url, password = manager_url(self.address), self.password
             if not is_this_computer(url):

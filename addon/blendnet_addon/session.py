@@ -55,6 +55,10 @@ class Session:
         self.message = ""
         self.message_is_error = False
         self.error_code = ""
+        self.error_of = ""
+        """What went wrong, as `begin` calls it; '': something that had not begun yet."""
+        self.tried = None
+        """(address, user) that the artist typed last."""
         self.under_way = []
         """Tasks that people see, with `step` and `share` where they have them."""
         self.pending = None
@@ -167,14 +171,14 @@ class Session:
         self.message, self.message_is_error, self.error_code = text, False, ""
         self.version += 1
 
-    def say_error(self, error):
-        """Show an error; one that is no AddonError is a fault of ours and shown with its kind."""
+    def say_error(self, error, of=""):
+        """Show an error; one that is no AddonError is a fault of ours and shown with its kind. `of`: what it ended."""
         if isinstance(error, Stopped):
             return self.say("Stopped.")
         known = isinstance(error, AddonError)
         self.message = str(error) if known else f"{type(error).__name__}: {error}"
         self.message_is_error = True
-        self.error_code = error.code if known else "error"
+        self.error_code, self.error_of = error.code if known else "error", of
         self.version += 1
         return None
 
@@ -188,7 +192,7 @@ class Session:
             if visible is not None:
                 self.under_way.remove((task, visible))
             if task.error is not None:
-                self.say_error(task.error)
+                self.say_error(task.error, what)
             elif heard is not None:
                 heard(task.result)
             self.version += 1

@@ -20,7 +20,9 @@ from tests.end_to_end import debians, farms, older_addon
 
 pytestmark = pytest.mark.end_to_end
 SCRIPTS = farms.HERE / "scripts"
-FLOW, UPGRADE, LISTENING, RETURN = (SCRIPTS / f"addon_{name}.py" for name in ("flow", "upgrade", "listening", "return"))
+FLOW, UPGRADE, LISTENING, HELP, RETURN = (
+    SCRIPTS / f"addon_{name}.py" for name in ("flow", "upgrade", "listening", "help", "return")
+)
 EXACT = {"pattern": "TABULATED_SOBOL"}
 """4.2 and 4.3 split no other pattern exactly; Blenders without it keep their own."""
 EXTENSIONS_SINCE = (4, 2)
@@ -40,12 +42,23 @@ def test_newer_version_takes_the_place_of_an_older_one(any_build: Build, tmp_pat
     upgrade(any_build, tmp_path)
 
 
-def test_add_on_goes_on_listening_after_errors(any_build: Build, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("script", "words"), [(LISTENING, "it listens"), (HELP, "it helps")])
+def test_add_on_goes_on_after_errors_and_offers_what_helps(
+    any_build: Build, tmp_path: Path, script: Path, words: str
+) -> None:
     build.build(tmp_path / "addon.zip")
     how = "legacy" if any_build.kind == "binary" else "extension"
     plan = {"zip": str(tmp_path / "addon.zip"), "how": how, "farm": str(tmp_path / "farm")}
-    done = run(any_build, tmp_path / "blender", plan, LISTENING)
-    assert "it listens" in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
+    done = run(any_build, tmp_path / "blender", plan, script)
+    assert words in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_blenders_own_validator_takes_the_zip(bpy_build: Build, tmp_path: Path) -> None:
+    build.build(tmp_path / "addon.zip")
+    (validator,) = bpy_build.path.parents[1].rglob("bl_pkg/cli/blender_ext.py")
+    command = [str(bpy_build.path), str(validator), "validate", str(tmp_path / "addon.zip")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, "Success" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 @pytest.mark.matrix
