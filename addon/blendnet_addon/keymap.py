@@ -1,7 +1,6 @@
 """The shortcuts of Render Image and Render Animation on BlendNet: keys beside Blender's own, with two more held."""
 
 import bpy
-import rna_keymap_ui
 
 KEYMAP = "Screen"
 """Where Blender keeps F12 itself: it works wherever the mouse is."""
@@ -17,13 +16,15 @@ class _State:
 
 
 def draw(layout, context):
-    """The shortcuts as the artist has them, to be changed, switched off and removed."""
+    """The shortcuts as the artist has them, to be changed and switched off."""
     keyconfig = context.window_manager.keyconfigs.user
     keymap = keyconfig.keymaps.get(KEYMAP) if keyconfig is not None else None
     items = [item for item in keymap.keymap_items if item.idname == OPERATOR] if keymap is not None else []
     for item in sorted(items, key=lambda item: item.properties.animation):
-        layout.label(text="Render Animation" if item.properties.animation else "Render Image")
-        rna_keymap_ui.draw_kmi([], keyconfig, keymap, item, layout, 0)
+        row = layout.row()
+        row.use_property_split = False
+        row.prop(item, "active", text="Render Animation" if item.properties.animation else "Render Image")
+        row.prop(item, "type", text="", full_event=True)
     if not items:
         layout.label(text="No shortcut: Preferences > Keymap > Screen > Restore brings it back", icon="INFO")
 
