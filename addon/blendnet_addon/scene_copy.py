@@ -5,7 +5,7 @@ import os
 import bpy
 
 from . import log_text, picture, unsaved, view_engine
-from .in_blender import dependencies, describe
+from .in_blender import dependencies, describe, finish_tree
 from .in_blender.overrides import Overrides
 from .lib import baking
 from .lib.copies import CopyFolder
@@ -18,7 +18,7 @@ LISTED = 5
 class Prepared:
     """A scene ready to be sent."""
 
-    def __init__(self, path, folder, copy, description, needed, warnings, merged=None):
+    def __init__(self, path, folder, copy, description, needed, warnings, merged=None, homes=None):
         """`folder`: lib.copies.CopyFolder with the `copy`."""
         self.path = path
         """Where its author keeps it, or would."""
@@ -31,6 +31,8 @@ class Prepared:
         self.warnings = warnings
         self.merged = merged
         """As lib.choices.Choices."""
+        self.homes = homes
+        """Where files of File Output nodes go, as lib.places.path_of."""
 
     def clean(self):
         """Delete the copy."""
@@ -72,7 +74,9 @@ def prepare(allow_missing, choices):
         picture.unhide()
     path = bpy.data.filepath or copy
     needed = [entry["path"] for entry in found if not entry["missing"]]
-    return Prepared(path, folder, copy, description, needed, _warnings(), choices.merged)
+    # Who names another output wants all of it there.
+    homes = {} if choices.output else _homes(bpy.context.scene)
+    return Prepared(path, folder, copy, description, needed, _warnings(), choices.merged, homes)
 
 
 def _save_copy():
@@ -90,6 +94,15 @@ def _save_copy():
         folder.remove()
         raise DiskError(f"Blender cannot save a copy to send ({str(error).strip()}): make room") from error
     return folder, path
+
+
+def _homes(scene):
+    """Where the scene's File Output nodes write on this computer; what only a render resolves is left out."""
+    if not describe.uses_compositor(scene):
+        return {}
+    bases = finish_tree.file_output_bases(scene)
+    homes = {begin: bpy.path.abspath(base) for begin, base in bases.items() if "{" not in base}
+    return {begin: home for begin, home in homes.items() if os.path.isabs(home)}
 
 
 def _missing_text(missing):

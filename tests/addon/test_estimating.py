@@ -178,7 +178,7 @@ class Prepared:
         self.path = self.copy = str(path)
         self.needed: list[str] = []
         self.warnings: list[str] = []
-        self.merged = None
+        self.merged = self.homes = None
         self.description = describe().model_dump()
 
     def clean(self) -> None:

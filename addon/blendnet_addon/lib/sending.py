@@ -95,5 +95,6 @@ class Sending:
             about,
             prepared.path,
             prepared.merged,
+            prepared.homes,
         )
         return self._shipment.send(stop)

@@ -39,7 +39,7 @@ def _order(version):
 class Shipment:
     """One job on its way; `progress` is read by the panel while a worker is in `send`."""
 
-    def __init__(self, manager, notes, parcel, name, settings, description, scene, merged=None):
+    def __init__(self, manager, notes, parcel, name, settings, description, scene, merged=None, homes=None):
         self._manager = manager
         self._notes = notes
         self._parcel = parcel
@@ -48,6 +48,7 @@ class Shipment:
         self._description = description
         self._scene = scene
         self._merged = merged
+        self._homes = homes
         self.step = "Reading files"
         self.share = 0.0
         """How much of the step is done, 0 to 1."""
@@ -65,7 +66,8 @@ class Shipment:
             # In the very last moment: what was stopped must not cost.
             self._manager.steer(job["id"], "cancel")
             check(stop)
-        note = new_note(self._description, self._scene, submitted_at, self._settings["frames"], self._merged)
+        frames = self._settings["frames"]
+        note = new_note(self._description, self._scene, submitted_at, frames, self._merged, self._homes)
         self._notes.write(job["id"], note)
         return job
 
