@@ -68,7 +68,7 @@ def traces():
     modules = [name for name in sys.modules if "blendnet_addon." in name]
     shown = [draw for kind in (bpy.types.TOPBAR_MT_render, bpy.types.IMAGE_HT_header) for draw in _drawn(kind)]
     menus = ["menu " + draw.__module__ for draw in shown if "blendnet_addon" in draw.__module__]
-    keys = [item.idname for item in shortcuts()]
+    keys = ["%s by %s" % (item.idname, item.type) for item in shortcuts()]
     calls = [name for name in dir(bpy.ops.blendnet) if not name.startswith("_") and name != "bl_idname"]
     threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("blendnet-")]
     return sorted(named + own + handlers + modules + menus + keys + calls + threads)
