@@ -42,9 +42,9 @@ def get():
 
 
 def folder():
-    """Where logins and notes are kept."""
-    chosen = os.environ.get(FOLDER_VARIABLE)
-    return chosen or os.path.join(bpy.utils.user_resource("CONFIG"), "blendnet")
+    """Where logins and notes are kept. On the main thread."""
+    usual = os.path.join(bpy.utils.user_resource("CONFIG"), "blendnet")
+    return os.environ.get(FOLDER_VARIABLE) or usual
 
 
 def online():
