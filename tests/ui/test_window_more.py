@@ -123,12 +123,18 @@ def test_animation_comes_home_frame_by_frame(desk: Desk, pictures: Path, tmp_pat
     assert np.abs(ours - farms.read_png16(tmp_path / "plain" / f"finished_{FRAMES:04d}.png")).max() <= 1
 
 
-def test_shortcut_sends_the_image(desk: Desk, pictures: Path) -> None:
+def test_shortcuts_send_image_and_animation(desk: Desk, pictures: Path) -> None:
     window, before = desk.window, desk.ids()
     window.press("ctrl+shift+F12")
     job_id = desk.sent(before)
     assert desk.job(job_id)["frames_total"] == 1
     desk.ended(job_id, "completed")
+    before = desk.ids()
+    window.press("ctrl+shift+F11")
+    job_id = desk.sent(before)
+    assert desk.job(job_id)["frames_total"] == FRAMES
+    window.do(f"bpy.ops.blendnet.steer(verb='cancel', job={job_id!r})")
+    desk.ended(job_id, "canceled")
     window.do(
         'bpy.context.preferences.active_section = "ADDONS"\n'
         'bpy.context.window_manager.addon_search = "BlendNet"\n'
