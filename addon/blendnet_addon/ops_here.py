@@ -6,6 +6,7 @@ import bpy
 from bpy.props import BoolProperty, IntProperty, StringProperty
 
 from . import classes, preferences, runtime
+from .in_blender.describe import version
 from .lib import farm_here, install
 from .lib.errors import AddonError, SetUpError
 from .lib.kept_login import HERE
@@ -75,16 +76,20 @@ class _Start:
         self._command = command
         self._data = os.path.abspath(os.path.expanduser(data))
         self._agents = agents
-        self._blender = bpy.app.binary_path
+        self._blender, self._version = bpy.app.binary_path, version()
         self.visible = Visible("Starting the farm of this computer")
 
     def run(self, stop):
-        if self._blender and os.path.isfile(self._blender):
+        known = bool(self._blender) and os.path.isfile(self._blender)
+        if known:
             self.visible.step = "Making this Blender known"
             farm_here.know_blender(self._command, self._blender, stop)
         self.visible.step = "Starting the farm of this computer"
         answer = farm_here.start(self._command, self._data, self._agents, stop)
         self._session.kept.keep_here(self._data, self._command)
+        if known and answer.get("agents"):
+            self.visible.step = "Waiting until the agents know this Blender"
+            farm_here.wait_until_told(lambda: self._session.manager(stop).agents(), self._version, stop)
         return answer
 
     def heard(self, answer):

@@ -183,7 +183,11 @@ def _arrange(image, size):
         return
     if area.spaces.active.image is None:
         area.spaces.active.image, size = image, None
-    if size != tuple(image.size):
+    new = tuple(image.size)
+    if 0 in new:
+        # Blender 2.83 tells no size of a picture with layers; asked for it, it shows none of it until it is read again.
+        image.reload()
+    if size != new:
         area.spaces.active.mode = "VIEW"
         editors.fit(area)
 

@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -214,6 +215,29 @@ def test_blender_that_is_known_already_is_left_alone(program: Program, tmp_path:
     farm_here.know_blender(path, "/opt/blender-5.0/blender")
     asked = (tmp_path / "asked").read_text("utf-8").splitlines()
     assert asked == ["blender list --json"] * 2 + ["blender path /opt/blender-5.0/blender --json"]
+
+
+def test_farm_is_ready_once_an_agent_has_told_of_this_blender(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(farm_here, "ASK_S", 0.001)
+    asked: list[int] = []
+
+    def agents() -> list[dict[str, list[str]]]:
+        asked.append(len(asked))
+        return [{"blenders": ["3.4.1"]}, {"blenders": ["4.3.2", "3.4.1"] if len(asked) == 3 else ["3.4.1"]}]
+
+    def gone() -> list[dict[str, list[str]]]:
+        asked.append(len(asked))
+        raise Unreachable("nobody answers")
+
+    farm_here.wait_until_told(agents, "4.3.2", Event())
+    assert len(asked) == 3
+    farm_here.wait_until_told(gone, "4.3.2", Event())
+    assert len(asked) == 4
+    stopped = Event()
+    stopped.set()
+    farm_here.wait_until_told(agents, "5.0.1", stopped)
+    monkeypatch.setattr(farm_here, "TOLD_TIMEOUT_S", 0.01)
+    farm_here.wait_until_told(agents, "5.0.1", Event())
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,7 @@ def test_shortcuts_send_image_and_animation(desk: Desk, pictures: Path) -> None:
     )
     window.photograph(pictures / "addon-preferences.png", "690x530+590+335")
     window.do('in_window(bpy.ops.wm.window_close, showing="PREFERENCES")')
+    window.wait(lambda state: state["windows"] == 1, "the preferences are closed")
 
 
 def test_scene_that_fails_says_why(desk: Desk, pictures: Path, tmp_path: Path) -> None:
@@ -164,7 +165,9 @@ def test_list_hides_the_jobs_of_a_scene_by_a_click_on_its_name(desk: Desk, pictu
     window, before = desk.window, desk.ids()
     for name in ("tree.blend", "house.blend"):
         (tmp_path / name).write_bytes(desk.scene.read_bytes())
-        farms.blendnet("job", "submit", tmp_path / name, "--frames", "1", "--data", desk.farm)
+        asked = ("--frames", "1", "--blender", desk.build.path, "--data", desk.farm)
+        sent = farms.blendnet("job", "submit", tmp_path / name, *asked)
+        assert sent.code == 0, sent.err
     window.wait(lambda state: len(state["jobs"]) == len(before) + 2, "both jobs are listed")
     window.do('session = sys.modules["blendnet_addon.runtime"].get()\nsession.select("")\nsession.say("")')
     window.photograph(pictures / "addon-by-scene.png", "526x460+530+44")

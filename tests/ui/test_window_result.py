@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ from PIL import Image
 
 from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
-from tests.ui.conftest import HERE
 from tests.ui.window import Window, blender
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.parametrize("window_build", [HERE], indirect=True)]
+pytestmark = pytest.mark.end_to_end
 SIZE, SAMPLES = (640, 360), 16
 TIMES = 30
 """Views in a row, as fast as Blender takes them."""
@@ -36,18 +34,18 @@ IN_A_ROW = """
 def again():
     free = not sys.modules['blendnet_addon.view_engine'].is_busy()
     if free and not sys.modules['blendnet_addon.runtime'].get().under_way:
-        with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
-            bpy.ops.blendnet.view_result()
+        in_window(bpy.ops.blendnet.view_result)
         left['times'] -= 1
     return 0.01 if left['times'] else None
 
 left = bpy.app.driver_namespace['left'] = {'times': %d}
 bpy.app.timers.register(again)
 """
-IN_WINDOW = "with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):\n    "
+OPENED = 5
+"""So often Blender's render window is opened and closed."""
 ADDON = "sys.modules['blendnet_addon.{}']"
-EDITOR = (10, 345, 525, 630)
-"""Where the Image Editor shows the picture, on the screen."""
+MARGIN = 8
+"""Pixels at each edge of a picture that do not count: it is as wide as the Image Editor, or a bit narrower."""
 PART = "1056x595+0+44"
 """Of the screen: the Image Editor and our panel."""
 STEPS = 3
@@ -55,28 +53,29 @@ STEPS = 3
 
 
 @pytest.fixture
-def window(window_build: Build, display: str, zip_file: Path, tmp_path: Path) -> Iterator[Window]:
+def window(
+    window_build: Build, display: str, path_with_blendnet: str, zip_file: Path, tmp_path: Path
+) -> Iterator[Window]:
     """A window on a scene of which this computer's farm has rendered the image."""
     farm, folder = tmp_path / "farm", tmp_path / "blender"
     folder.mkdir()
     scene = farms.prepare(window_build, "", tmp_path / "shot.blend", size=SIZE, samples=SAMPLES)
     farms.up(farm, agents=1)
     about: dict[str, Any] = {"scene": scene, "output": tmp_path / "renders", "zip_file": zip_file}
-    command = Path(sys.executable).with_name("blendnet")
     try:
-        with blender(window_build, display, folder, **about) as window:
+        with blender(window_build, display, folder, PATH=path_with_blendnet, **about) as window:
             window.do(
                 "bpy.context.preferences.view.render_display_type = 'AREA'\n"
                 "bpy.context.scene.view_settings.view_transform = 'Filmic'\n"
                 "bpy.context.scene.view_settings.exposure = 1.0\n"
                 "shader = bpy.data.materials['Material'].node_tree.nodes['Principled BSDF']\n"
                 "shader.inputs['Base Color'].default_value = (0.8, 0.2, 0.04, 1.0)\n"
-                f"bpy.ops.blendnet.use_this_computer(command={str(command)!r}, data={str(farm)!r})"
+                f"bpy.ops.blendnet.use_this_computer(data={str(farm)!r})"
             )
             window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is known")
             window.do("bpy.ops.wm.save_mainfile()")
             window.wait(lambda state: not state["dirty"], "the scene is saved")
-            window.do(IN_WINDOW + "bpy.ops.blendnet.render()")
+            window.do("in_window(bpy.ops.blendnet.render)")
             window.wait(lambda state: state["jobs"] and state["jobs"][0]["state"] == "completed", "it is done", 120)
             yield window
     finally:
@@ -95,10 +94,13 @@ def wait_for(window: Window, expression: str, folder: Path, what: str, timeout_s
     farms.wait_until(lambda: ask(window, expression, folder), what, timeout_s)
 
 
-def colors(path: Path) -> np.ndarray:
-    """Mean colours of the parts of a photographed Image Editor."""
+def colors(window: Window, path: Path) -> np.ndarray:
+    """Mean colours of the parts of the picture in a photographed Image Editor."""
+    left, top, width, height = window.place("editor")
+    middle, half = top + height // 2, width * SIZE[1] // SIZE[0] // 2
+    box = (left + MARGIN, middle - half + MARGIN, left + width - MARGIN, middle + half - MARGIN)
     with Image.open(path) as photo:
-        return np.asarray(photo.convert("RGB").crop(EDITOR).resize((20, 20), Image.Resampling.BOX), np.float32)
+        return np.asarray(photo.convert("RGB").crop(box).resize((20, 20), Image.Resampling.BOX), np.float32)
 
 
 def test_finished_frame_is_shown_with_its_colors_and_in_the_render_result(
@@ -113,11 +115,11 @@ def test_finished_frame_is_shown_with_its_colors_and_in_the_render_result(
     window.photograph(pictures / "addon-watching.png", PART)
     window.photograph(tmp_path / "finished.png")
 
-    window.do(IN_WINDOW + f"bpy.ops.blendnet.watch(job={job_id!r}, kind='LAYERS')")
+    window.do(f"in_window(bpy.ops.blendnet.watch, job={job_id!r}, kind='LAYERS')")
     wait_for(window, "bpy.data.images['BlendNet Preview'].type == 'MULTILAYER'", tmp_path, "its layers are shown")
     window.photograph(tmp_path / "layers.png")
 
-    view = IN_WINDOW + f"bpy.ops.blendnet.view_result(job={job_id!r})"
+    view = f"in_window(bpy.ops.blendnet.view_result, job={job_id!r})"
     window.do("bpy.ops.blendnet.unwatch()\n" + view)
     areas = "bpy.context.window_manager.windows[0].screen.areas"
     spaces = f"[area.spaces.active for area in {areas} if area.type == 'IMAGE_EDITOR']"
@@ -127,8 +129,10 @@ def test_finished_frame_is_shown_with_its_colors_and_in_the_render_result(
     wait_for(window, f"{own}.engine == 'CYCLES' and not {engine}.is_busy()", tmp_path, "the scene has its engine")
     window.photograph(pictures / "addon-render-result.png", PART)
     window.photograph(tmp_path / "result.png")
-    assert np.abs(colors(tmp_path / "finished.png") - colors(tmp_path / "result.png")).max() <= STEPS
-    assert np.abs(colors(tmp_path / "layers.png") - colors(tmp_path / "result.png")).max() <= STEPS
+    result = colors(window, tmp_path / "result.png")
+    assert result.std() > STEPS, "no picture is to be seen"
+    assert np.abs(colors(window, tmp_path / "finished.png") - result).max() <= STEPS
+    assert np.abs(colors(window, tmp_path / "layers.png") - result).max() <= STEPS
     assert not window.state["dirty"]
 
 
@@ -155,14 +159,14 @@ def test_views_in_a_row_saves_and_undo_leave_the_scene_as_it_was(window: Window,
     assert b"BLENDNET_VIEW" not in saved.read_bytes()
     assert ask(window, settings, tmp_path) == before
 
-    window.do(IN_WINDOW + "bpy.ops.object.mode_set(mode='OBJECT')")  # In edit mode undo steps hold the mesh alone.
+    window.do("in_window(bpy.ops.object.mode_set, mode='OBJECT')")  # In edit mode undo steps hold the mesh alone.
     last = f"{engine}._State.last.settings"
     window.do(
         f"{last}.put()\n{scene}['step'] = {scene}.render.engine\n"
-        f"{IN_WINDOW}bpy.ops.ed.undo_push(message='meanwhile')\n{last}.give_back()"
+        f"in_window(bpy.ops.ed.undo_push, message='meanwhile')\n{last}.give_back()"
     )
-    window.do(f"{scene}['step'] = 'later'\n{IN_WINDOW}bpy.ops.ed.undo_push(message='later')")
-    window.do(IN_WINDOW + "bpy.ops.ed.undo()")
+    window.do(f"{scene}['step'] = 'later'\nin_window(bpy.ops.ed.undo_push, message='later')")
+    window.do("in_window(bpy.ops.ed.undo)")
     assert ask(window, f"{scene}['step']", tmp_path) == "BLENDNET_VIEW"
     assert ask(window, settings, tmp_path) == before
 
@@ -173,5 +177,34 @@ def test_views_in_a_row_saves_and_undo_leave_the_scene_as_it_was(window: Window,
     assert ask(window, settings, tmp_path) == before
     window.do(f"{engine}.BlendNetView.render = bpy.app.driver_namespace['render']\n" + IN_A_ROW % 1)
     wait_for(window, f"{done} and not {engine}.is_busy()", tmp_path, "a view after one that was stopped")
+    assert not window.state["error"]
+    window.quit()
+
+
+def test_render_window_is_opened_and_closed_often(window: Window, tmp_path: Path) -> None:
+    engine, windows = ADDON.format("view_engine"), "len(bpy.context.window_manager.windows)"
+    own = "bpy.context.window_manager.windows[0].scene.render"
+    settings = f"[{own}.engine, {own}.resolution_x, {own}.use_compositing, {own}.use_lock_interface]"
+    before = ask(window, settings, tmp_path)
+    done = f"bpy.app.driver_namespace['left']['times'] == 0 and not {ADDON.format('runtime')}.get().under_way"
+    over = f"{done} and not {engine}.is_busy()"
+    window.do("bpy.ops.blendnet.unwatch()\nbpy.context.preferences.view.render_display_type = 'WINDOW'")
+    for _ in range(OPENED):
+        window.do(IN_A_ROW % 1)
+        wait_for(window, f"{over} and {windows} == 2", tmp_path, "the render window is open")
+        assert ask(window, settings, tmp_path) == before
+        window.do("in_window(bpy.ops.wm.window_close, on_top=True)")
+        wait_for(window, f"{windows} == 1", tmp_path, "it is closed")
+
+    window.do(ENDLESS + IN_A_ROW % 1)
+    wait_for(window, f"{done} and {engine}.is_busy() and {windows} == 2", tmp_path, "a view goes on")
+    window.do("in_window(bpy.ops.wm.window_close, on_top=True)")
+    wait_for(window, f"{windows} == 1", tmp_path, "its window is closed")
+    window.press("Escape")
+    wait_for(window, f"not {engine}.is_busy()", tmp_path, "stopped")
+    assert ask(window, settings, tmp_path) == before
+    window.do(f"{engine}.BlendNetView.render = bpy.app.driver_namespace['render']\n" + IN_A_ROW % 1)
+    wait_for(window, f"{over} and {windows} == 2", tmp_path, "a view after one that was stopped")
+    assert ask(window, settings, tmp_path) == before
     assert not window.state["error"]
     window.quit()

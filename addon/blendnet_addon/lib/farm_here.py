@@ -3,11 +3,16 @@
 import os
 import shutil
 import sys
+import time
 
 from .command import ask
-from .errors import Stopped
+from .errors import AddonError, Stopped
 
 UP_TIMEOUT_S = 180.0
+TOLD_TIMEOUT_S = 15.0
+"""Agents that run tell of a new Blender with their next report, every two seconds; looking at it takes them longer."""
+ASK_S = 0.3
+"""So often they are asked."""
 PROGRAM = "blendnet.exe" if os.name == "nt" else "blendnet"
 
 
@@ -60,6 +65,21 @@ def know_blender(command, program, stop=None):
     known = {os.path.realpath(build["path"]) for build in run(command, "blender", "list", "--json", stop=stop)}
     if os.path.realpath(program) not in known:
         run(command, "blender", "path", program, "--json", stop=stop)
+
+
+def wait_until_told(agents, version, stop):
+    """Wait until an agent has told that it has this version of Blender; a job that comes sooner is refused.
+
+    Not for ever: what is missing then, sending says. `agents()`: those of the farm, as the API gives them.
+    """
+    until = time.monotonic() + TOLD_TIMEOUT_S
+    while time.monotonic() < until and not stop.is_set():
+        try:
+            if any(version in agent["blenders"] for agent in agents()):
+                return
+        except AddonError:
+            return  # The next look at the Manager says why.
+        stop.wait(ASK_S)
 
 
 def run(command, *arguments, stop=None):

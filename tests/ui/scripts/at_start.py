@@ -1,7 +1,7 @@
 """Run inside a Blender with a window: enables the add-on, arranges the window, tells the test what is to be seen.
 
 Arguments after --: folder for messages, zip to install ('': it is installed already), output folder of the scene.
-state.json is written again and again; do.py is run once whenever it appears.
+state.json is written again and again; do.py is run once whenever it appears, and do.failed says how it broke.
 """
 
 import json
@@ -15,7 +15,7 @@ import bpy
 folder, zip_, output = sys.argv[sys.argv.index("--") + 1 :]
 ADDON = "blendnet_addon"
 TICK_S = 0.1
-STATE, DO = os.path.join(folder, "state.json"), os.path.join(folder, "do.py")
+STATE, DO, FAILED = (os.path.join(folder, name) for name in ("state.json", "do.py", "do.failed"))
 
 
 class Watch:
@@ -85,9 +85,11 @@ def step():
     return 0.3 if next(STEPS, "end") is None else None
 
 
-def panel():
-    """(left, bottom, width, height) of the large Properties area's contents."""
-    wide = max((area for area in areas() if area.type == "PROPERTIES"), key=lambda area: area.width)
+def contents(kind):
+    """[left, bottom, width, height] of what the widest area of a kind contains; None: there is no such area."""
+    wide = max((area for area in areas() if area.type == kind), key=lambda area: area.width, default=None)
+    if wide is None or not Watch.ready:
+        return None
     region = next(region for region in wide.regions if region.type == "WINDOW")
     return [region.x, region.y, region.width, region.height]
 
@@ -96,7 +98,8 @@ def picture():
     """What the Image Editor shows: name, size, mean and spread of its pixels."""
     for area in areas():
         image = area.spaces.active.image if area.type == "IMAGE_EDITOR" else None
-        if image is not None and image.size[0]:
+        # Blender 2.83 tells no size of layers, and does not show what was asked for its size before it was drawn.
+        if image is not None and image.type != "MULTILAYER" and image.size[0]:
             values = list(image.pixels)[:: max(4, image.size[0] * image.size[1] // 5000 * 4)]
             return {"name": image.name, "size": list(image.size), "sum": sum(values)}
     return None
@@ -108,9 +111,12 @@ def cloud(session):
     return {"checked": seen.checks is not None, "begun": seen.begun, "heard": heard, "state": seen.state(heard)}
 
 
-def in_window(operator, showing="IMAGE_EDITOR", **arguments):
-    """Call an operator as from the window that shows such an editor: a timer has none."""
-    windows = bpy.context.window_manager.windows
+def in_window(operator, showing="IMAGE_EDITOR", on_top=False, **arguments):
+    """Call an operator as from the window that shows such an editor: a timer has none.
+
+    `on_top`: from one that Blender has opened beside the first.
+    """
+    windows = [w for w in bpy.context.window_manager.windows if w.parent is not None or not on_top]
     window = next(w for w in windows if any(area.type == showing for area in w.screen.areas))
     if hasattr(bpy.context, "temp_override"):
         with bpy.context.temp_override(window=window):
@@ -123,7 +129,9 @@ def state():
     return {
         "ready": Watch.ready,
         "pid": os.getpid(),
-        "panel": panel() if Watch.ready else None,
+        "panel": contents("PROPERTIES"),
+        "editor": contents("IMAGE_EDITOR"),
+        "windows": len(bpy.context.window_manager.windows),
         "set_up": session.about is not None,
         "jobs": session.jobs,
         "agents": len(session.agents),
@@ -157,7 +165,8 @@ def tick():
         try:
             exec(text, {"bpy": bpy, "sys": sys, "in_window": in_window, "watch": Watch})
         except Exception:
-            traceback.print_exc()
+            with open(FAILED, "w", encoding="utf-8") as file:
+                file.write(traceback.format_exc())
         os.remove(DO)
     if Watch.quiet:
         return TICK_S
