@@ -11,8 +11,8 @@ from blendnet.manager.ledger import tables
 
 _c = tables.meters.c
 DISK, ADDRESS, EGRESS, MANAGER = "disk", "address", "egress", "manager"
-"""Kinds that grow: GB-hours on disks, hours of agents' public addresses, bytes that owners fetched, hours of the
-Manager's own machine."""
+"""Kinds that grow: GB-hours on disks, hours of agents' public addresses, bytes that owners fetched or that left
+clouds, hours of the Manager's own machine."""
 METERED = (DISK, ADDRESS, EGRESS, MANAGER)
 LOOK = "look"
 """When the Manager last looked at who works: seconds since the epoch."""

@@ -36,16 +36,24 @@ def head(url: str) -> str:
 
 def address_of(driver: Any) -> str:
     """Where a driver's cloud is asked; '': the driver does not say."""
-    host = getattr(getattr(driver, "connection", None), "host", "")
-    return f"https://{host}/" if isinstance(host, str) and host else ""
+    connection = getattr(driver, "connection", None)
+    host, port = getattr(connection, "host", ""), getattr(connection, "port", None)
+    scheme = "https" if getattr(connection, "secure", True) else "http"
+    usual = port in (None, 443 if scheme == "https" else 80)
+    return f"{scheme}://{host}{'' if usual else f':{port}'}/" if isinstance(host, str) and host else ""
 
 
-def reach(address: str, clock: Callable[[], float], ask: Head) -> Sequence[Check]:
-    """Whether the cloud can be reached, and whether the clock here is right."""
+def reach(address: str, clock: Callable[[], float], ask: Head, *, known: bool = False) -> Sequence[Check]:
+    """Whether the cloud can be reached, and whether the clock here is right. `known`: it has answered a driver."""
     try:
         date = ask(address)
         off_s = abs(clock() - parsedate_to_datetime(date).timestamp()) if date else None
     except (OSError, ValueError, TypeError) as error:
+        if known:
+            return [
+                Check("reachability", OK, f"{address} has answered"),
+                Check("clock", WARNING, f"the cloud cannot be asked what time it is: {error}", "timedatectl status"),
+            ]
         return [Check("reachability", PROBLEM, f"{address} does not answer: {error}", f"curl -sI {address}")]
     answered = Check("reachability", OK, f"{address} answers")
     if off_s is None:

@@ -156,7 +156,7 @@ class LibcloudProvider:
             refused = Check("credentials", CheckState.PROBLEM, str(error), f"export {names}")
             return [*(one for one in self._reached() if one.state is CheckState.PROBLEM), refused]
         found = [
-            *self._reached(),
+            *self._reached(known=True),
             Check("credentials", CheckState.OK, f"{self.name} answers"),
             checks.permissions(self.name),
             Check("machine types", CheckState.OK, f"{len(machines)} on offer"),
@@ -167,10 +167,10 @@ class LibcloudProvider:
             found.append(Check("power off", CheckState.WARNING, why, "blendnet cloud destroy"))
         return found
 
-    def _reached(self) -> Sequence[Check]:
+    def _reached(self, *, known: bool = False) -> Sequence[Check]:
         """Whether the cloud is there, and the clock right; nothing while nobody knows where it is."""
         address = checks.address_of(self._made)
-        return checks.reach(address, self._clock, self._head) if address else []
+        return checks.reach(address, self._clock, self._head, known=known) if address else []
 
     def _quota_checks(self) -> Sequence[Check]:
         """An unknown quota warns and never blocks."""

@@ -6,6 +6,7 @@ import http.server
 import threading
 from collections.abc import Iterator
 from email.utils import formatdate
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -97,3 +98,26 @@ def test_a_cloud_out_of_reach_is_not_taken_for_a_wrong_login_alone(scene: Set) -
     assert [(check.name, check.state) for check in found] == [
         ("reachability", CheckState.PROBLEM), ("credentials", CheckState.PROBLEM),
     ]  # fmt: skip
+
+
+def test_a_cloud_that_has_answered_is_there_whatever_its_front_page_says(scene: Set) -> None:
+    def untrusted(url: str) -> str:
+        raise OSError("certificate verify failed")
+
+    made = scene("vultr")
+    made.provider._head = untrusted
+    states = {check.name: check.state for check in made.provider.checks()}
+    assert (states["reachability"], states["clock"]) == (CheckState.OK, CheckState.WARNING)
+
+
+@pytest.mark.parametrize(
+    ("connection", "address"),
+    [
+        ({"host": "api.sky", "secure": True, "port": 443}, "https://api.sky/"),
+        ({"host": "10.0.0.5", "secure": False, "port": 8774}, "http://10.0.0.5:8774/"),
+        ({"host": "api.sky"}, "https://api.sky/"),
+        ({}, ""),
+    ],
+)
+def test_the_address_is_the_drivers(connection: dict[str, object], address: str) -> None:
+    assert checks.address_of(SimpleNamespace(connection=SimpleNamespace(**connection))) == address
