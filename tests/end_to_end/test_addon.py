@@ -20,12 +20,13 @@ from tests.end_to_end import debians, farms, older_addon
 
 pytestmark = pytest.mark.end_to_end
 SCRIPTS = farms.HERE / "scripts"
-FLOW, UPGRADE, LISTENING, HELP, RETURN = (
-    SCRIPTS / f"addon_{name}.py" for name in ("flow", "upgrade", "listening", "help", "return")
+FLOW, UPGRADE, LISTENING, HELP, INSTALL, RETURN = (
+    SCRIPTS / f"addon_{name}.py" for name in ("flow", "upgrade", "listening", "help", "install", "return")
 )
 EXACT = {"pattern": "TABULATED_SOBOL"}
 """4.2 and 4.3 split no other pattern exactly; Blenders without it keep their own."""
 EXTENSIONS_SINCE = (4, 2)
+INSTALL_TIMEOUT_S = 900.0
 SAYS_ONCE_SINCE = (2, 90)
 """Blender 2.83 prints every report of an operator twice."""
 
@@ -59,6 +60,20 @@ def test_blenders_own_validator_takes_the_zip(bpy_build: Build, tmp_path: Path) 
     command = [str(bpy_build.path), str(validator), "validate", str(tmp_path / "addon.zip")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, "Success" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+@pytest.mark.matrix  # It downloads all that BlendNet needs.
+@pytest.mark.timeout(INSTALL_TIMEOUT_S + 60)
+def test_command_is_installed_by_the_add_on_with_consent(blender34: Build, tmp_path: Path) -> None:
+    build.build(tmp_path / "addon.zip")
+    folder, farm = tmp_path / "blender", tmp_path / "farm"
+    plan = {"zip": str(tmp_path / "addon.zip"), "how": "legacy", "kept": str(folder / "kept")}
+    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not (Path(p) / "blendnet").exists())
+    env = {"PATH": path, "HOME": str(tmp_path), "BLENDNET_DATA": str(farm)}
+    done = run(blender34, folder, plan, INSTALL, timeout_s=INSTALL_TIMEOUT_S, **env)
+    farms.blendnet("down", "--data", farm)
+    assert "installed" in done.stdout.splitlines(), done.stdout[-3000:] + done.stderr[-3000:]
+    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running", 20)
 
 
 @pytest.mark.matrix
@@ -167,7 +182,9 @@ def upgrade(blender: Build, folder: Path) -> None:
             assert "upgraded: " in done.stdout, how + done.stdout[-3000:] + done.stderr[-3000:]
 
 
-def run(blender: Build, folder: Path, plan: dict[str, str], script: Path = FLOW) -> subprocess.CompletedProcess[str]:
+def run(
+    blender: Build, folder: Path, plan: dict[str, str], script: Path = FLOW, timeout_s: float = 300.0, **env: str
+) -> subprocess.CompletedProcess[str]:
     """A script in a Blender whose settings are in `folder`."""
     (folder / "scripts" / "addons").mkdir(parents=True, exist_ok=True)
     head = [str(blender.path)]
@@ -181,9 +198,10 @@ def run(blender: Build, folder: Path, plan: dict[str, str], script: Path = FLOW)
             "BLENDER_USER_RESOURCES": str(folder),
             "BLENDER_USER_SCRIPTS": str(folder / "scripts"),
             "BLENDER_USER_CONFIG": str(folder / "config"),
+            **env,
         },
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout_s,
         check=False,
     )
