@@ -15,6 +15,8 @@ from .view_settings import FrameSettings
 
 ENGINE = "BLENDNET_VIEW"
 COMBINED = "Combined"
+OWN_WINDOW = ("WINDOW", "SCREEN")
+"""Where Blender shows the Render Result: in a window or screen that it makes for that."""
 TYPES = {"RGB": "COLOR", "RGBA": "COLOR", "rgba": "COLOR"}
 """Of passes by their components; others are a VALUE alone or a VECTOR."""
 SAVING_S = 30.0
@@ -93,9 +95,24 @@ def _render(scene):
     window = next((window for window in windows if window.scene == scene), None)
     if window is None:
         raise AddonError(f"no window shows {scene.name} any more: open it there again")
-    if "CANCELLED" in editors.call(bpy.ops.render.render, window, "INVOKE_DEFAULT"):
+    if "CANCELLED" in _render_in(window):
         raise AddonError("Blender renders something else: wait until that is done")
     return True
+
+
+def _render_in(window):
+    """Call it from a window. Up to 3.1 Blender crashes when it opens a window for what a timer calls: there, none."""
+    preferences = bpy.context.preferences
+    wanted, is_dirty = preferences.view.render_display_type, preferences.is_dirty
+    crashes = not hasattr(bpy.context, "temp_override") and wanted in OWN_WINDOW
+    if crashes:
+        preferences.view.render_display_type = "AREA"
+    try:
+        return editors.call(bpy.ops.render.render, window, "INVOKE_DEFAULT")
+    finally:
+        if crashes:
+            preferences.view.render_display_type = wanted
+            preferences.is_dirty = is_dirty
 
 
 def _end(view):

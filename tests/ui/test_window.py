@@ -18,7 +18,7 @@ from tests.manager.joined import open_farm
 from tests.ui.conftest import HERE
 from tests.ui.window import LOG_BUTTON, blender
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]  # Windows without a graphics card are slow.
 SIZE, SAMPLES = (768, 432), 160
 """Some seconds on a free core; 3.4 splits up to 256 samples exactly."""
 SHARE = 0.2

@@ -167,7 +167,7 @@ class Window:
             return len(seen) >= STILL and len(set(seen[-STILL:])) == 1
 
         if not moving:
-            wait_until(still, "the window is still", 20.0)
+            wait_until(still, "the window is still", 60.0)
         written = [*command, "-strip", "+dither", "-colors", "200", f"PNG8:{path}"]
         subprocess.run(written, env=self._env, check=True, timeout=30)
 

@@ -116,7 +116,7 @@ def in_window(operator, showing="IMAGE_EDITOR", on_top=False, **arguments):
 
     `on_top`: from one that Blender has opened beside the first.
     """
-    windows = [w for w in bpy.context.window_manager.windows if w.parent is not None or not on_top]
+    windows = bpy.context.window_manager.windows[1 if on_top else 0 :]
     window = next(w for w in windows if any(area.type == showing for area in w.screen.areas))
     if hasattr(bpy.context, "temp_override"):
         with bpy.context.temp_override(window=window):
