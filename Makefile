@@ -161,7 +161,7 @@ DEBIANS := build/debians/bullseye/blender build/debians/trixie/blender
 matrix: system-test $(VENV)/.ready-test blender $(DEBIANS) ## Prove farm and add-on on Blender 2.83, 4.2, 4.3, 5.0 too; as root, 5 GB
 	@$(BIN)/python -m pytest -v --durations 10 -m matrix
 
-latency: system-test $(VENV)/.ready-test blender ## Measure how long Blender's window waits for the add-on: 2 GB sent, 1,000 frames watched
+latency: system-test $(VENV)/.ready-test blender ## Measure how long Blender's window waits for the add-on: 5 GB sent, 1,000 frames watched
 	@$(BIN)/python -m pytest -q -s -m matrix tests/ui/test_latency.py -k 3.4
 
 # Blender 2.83 and 4.3 with everything they need, beside the ones of this Debian; what is there already is kept.

@@ -16,7 +16,7 @@ from addon.blendnet_addon.lib import bundle
 ROOT = wheel.ROOT
 ADDON = ROOT / "addon" / "blendnet_addon"
 SHARED = ROOT / "blendnet" / "agent" / "in_blender"
-WANTED = ("dependencies", "describe", "overrides", "patterns")
+WANTED = ("dependencies", "describe", "finish_tree", "overrides", "patterns")
 """Modules of `SHARED` that the add-on imports; what they import comes with them."""
 ENDINGS = (".py", ".toml")
 PROGRAM = "program"

@@ -8,6 +8,7 @@
 # PROVIDER: as in `blendnet cloud doctor --provider`; without ADDRESS one that makes Managers: aws, gcp.
 # ADDRESS: the Manager runs on this machine, and that is where the cloud's machines reach it.
 # SMOKE_USD: most that it may cost, in dollars [2]. SMOKE_MINUTES: most that it may take [90].
+# SMOKE_LOOK_S: seconds between two looks at the farm [5].
 # SMOKE_DATA: its data folder [a temporary one]; a farm that is there already is not touched, and it ends.
 # Every BLENDNET_... setting counts, as BLENDNET_CLOUD_REGION, BLENDNET_CLOUD_OPTIONS, BLENDNET_FLEET_MACHINES,
 # BLENDNET_PUBLIC_ADDRESSES, BLENDNET_WORKER_BUNDLE. It needs `blendnet` and `jq`.
@@ -31,7 +32,7 @@ state() { blendnet job list --json | jq -r --arg job "$job" '.[] | select(.id ==
 # between_looks WHAT: wait a little, unless it has taken too long already.
 between_looks() {
   [ "$SECONDS" -lt $((60 * minutes)) ] || fail "$1 took longer than SMOKE_MINUTES ($minutes)"
-  sleep 5
+  sleep "${SMOKE_LOOK_S:-5}"
 }
 
 remove_farm() {
@@ -73,15 +74,25 @@ else
 fi
 job=$(blendnet job submit "$scene" --cap "$BLENDNET_CAP_FARM_USD" --json | jq -r .job)
 
+# end_one: end a machine in the middle of its work; one that is done, and gone, by then does not count.
+end_one() {
+  local victim
+  victim=$(blendnet agent list --json | jq -er '[.[] | select(.state == "busy")][0].name') || return 1
+  say "ending $victim in the middle of its work"
+  blendnet agent remove "$victim"
+}
+
 say "waiting for a machine that renders"
-until victim=$(blendnet agent list --json | jq -er '[.[] | select(.state == "busy")][0].name'); do
-  case $(state) in queued | active) ;; *) fail "job $job is $(state), and no machine was seen to render it" ;; esac
+until end_one; do
+  now=$(state)
+  case $now in
+    queued | active) ;;
+    completed) fail "job $job was completed before a machine could be ended: take a scene that renders longer" ;;
+    *) fail "job $job is $now, and no machine was seen to render it" ;;
+  esac
   blendnet fleet >&2
   between_looks "waiting for a machine"
 done
-
-say "ending $victim in the middle of its work"
-blendnet agent remove "$victim"
 blendnet job wait "$job"
 blendnet job download "$job" --output "$data/pictures"
 

@@ -8,15 +8,14 @@ import shutil
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from blendnet.agent import blenders
-from blendnet.errors import BlenderMissing
-from blendnet.manager.ledger import ledger
-from blendnet.settings import get_settings
-from tests.manager.statements import sharing
+if TYPE_CHECKING:
+    from blendnet.agent import blenders
 
+# Nothing of BlendNet is imported here: the process that shares the tests out needs none of it, and the others wait.
 ROOT = Path(__file__).resolve().parent.parent
 BLENDER_FIXTURES = {"bpy_build", "blender34", "any_build"}
 THOROUGH_FIXTURES = {"live_kit", "rig", "postgres"}
@@ -43,8 +42,19 @@ def temporary_files_stay_together(tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session", autouse=True)
+def nobody_waits_for_the_disk() -> Iterator[None]:
+    """Leave what is written to the system, as the PostgreSQL of the tests does: no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def ledgers_share_their_statements() -> Iterator[None]:
     """Put every SQL statement together once, not once for each ledger."""
+    from blendnet.manager.ledger import ledger
+    from tests.manager.statements import sharing
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "make_engine", sharing(ledger.make_engine))
         yield
@@ -72,8 +82,10 @@ def scenes_dir() -> Path:
 @pytest.fixture(scope="session")
 def bpy_build() -> blenders.Build:
     """The bpy 4.5 wheel that `make test` installs; another build if BLENDNET_TEST_BLENDER names one."""
+    from blendnet.errors import BlenderMissing
+
     try:
-        return blenders.find(os.environ.get("BLENDNET_TEST_BLENDER") or "4.5", get_settings().blenders_dir)
+        return _find_blender(os.environ.get("BLENDNET_TEST_BLENDER") or "4.5")
     except BlenderMissing as error:
         unavailable(str(error))
         raise
@@ -85,7 +97,14 @@ def blender34() -> blenders.Build:
     path = shutil.which("blender")
     if path is None:
         unavailable("no blender on PATH: apt-get install blender")
-    return blenders.find(path, get_settings().blenders_dir)
+    return _find_blender(path)
+
+
+def _find_blender(what: str) -> blenders.Build:
+    from blendnet.agent import blenders
+    from blendnet.settings import get_settings
+
+    return blenders.find(what, get_settings().blenders_dir)
 
 
 @pytest.fixture(scope="session", params=["wheel-4.5", "binary-3.4"])

@@ -1,4 +1,4 @@
-"""A TCP proxy for tests that cuts its first connections after some bytes, as a bad line does."""
+"""A TCP proxy for tests that cuts its first connections after some bytes, as a bad line does, or falls silent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ class CuttingProxy:
         self.port = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
         self._ends: list[socket.socket] = []
+        self._flowing = threading.Event()
+        self._flowing.set()
         self._start(self._accept)
+
+    def hold(self) -> None:
+        """Keep all connections and carry nothing any more, until `close`."""
+        self._flowing.clear()
 
     def sever(self) -> None:
         """Cut every connection and take no more, as a line that is down."""
@@ -39,6 +45,7 @@ class CuttingProxy:
         with contextlib.suppress(OSError):  # Severed.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._flowing.set()
         for thread in self._threads:
             thread.join(30)
 
@@ -54,13 +61,14 @@ class CuttingProxy:
                 far = socket.create_connection(self._target)
                 self._ends += [near, far]
                 budget = [self.cuts.pop(0)] if self.cuts else [1 << 60]
-                self._start(_pump, near, far, budget)
-                self._start(_pump, far, near, budget)
+                self._start(_pump, near, far, budget, self._flowing)
+                self._start(_pump, far, near, budget, self._flowing)
 
 
-def _pump(source: socket.socket, target: socket.socket, budget: list[int]) -> None:
+def _pump(source: socket.socket, target: socket.socket, budget: list[int], flowing: threading.Event) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
+            flowing.wait()
             budget[0] -= len(data)
             if budget[0] < 0:
                 break

@@ -1,27 +1,30 @@
-"""The shortcut of Render Image on BlendNet: Blender's own key for rendering, with two more held."""
+"""The shortcuts of Render Image and Render Animation on BlendNet: keys beside Blender's own, with two more held."""
 
 import bpy
-import rna_keymap_ui
 
 KEYMAP = "Screen"
 """Where Blender keeps F12 itself: it works wherever the mouse is."""
 OPERATOR = "blendnet.render"
-KEY = {"type": "F12", "value": "PRESS", "ctrl": True, "shift": True}
-"""Free in Blender's keymaps: Blender, 2.7x and Industry Compatible."""
+HELD = {"value": "PRESS", "ctrl": True, "shift": True}
+KEYS = ((False, "F12"), (True, "F11"))
+"""Whether it is for the animation, and the key. Free in Blender's keymaps: Blender, 2.7x and Industry Compatible."""
 
 
 class _State:
-    added = None
-    """(keymap, item) of the add-on's own; None: none."""
+    added = []
+    """(keymap, item) of the add-on's own."""
 
 
 def draw(layout, context):
-    """The shortcut as the artist has it, to be changed, switched off and removed."""
+    """The shortcuts as the artist has them, to be changed and switched off."""
     keyconfig = context.window_manager.keyconfigs.user
     keymap = keyconfig.keymaps.get(KEYMAP) if keyconfig is not None else None
     items = [item for item in keymap.keymap_items if item.idname == OPERATOR] if keymap is not None else []
-    for item in items:
-        rna_keymap_ui.draw_kmi([], keyconfig, keymap, item, layout, 0)
+    for item in sorted(items, key=lambda item: item.properties.animation):
+        row = layout.row()
+        row.use_property_split = False
+        row.prop(item, "active", text="Render Animation" if item.properties.animation else "Render Image")
+        row.prop(item, "type", text="", full_event=True)
     if not items:
         layout.label(text="No shortcut: Preferences > Keymap > Screen > Restore brings it back", icon="INFO")
 
@@ -31,13 +34,13 @@ def register():
     if keyconfig is None:
         return  # Blender without any keyboard.
     keymap = keyconfig.keymaps.new(name=KEYMAP, space_type="EMPTY")
-    item = keymap.keymap_items.new(OPERATOR, **KEY)
-    item.properties.animation = False
-    _State.added = keymap, item
+    for animation, key in KEYS:
+        item = keymap.keymap_items.new(OPERATOR, type=key, **HELD)
+        item.properties.animation = animation
+        _State.added.append((keymap, item))
 
 
 def unregister():
-    added, _State.added = _State.added, None
-    if added is not None:
-        keymap, item = added
+    added, _State.added = _State.added, []
+    for keymap, item in added:
         keymap.keymap_items.remove(item)

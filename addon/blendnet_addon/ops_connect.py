@@ -10,6 +10,7 @@ from .lib.connection import CONNECT_TIMEOUT_S, Http, Login
 from .lib.errors import AddonError
 from .lib.kept_login import KNOWN
 from .lib.manager import Manager
+from .lib.waiting import until_stopped
 from .session import Visible
 
 
@@ -39,9 +40,11 @@ class BLENDNET_OT_connect(bpy.types.Operator):
     )
 
     def invoke(self, context, event):
-        about = runtime.get().about
-        if about is not None and about["kind"] == KNOWN and not self.address:
-            self.address, self.user = about["url"], about["user"]
+        session = runtime.get()
+        if not self.address and session.tried is not None:
+            self.address, self.user = session.tried
+        elif not self.address and session.about is not None and session.about["kind"] == KNOWN:
+            self.address, self.user = session.about["url"], session.about["user"]
         return context.window_manager.invoke_props_dialog(self, width=460)
 
     def draw(self, context):
@@ -52,6 +55,7 @@ class BLENDNET_OT_connect(bpy.types.Operator):
 
     def execute(self, context):
         session = runtime.get()
+        session.tried = self.address, self.user
         try:
             url, password = manager_url(self.address), self.password
             if not is_this_computer(url):
@@ -67,25 +71,26 @@ class BLENDNET_OT_connect(bpy.types.Operator):
         user, confirmed = self.user, bool(expected or pem)
 
         def ask(stop):
-            login = Login(url, pem or certificates.fetch(url, CONNECT_TIMEOUT_S), user, password)
+            shown = pem or until_stopped(stop, certificates.fetch, url, CONNECT_TIMEOUT_S)
+            login = Login(url, shown, user, password)
             if expected and certificates.fingerprint(login.ca_pem) != expected:
                 found = certificates.spelled(certificates.fingerprint(login.ca_pem))
                 raise AddonError(f"{url} is not the Manager of that fingerprint, its own is {found}: nothing was sent")
             if confirmed:
-                _try(session, login)
+                _try(session, login, stop)
             return login
 
         heard = _connected if confirmed else _compare
         return runtime.finish(self, "set_up", "connect", ask, heard, Visible(f"Connecting to {url}"))
 
 
-def _try(session, login):
+def _try(session, login, stop):
     """On a worker: log in, and keep what works."""
     http = Http(login, session.online)
     try:
-        Manager(http).farm()
+        Manager(http, stop).farm()
     finally:
-        http.close()
+        http.abort()
     session.kept.keep_known(login)
 
 
@@ -117,7 +122,9 @@ class BLENDNET_OT_trust(bpy.types.Operator):
         session = runtime.get()
         login, session.pending = session.pending, None
         visible = Visible(f"Logging in to {login.url}")
-        return runtime.finish(self, "set_up", "log in", lambda stop: _try(session, login) or login, _connected, visible)
+        return runtime.finish(
+            self, "set_up", "log in", lambda stop: _try(session, login, stop) or login, _connected, visible
+        )
 
 
 class BLENDNET_OT_distrust(bpy.types.Operator):

@@ -28,11 +28,17 @@ class NoCommand(SetUpError):
     code = "no_command"
 
 
+class WrongCommand(SetUpError):
+    """What the preferences name is not the `blendnet` command."""
+
+    code = "wrong_command"
+
+
 def find_command(wanted):
-    """Path of the `blendnet` command. Raises SetUpError, NoCommand."""
+    """Path of the `blendnet` command. On the main thread. Raises WrongCommand, NoCommand."""
     command = farm_here.find_command(wanted, venv_folder())
     if not command and wanted:
-        raise SetUpError(f"{wanted} is no program: choose the blendnet command in the preferences")
+        raise WrongCommand(f"{wanted} is no program: choose the blendnet command in the preferences, or name none")
     if not command:
         raise NoCommand("the blendnet command is not on this computer: install it, or name it in the preferences")
     return command
@@ -52,7 +58,13 @@ class BLENDNET_OT_use_this_computer(bpy.types.Operator):
     def execute(self, context):
         own = preferences.of(context)
         data = bpy.path.abspath(self.data or own.data) or farm_here.default_data()
-        start = _Start(runtime.get(), self.command or own.command, data, self.agents or own.agents)
+        try:
+            if not farm_here.can_run_here():
+                raise SetUpError("a farm cannot run on Windows: use a Manager on another machine")
+            command = find_command(self.command or own.command)
+        except AddonError as error:
+            return runtime.fail(self, error)
+        start = _Start(runtime.get(), command, data, self.agents or own.agents)
         return runtime.finish(self, "set_up", "start the farm", start.run, start.heard, start.visible)
 
 
@@ -68,19 +80,16 @@ class _Start:
         self.visible = Visible("Starting the farm of this computer")
 
     def run(self, stop):
-        if not farm_here.can_run_here():
-            raise SetUpError("a farm cannot run on Windows: use a Manager on another machine")
-        command = find_command(self._command)
         known = bool(self._blender) and os.path.isfile(self._blender)
         if known:
             self.visible.step = "Making this Blender known"
-            farm_here.know_blender(command, self._blender)
+            farm_here.know_blender(self._command, self._blender, stop)
         self.visible.step = "Starting the farm of this computer"
-        answer = farm_here.start(command, self._data, self._agents)
-        self._session.kept.keep_here(self._data, command)
+        answer = farm_here.start(self._command, self._data, self._agents, stop)
+        self._session.kept.keep_here(self._data, self._command)
         if known and answer.get("agents"):
             self.visible.step = "Waiting until the agents know this Blender"
-            farm_here.wait_until_told(lambda: self._session.manager().agents(), self._version, stop)
+            farm_here.wait_until_told(lambda: self._session.manager(stop).agents(), self._version, stop)
         return answer
 
     def heard(self, answer):
@@ -162,8 +171,8 @@ class BLENDNET_OT_stop_farm(bpy.types.Operator):
     def execute(self, context):
         about = runtime.get().about
         heard = lambda _: (runtime.get().say("The farm of this computer is down."), runtime.look_soon())  # noqa: E731
-        visible = Visible("Ending the farm of this computer")
-        end = lambda stop: farm_here.stop(about["command"], about["data"])  # noqa: E731
+        visible = Visible("Ending the farm of this computer", can_stop=False)
+        end = lambda stop: farm_here.end(about["command"], about["data"])  # noqa: E731
         return runtime.finish(self, "set_up", "stop the farm", end, heard, visible)
 
 

@@ -233,7 +233,7 @@ class BLENDNET_OT_view_result(bpy.types.Operator):
             number = shown.frame["number"] if shown is not None and shown.finished else None
 
         def get(stop):
-            return _merged(session.manager(), job_id, number, files, stop)
+            return _merged(session.manager(stop), job_id, number, files, stop)
 
         def heard(found):
             try:

@@ -34,7 +34,7 @@ def fetch(context, job_id, directory="", overwrite=False, quiet=False):
         place = {"directory": directory, "name": note["name"] if note else "####"} if directory else None
         try:
             fetched = fetch_results(
-                session.manager(), session.notes, job_id, place, frame_name, stop, overwrite, merged, progress, mark
+                session.manager(stop), session.notes, job_id, place, frame_name, stop, overwrite, merged, progress, mark
             )
         except Unreachable:
             session.outbox.put(session.fetched_for.pop, job_id, None)  # It is tried again when the Manager is back.

@@ -6,7 +6,8 @@ from . import classes, cloud_panel, job_panel, runtime
 from .classes import dollars, say
 from .lib import estimating
 from .lib.certificates import fingerprint, spelled
-from .lib.kept_login import HERE
+from .lib.kept_login import HERE, KNOWN
+from .session import can_stop
 
 WIDE = 260
 """Pixels of a panel from which on buttons say where they render."""
@@ -120,21 +121,23 @@ def _draw_under_way(layout, context, session):
     for task, visible in session.under_way:
         row = layout.row(align=True)
         share = visible.share
-        row.label(text=visible.step + ("" if share is None else f"  {share:.0%}"), icon="SORTTIME")
-        row.operator("blendnet.stop", text="", icon="X").task = task.number
+        text = visible.step + ("" if share is None else f"  {share:.0%}")
+        row.label(text="Stopping" if task.stop.is_set() else text, icon="SORTTIME")
+        if can_stop(visible) and not task.stop.is_set():
+            row.operator("blendnet.stop", text="", icon="X").task = task.number
 
 
 def _draw_trouble(layout, context, session):
     online = runtime.online()
     if session.problem is not None and session.about is not None:
         say(layout, str(session.problem), context, icon="ERROR", alert=True)
-        _draw_help(layout, session, session.problem.code)
+        _draw_help(layout, context, session, session.problem.code)
         return
     if session.message:
         icon = "ERROR" if session.message_is_error else "INFO"
         say(layout, session.message, context, icon=icon, alert=session.message_is_error)
     if session.message_is_error:
-        _draw_help(layout, session, session.error_code)
+        _draw_help(layout, context, session, session.error_code)
     if not online and session.about is None:
         say(
             layout,
@@ -144,18 +147,33 @@ def _draw_trouble(layout, context, session):
         )
 
 
-def _draw_help(layout, session, code):
+def _draw_help(layout, context, session, code):
     """The button that helps with an error."""
     if cloud_panel.draw_help(layout, session, code):
         return
-    if code in ("wrong_login", "untrusted"):
+    connecting = session.about is None and session.error_of in ("connect", "log in")
+    known = session.about is not None and session.about["kind"] == KNOWN
+    if code == "offline":
+        _draw_offline(layout, context)
+    elif connecting or code in ("wrong_login", "untrusted") or (known and code == "not_connected"):
         layout.operator("blendnet.connect", text="Connect Again", icon="FILE_REFRESH")
     elif code == "no_command":
         layout.operator("blendnet.install", icon="IMPORT")
-    elif code == "offline":
-        layout.operator("screen.userpref_show", text="Preferences", icon="PREFERENCES")
+    elif code == "wrong_command":
+        layout.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = __package__
     elif code == "unreachable":
         layout.operator("blendnet.refresh", text="Try Again", icon="FILE_REFRESH")
+    elif code == "missing_files":
+        layout.operator("file.find_missing_files", icon="VIEWZOOM")
+        layout.prop(context.scene.blendnet, "allow_missing")
+
+
+def _draw_offline(layout, context):
+    """Blender's own switch, which has no say when Blender was started with the answer."""
+    if getattr(bpy.app, "online_access_override", False):
+        say(layout, "It was started with --offline-mode: start it without.", context, icon="INFO")
+    else:
+        layout.prop(context.preferences.system, "use_online_access", text="Allow Online Access")
 
 
 class BLENDNET_PT_choices(BelowMain, bpy.types.Panel):

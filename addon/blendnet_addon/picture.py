@@ -141,7 +141,7 @@ def newest(session):
 
     def get(stop):
         try:
-            return watching.look(session.manager(), wish, seen, files, stop)
+            return watching.look(session.manager(stop), wish, seen, files, stop)
         except (DiskError, Refused):
             raise
         except AddonError:

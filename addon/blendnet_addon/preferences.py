@@ -66,7 +66,6 @@ class BlendNetPreferences(bpy.types.AddonPreferences):
         column.prop(self, "command")
         column.prop(self, "data")
         column.prop(self, "agents")
-        layout.label(text="Shortcut")
         keymap.draw(layout.column(), context)
         classes.say(
             layout,

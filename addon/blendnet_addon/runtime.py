@@ -7,7 +7,7 @@ import traceback
 import bpy
 
 from . import session as sessions
-from .lib import keyring
+from .lib import copies, keyring
 from .lib.errors import Offline
 from .lib.kept_login import CLOUD
 from .lib.work import guarded
@@ -42,9 +42,9 @@ def get():
 
 
 def folder():
-    """Where logins and notes are kept."""
-    chosen = os.environ.get(FOLDER_VARIABLE)
-    return chosen or os.path.join(bpy.utils.user_resource("CONFIG"), "blendnet")
+    """Where logins and notes are kept. On the main thread."""
+    usual = os.path.join(bpy.utils.user_resource("CONFIG"), "blendnet")
+    return os.environ.get(FOLDER_VARIABLE) or usual
 
 
 def online():
@@ -177,6 +177,7 @@ def register():
     _State.session = sessions.Session(folder(), online(), ring)
     _State.poll, _State.next_poll, _State.drawn, _State.listeners = None, 0.0, -1, []
     _State.attended = time.monotonic()
+    _State.session.begin(_State.session.transfers, "tidy up", lambda stop: copies.sweep())
     if not bpy.app.background:
         bpy.app.timers.register(_tick, first_interval=TICK_S, persistent=True)
 

@@ -1,17 +1,15 @@
 """The open scene as a job wants it: looked at, and saved as a copy. The artist's file and undo steps stay untouched."""
 
 import os
-import shutil
-import tempfile
 
 import bpy
 
 from . import log_text, picture, unsaved, view_engine
-from .in_blender import dependencies, describe
+from .in_blender import dependencies, describe, finish_tree
 from .in_blender.overrides import Overrides
 from .lib import baking
+from .lib.copies import CopyFolder
 from .lib.errors import DiskError, MissingFiles, SceneError
-from .lib.grouping import COPY_PREFIX
 
 LISTED = 5
 """Missing files named in a message; the rest is counted."""
@@ -20,9 +18,11 @@ LISTED = 5
 class Prepared:
     """A scene ready to be sent."""
 
-    def __init__(self, path, copy, description, needed, warnings, merged=None):
+    def __init__(self, path, folder, copy, description, needed, warnings, merged=None, homes=None):
+        """`folder`: lib.copies.CopyFolder with the `copy`."""
         self.path = path
         """Where its author keeps it, or would."""
+        self._folder = folder
         self.copy = copy
         """The file to send."""
         self.description = description
@@ -31,10 +31,12 @@ class Prepared:
         self.warnings = warnings
         self.merged = merged
         """As lib.choices.Choices."""
+        self.homes = homes
+        """Where files of File Output nodes go, as lib.places.path_of."""
 
     def clean(self):
         """Delete the copy."""
-        shutil.rmtree(os.path.dirname(self.copy), ignore_errors=True)
+        self._folder.remove()
 
 
 def check(scene):
@@ -65,26 +67,42 @@ def prepare(allow_missing, choices):
         choices.put_output(output, bpy.context.scene)
         description = describe.describe()
         output.restore()
-        copy = _save_copy()
+        folder, copy = _save_copy()
     finally:
         output.restore()
         overrides.restore()
         picture.unhide()
     path = bpy.data.filepath or copy
     needed = [entry["path"] for entry in found if not entry["missing"]]
-    return Prepared(path, copy, description, needed, _warnings(), choices.merged)
+    # Who names another output wants all of it there.
+    homes = {} if choices.output else _homes(bpy.context.scene)
+    return Prepared(path, folder, copy, description, needed, _warnings(), choices.merged, homes)
 
 
 def _save_copy():
-    name = os.path.basename(bpy.data.filepath) or "untitled.blend"
-    path = os.path.join(tempfile.mkdtemp(prefix=COPY_PREFIX), name)
+    """(lib.copies.CopyFolder, path of the copy in it). Raises DiskError."""
+    try:
+        folder = CopyFolder()
+    except OSError as error:
+        raise DiskError(f"cannot make a folder for the copy to send ({error.strerror}): make room") from error
+    path = os.path.join(folder.path, os.path.basename(bpy.data.filepath) or "untitled.blend")
     unsaved.keep()
     try:
         # Paths stay as they are: in the job's tree the copy lies where the author's file does.
         bpy.ops.wm.save_as_mainfile(filepath=path, check_existing=False, copy=True, relative_remap=False)
     except RuntimeError as error:
+        folder.remove()
         raise DiskError(f"Blender cannot save a copy to send ({str(error).strip()}): make room") from error
-    return path
+    return folder, path
+
+
+def _homes(scene):
+    """Where the scene's File Output nodes write on this computer; what only a render resolves is left out."""
+    if not describe.uses_compositor(scene):
+        return {}
+    bases = finish_tree.file_output_bases(scene)
+    homes = {begin: bpy.path.abspath(base) for begin, base in bases.items() if "{" not in base}
+    return {begin: home for begin, home in homes.items() if os.path.isabs(home)}
 
 
 def _missing_text(missing):

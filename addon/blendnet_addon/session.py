@@ -55,6 +55,10 @@ class Session:
         self.message = ""
         self.message_is_error = False
         self.error_code = ""
+        self.error_of = ""
+        """What went wrong, as `begin` calls it; '': something that had not begun yet."""
+        self.tried = None
+        """(address, user) that the artist typed last."""
         self.under_way = []
         """Tasks that people see, with `step` and `share` where they have them."""
         self.pending = None
@@ -78,16 +82,19 @@ class Session:
         """Grows whenever another Manager is used: what was asked of the last one says nothing of this one."""
         self.left = []
         """Called with no arguments when another Manager is used."""
-        self._manager = None
-        self._manager_of = None
+        self._http = None
+        self._http_of = None
 
     def end(self):
         """Stop everything and wait for the threads."""
         self.drop_question()
-        for worker in (self.calls, self.transfers, self.pictures, self.set_up):
+        workers = (self.calls, self.transfers, self.pictures, self.set_up)
+        for worker in workers:
+            worker.stop()
+        if self._http is not None:
+            self._http.abort()
+        for worker in workers:
             worker.end()
-        if self._manager is not None:
-            self._manager.http.close()
 
     def set_up_changed(self):
         """The login that is kept is another one now. On the main thread."""
@@ -140,15 +147,18 @@ class Session:
         self.estimate = None
         self.version += 1
 
-    def manager(self):
-        """The Manager, by the login that is kept. For worker threads too. Raises NotConnected, Offline."""
+    def manager(self, stop=None):
+        """The Manager, by the login that is kept. For worker threads too. Raises NotConnected, Offline.
+
+        `stop`: as lib.manager.Manager.
+        """
         login = self.kept.login()
         of = (login.url, login.ca_pem, login.user, login.password, self.online)
-        if of != self._manager_of:
-            before, self._manager, self._manager_of = self._manager, Manager(Http(login, self.online)), of
+        if of != self._http_of:
+            before, self._http, self._http_of = self._http, Http(login, self.online), of
             if before is not None:
-                before.http.close()
-        return self._manager
+                before.close()
+        return Manager(self._http, stop)
 
     def job(self, job_id):
         """A job that was seen; None when there is no such."""
@@ -161,14 +171,14 @@ class Session:
         self.message, self.message_is_error, self.error_code = text, False, ""
         self.version += 1
 
-    def say_error(self, error):
-        """Show an error; one that is no AddonError is a fault of ours and shown with its kind."""
+    def say_error(self, error, of=""):
+        """Show an error; one that is no AddonError is a fault of ours and shown with its kind. `of`: what it ended."""
         if isinstance(error, Stopped):
             return self.say("Stopped.")
         known = isinstance(error, AddonError)
         self.message = str(error) if known else f"{type(error).__name__}: {error}"
         self.message_is_error = True
-        self.error_code = error.code if known else "error"
+        self.error_code, self.error_of = error.code if known else "error", of
         self.version += 1
         return None
 
@@ -182,7 +192,7 @@ class Session:
             if visible is not None:
                 self.under_way.remove((task, visible))
             if task.error is not None:
-                self.say_error(task.error)
+                self.say_error(task.error, what)
             elif heard is not None:
                 heard(task.result)
             self.version += 1
@@ -195,9 +205,10 @@ class Session:
 
     def stop(self, number=0):
         """Stop what is under way: the task of that number, 0: all that people see."""
-        for task, _ in self.under_way:
-            if number in (0, task.number):
-                task.stop.set()
+        for task, visible in self.under_way:
+            if number in (0, task.number) and can_stop(visible):
+                task.end()
+        self.version += 1
 
     def look(self, stop):
         """Ask the Manager how everything is; what `take` takes. For a worker."""
@@ -262,9 +273,16 @@ def _which(about):
     return None if about is None else [about.get(name) for name in ("kind", "url", "user", "data")]
 
 
+def can_stop(visible):
+    """Whether a button may end what is under way; most things do not say that they cannot be ended."""
+    return getattr(visible, "can_stop", True)
+
+
 class Visible:
     """A step in words and how much of it is done, for the panel; None: nobody knows."""
 
-    def __init__(self, step):
+    def __init__(self, step, can_stop=True):
         self.step = step
         self.share = None
+        self.can_stop = can_stop
+        """False: what was begun comes to its end whoever waits for it."""

@@ -127,7 +127,10 @@ def interrupt(name: str, seconds: float | None, folder: DataFolder, as_json: boo
 @data_option
 @json_option
 def logs(name: str, folder: DataFolder, as_json: bool) -> None:
-    """Print the end of an agent's log, or of another process: control, redis."""
+    """Print the end of an agent's log, or of another process: control, redis.
+
+    Of a cloud's machine that never joined, or fell silent: what it said while it started, if its cloud tells that.
+    """
     with manager(folder) as client:
         text = client.agent_log(name)
     if as_json:

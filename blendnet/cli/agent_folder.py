@@ -16,11 +16,11 @@ from blendnet.errors import Conflict, FarmError
 from blendnet.messages import Joined
 from blendnet.security.agents import make_key
 from blendnet.security.private_files import write_private
-from blendnet.settings import Settings
+from blendnet.settings import Settings, without_cloud_keys
 
 LOCK_FILE = "lock"
 MEMBER_FILE = "member.json"
-INHERITED_NO_MORE = ("MANAGER_USER", "MANAGER_PASSWORD_FILE", "LOCAL_STORE_DIR", "LISTEN", "LEDGER_URL")
+INHERITED_NO_MORE = ("MANAGER_USER", "MANAGER_PASSWORD_FILE", "LOCAL_STORE_DIR", "LISTEN")
 """Settings of a Manager or of another kind of agent: not for this one's worker."""
 
 
@@ -104,7 +104,7 @@ class AgentFolder:
         return Connection(url, self.ca, "", None, *timeouts, certificate=self.certificate, key=self.key)
 
     def environment(self, member: Member) -> dict[str, str]:
-        """Environment of the worker. Secrets are in files: it holds their names."""
+        """Environment of the worker: names of files with its own secrets, and nobody's cloud keys."""
         values = {
             "DATA": self.root,
             "AGENT_NAME": member.name,
@@ -119,5 +119,5 @@ class AgentFolder:
             "BROKER_PASSWORD_FILE": self.broker_password,
         }
         others = {f"BLENDNET_{name}" for name in INHERITED_NO_MORE}
-        inherited = {name: value for name, value in os.environ.items() if name not in others}
+        inherited = {name: value for name, value in without_cloud_keys(os.environ).items() if name not in others}
         return inherited | {f"BLENDNET_{name}": str(value) for name, value in values.items()}

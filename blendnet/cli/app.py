@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -11,6 +10,7 @@ from typing import NoReturn
 import click
 
 from blendnet import __version__
+from blendnet.cli.lazy import LazyGroup
 from blendnet.errors import BlendNetError
 
 EXIT_FAILED = 1
@@ -39,18 +39,8 @@ COMMANDS = {
 """Command -> module and object below blendnet.cli (`deps` is deps:deps), and its line in `blendnet --help`."""
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they run, so that `blendnet --help` answers at once."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(f"blendnet.cli.{module}"), name or module)
-        return command
+class TopGroup(LazyGroup):
+    """`blendnet` itself: its --help imports no command at all."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -65,7 +55,11 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"there is no command {args[0]!r}: one of {', '.join(COMMANDS)}", ctx) from None
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=TopGroup,
+    places={name: place for name, (place, _) in COMMANDS.items()},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="blendnet")
 def blendnet() -> None:
     """BlendNet renders Blender scenes on a farm: this machine alone, or many.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import click
 
-from blendnet.cli.cloud_account import prepare, remains, remove
-from blendnet.cli.cloud_doctor import doctor
-from blendnet.cli.cloud_estimate import estimate
-from blendnet.cli.cloud_status import logs, status
-from blendnet.cli.cloud_stop import destroy, stop
-from blendnet.cli.cloud_types import types
-from blendnet.cli.cloud_up import start, up
+from blendnet.cli.lazy import LazyGroup
+
+PLACES = {
+    **{name: f"cloud_up:{name}" for name in ("up", "start")},
+    **{name: f"cloud_stop:{name}" for name in ("stop", "destroy")},
+    **{name: f"cloud_status:{name}" for name in ("status", "logs")},
+    **{name: f"cloud_{name}:{name}" for name in ("doctor", "types", "estimate")},
+    **{name: f"cloud_account:{name}" for name in ("prepare", "remains", "remove")},
+}
+"""Command -> module and object below blendnet.cli."""
 
 
-@click.group(no_args_is_help=True)
+@click.group(cls=LazyGroup, places=PLACES, no_args_is_help=True)
 def cloud() -> None:
     """Have the farm's Manager in your own cloud account; check a cloud, its machines and prices.
 
@@ -34,13 +37,3 @@ def cloud() -> None:
     Without --provider the place of the farm's Manager counts, else BLENDNET_CLOUD_PROVIDER. `up` alone makes a machine;
     `prepare` makes what machines need, `remains` lists all of the farm, `remove` and `destroy` remove it.
     """
-
-
-for _command in (up, start, stop, status, logs, destroy):
-    cloud.add_command(_command)
-cloud.add_command(doctor)
-cloud.add_command(types)
-cloud.add_command(estimate)
-cloud.add_command(prepare)
-cloud.add_command(remains)
-cloud.add_command(remove)

@@ -15,11 +15,13 @@ from blendnet.errors import FarmError, UserError
 from blendnet.manager.folder import DataFolder
 from blendnet.provision.base import Account, InstanceState, Provider, account_of
 from blendnet.provision.manager_machine import manager_host_of
+from blendnet.provision.pauses import pauses
 from blendnet.settings import get_settings
 
 END_LIMIT_S = 600.0
 """Machines that are told to end are waited for so long."""
 LOOK_S = 3.0
+"""Most between two looks."""
 
 
 @click.command()
@@ -113,10 +115,10 @@ class MachinesAlone:
 
     def remove(self) -> None:
         """End the machines, and wait for their end; those that take too long are in `remains`. Raises FarmError."""
-        until = self._clock() + END_LIMIT_S
+        until, later = self._clock() + END_LIMIT_S, pauses(LOOK_S)
         while (names := self._names()) and self._clock() < until:
             self._provider.destroy(names)
-            self._sleep(LOOK_S)
+            self._sleep(next(later))
 
     def remains(self) -> list[str]:
         """Machines that are not gone. Raises FarmError."""

@@ -20,11 +20,13 @@ from blendnet.provision.base import Account, Offer, Place, Provider, account_of
 from blendnet.provision.bootstrap_manager import Site
 from blendnet.provision.manager_machine import ManagerHost, ManagerMachine, ManagerState, manager_host_of
 from blendnet.provision.manager_price import ManagerPrice
+from blendnet.provision.pauses import pauses
 from blendnet.provision.registry import open_provider
 from blendnet.security.published import Published, read_published
 from blendnet.settings import Settings, get_settings
 
 LOOK_S = 5.0
+"""Most between two looks."""
 START_LIMIT_S = 1800.0
 """A stock machine installs itself within minutes; a cloud may take its time before that."""
 STOP_LIMIT_S = 300.0
@@ -123,7 +125,7 @@ class Headquarters:
             FarmError: the machine ended instead, or it takes too long; with the console's last words.
             NoLogin: it does not take the password that is here.
         """
-        began, told, ran = self._clock(), "", False
+        began, told, ran, later = self._clock(), "", False, pauses(LOOK_S)
         while True:
             machine, waited_s = self.host.look(), self._clock() - began
             ran = ran or machine.state is ManagerState.RUNNING
@@ -145,7 +147,7 @@ class Headquarters:
                 told = text
             if waited_s > limit_s:
                 raise self._failed(f"has not become a Manager within {limit_s / 60:.0f} min", machine)
-            self._sleep(LOOK_S)
+            self._sleep(next(later))
 
     def stop(self) -> ManagerMachine:
         """End the farm, its agents first, and stop the machine; returns when the cloud says so. Raises FarmError.
@@ -167,11 +169,11 @@ class Headquarters:
             raise FarmError(f"not all agents have ended ({', '.join(left)}): they cost money; try again in a minute")
 
     def _wait_for_stop(self, limit_s: float) -> ManagerMachine:
-        until = self._clock() + limit_s
+        until, later = self._clock() + limit_s, pauses(LOOK_S)
         while (machine := self.host.look()).state not in OFF:
             if self._clock() > until:
                 break
-            self._sleep(LOOK_S)
+            self._sleep(next(later))
         return machine
 
     def _failed(self, what: str, machine: ManagerMachine) -> FarmError:

@@ -152,8 +152,9 @@ def assumptions(question: Question, candidate: Candidate) -> Iterator[str]:
         )
     yield (
         f"{rules.disk_gb:g} GB of disk for each machine at ${rules.disk_usd_per_gb_month:g} a GB and month "
-        f"({_setting(question, 'estimate_disk_usd_per_gb_month')}), results at ${rules.egress_usd_per_gb:g} a GB "
-        f"({_setting(question, 'estimate_egress_usd_per_gb')})"
+        f"({_setting(question, 'estimate_disk_usd_per_gb_month')}), its public address at "
+        f"${rules.address_usd_per_hour:g} an hour ({_setting(question, 'estimate_address_usd_per_hour')}), "
+        f"results at ${rules.egress_usd_per_gb:g} a GB ({_setting(question, 'estimate_egress_usd_per_gb')})"
     )
     if question.adaptive:
         yield "adaptive sampling saves as much in the whole frame as in the few samples of the probe: it may save more"
@@ -209,5 +210,6 @@ def settings_record(rules: Rules) -> Mapping[str, float]:
         "least_billed_s": rules.least_billed_s,
         "disk_gb": rules.disk_gb,
         "disk_usd_per_gb_month": rules.disk_usd_per_gb_month,
+        "address_usd_per_hour": rules.address_usd_per_hour,
         "egress_usd_per_gb": rules.egress_usd_per_gb,
     }

@@ -90,6 +90,7 @@ _LINES: list[tuple[str, Callable[[CostsOf], float | None]]] = [
     ("boot", lambda of: of.boot_usd),
     ("idle", lambda of: of.idle_usd),
     ("disk", lambda of: of.disk_usd),
+    ("addresses", lambda of: of.address_usd),
     ("egress", lambda of: of.egress_usd),
     ("Manager", lambda of: of.manager_usd),
     ("total", lambda of: of.total_usd),
@@ -97,7 +98,7 @@ _LINES: list[tuple[str, Callable[[CostsOf], float | None]]] = [
 
 
 def _row(name: str, view: CostsView, of: Callable[[CostsOf], float | None]) -> tuple[str, ...]:
-    partly = name not in ("disk", "egress", "Manager")
+    partly = name not in ("disk", "addresses", "egress", "Manager")
     sums = (view.of_day, view.in_all)
     return (name, *(output.usd(of(spent), unpriced_s=spent.unpriced_s if partly else 0.0) for spent in sums))
 

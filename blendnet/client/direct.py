@@ -46,6 +46,7 @@ class _Download:
         self._progress = progress
         self._digest = hashlib.sha256()
         self._position = 0
+        self._asked = False
 
     def run(self) -> bool:
         """True when the whole blob is there and hashes right."""
@@ -76,7 +77,8 @@ class _Download:
 
     def _address(self) -> str | None:
         try:
-            answer = self._http.get(DirectDownload, f"/v1/blobs/{self._sha256}/url")
+            answer = self._http.get(DirectDownload, f"/v1/blobs/{self._sha256}/url", again=self._asked or None)
+            self._asked = True
         except NotFound:
             return None  # Of an older Manager, or of the blob: the question for the blob itself tells.
         if answer.url is None:

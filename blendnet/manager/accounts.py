@@ -10,7 +10,7 @@ from blendnet.manager.costs import Bill, MachineBill, Span
 from blendnet.manager.days import day_bounds, day_of
 from blendnet.manager.farm_money import FarmMoney
 from blendnet.manager.ledger import InstanceRow, Transaction
-from blendnet.manager.ledger.meters import DISK, EGRESS, MANAGER, METERED
+from blendnet.manager.ledger.meters import ADDRESS, DISK, EGRESS, MANAGER, METERED
 from blendnet.messages import CapState, CostsOf, CostsView, JobCost, MachineCost, PriceOf
 
 
@@ -49,7 +49,8 @@ class Accounts(FarmMoney):
             machines = tx.instances.all()
             extra = sum(tx.meters.total(kind)[1] for kind in METERED)
         usd = costs.spent(machines, Span(0.0, now)) + extra
-        return usd if extra or any(machine.usd_per_hour is not None for machine in machines) else None
+        known = extra or self.settings.manager_usd_per_hour  # A Manager's own price is counted once a minute.
+        return usd if known or any(machine.usd_per_hour is not None for machine in machines) else None
 
 
 def _span(day: str, now: float) -> Span:
@@ -62,8 +63,8 @@ def _span(day: str, now: float) -> Span:
 
 def _costs_of(tx: Transaction, bill: Bill, names: dict[str, str], day: str | None) -> CostsOf:
     egress_bytes, egress_usd = tx.meters.total(EGRESS, day)
-    disk_usd, manager_usd = (tx.meters.total(kind, day)[1] for kind in (DISK, MANAGER))
-    extra = disk_usd + egress_usd + manager_usd
+    disk_usd, address_usd, manager_usd = (tx.meters.total(kind, day)[1] for kind in (DISK, ADDRESS, MANAGER))
+    extra = disk_usd + address_usd + egress_usd + manager_usd
     known = any(of.machine.usd_per_hour is not None for of in bill.machines)
     return CostsOf(
         agents=_by_kind(bill.machines),
@@ -84,6 +85,7 @@ def _costs_of(tx: Transaction, bill: Bill, names: dict[str, str], day: str | Non
         boot_usd=bill.boot_usd if known else None,
         idle_usd=bill.idle_usd if known else None,
         disk_usd=disk_usd,
+        address_usd=address_usd,
         egress_usd=egress_usd,
         egress_bytes=round(egress_bytes),
         manager_usd=manager_usd,

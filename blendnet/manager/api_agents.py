@@ -12,6 +12,7 @@ from blendnet.errors import UserError
 from blendnet.manager import streams
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Done, HeartbeatBody, Id, Parts, PartsHere, ShaToCheck, Token, TokenBody
+from blendnet.manager.caller import caller
 from blendnet.manager.limits import content_length
 from blendnet.manager.previews import MAX_PREVIEW_BYTES
 from blendnet.messages import (
@@ -235,6 +236,7 @@ async def _stored(
     The lease is checked before a large body is read, and before any becomes a blob: late work leaves nothing behind.
     """
     limit = parts.settings.max_segment_bytes
+    parts.farm.came_from(caller(), content_length(request.scope))
     if incoming is not None:
         return await run_in_threadpool(_take, incoming, parts, sha256, check, note)
     streams.check_announced(request, limit)
@@ -266,5 +268,6 @@ def _take(name: str, parts: Parts, sha256: str | None, check: Callable[[], objec
         raise UserError("a file that was put elsewhere is taken by its hash only: give sha256")
     check()
     blob = parts.store.take_incoming(name, sha256=sha256, limit_bytes=parts.settings.max_segment_bytes)
+    parts.farm.came_from(caller(), blob.size_bytes)
     check()
     return note(blob)

@@ -140,15 +140,18 @@ def download(request: Request, parts: PartsHere, sha256: Sha) -> BlobAnswer:
 
 
 @everybody.get("/{sha256}/url")
-def direct(parts: PartsHere, sha256: Sha) -> DirectDownload:
+def direct(request: Request, parts: PartsHere, sha256: Sha, *, again: bool = False) -> DirectDownload:
     """Where the file can be fetched without the Manager for some minutes, when the farm keeps its files in a bucket.
 
-    The address is a secret: whoever has it can fetch the file. Check what comes against the hash.
+    The address is a secret: whoever has it can fetch the file. Check what comes against the hash. An owner's file
+    counts as sent, for nobody tells what the bucket sends; not `again`: in place of an address that was cut or expired.
     """
     parts.farm.check_reads(sha256)
     signed = parts.store.download_url(sha256)
     if signed is None:
         return DirectDownload(url=None)
+    if request.state.role is Role.OWNER and not again:
+        parts.farm.work.left(parts.store.size(sha256))
     return DirectDownload(url=signed.url, expires_s=signed.expires_s)
 
 

@@ -41,6 +41,10 @@ class BrokerUsers:
         )
         write_private(self._file, text.encode())
 
+    def knows(self, name: str) -> bool:
+        """Whether an agent is let in."""
+        return name in self._agents
+
     def let_in(self, agents: Mapping[str, str]) -> None:
         """Let agents in; `agents`: name -> hash of the password. Raises Retryable when Redis does not answer."""
         with self._changing:

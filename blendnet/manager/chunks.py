@@ -16,7 +16,7 @@ from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, SegmentRow, Tran
 from blendnet.manager.lifecycle import fail_frame, given_up, nobody_can, start_frame, start_job
 from blendnet.manager.loss_book import WINDOW_S
 from blendnet.manager.measures import MeasureBook
-from blendnet.manager.seats import has_seat
+from blendnet.manager.seats import has_seat, keep_seat
 from blendnet.manager.tails import TailWork
 from blendnet.manager.trust import may_try, passed_over, praise
 from blendnet.messages import Blob, ChunkAnswer, ChunkClaim, ChunkReport, ClaimRequest, FailureReport
@@ -224,6 +224,7 @@ class ChunkWork(Admission, AttemptBook, MeasureBook, TailWork):
 
     def _renew(self, tx: Transaction, chunk: ChunkRow, now: float, **values: int) -> ChunkRow:
         """Renew a lease, or take up again one that was taken away while nobody else began."""
+        keep_seat(tx, chunk.job_id, chunk.agent, lapsed=chunk.state is not State.ACTIVE)
         steps = {State.ACTIVE: (), State.QUEUED: (State.ACTIVE,), State.CREATED: (State.QUEUED, State.ACTIVE)}
         until = now + self.settings.lease_s
         return tx.chunks.walk(chunk, *steps[chunk.state], lease_until=until, lost=False, **values)

@@ -21,6 +21,7 @@ from blendnet.manager.background import Background
 from blendnet.manager.bookkeeper import Bookkeeper
 from blendnet.manager.broker import SOCKET_NAME, Outside
 from blendnet.manager.dispatch import Dispatcher
+from blendnet.manager.expiry import Expiry
 from blendnet.manager.fleet import KeptAgents, LocalFleet
 from blendnet.manager.folder import DataFolder, FarmFile
 from blendnet.manager.headquarters import Headquarters
@@ -86,6 +87,7 @@ class Core:
         login = BrokerLogin(MANAGER, outside.password_file) if outside else None
         app = make_app(broker_url, settings.visibility_timeout_s, login)
         self._joining = self._make_joining(outside) if outside else None
+        self._expiry = Expiry(self._joining, lifetime_s=settings.agent_certificate_s) if self._joining else None
         self._headquarters = Headquarters(
             self.farm,
             self.fleet,
@@ -142,6 +144,8 @@ class Core:
         if self.fleet.loop:
             self.fleet.loop.start()
         self._headquarters.start()
+        if self._expiry:
+            self._expiry.start()
         if self.fleet.leftovers:
             self.fleet.leftovers.start()
 
@@ -153,6 +157,8 @@ class Core:
         if self._api_thread.is_alive():
             self._api_thread.join()
         self._headquarters.stop()
+        if self._expiry:
+            self._expiry.stop()
         self._keeper.stop()
         try:
             self.farm.close_books(time.time())

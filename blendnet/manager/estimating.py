@@ -66,6 +66,7 @@ class Team:
             idle_s=0.0 if own else rules.idle_s,
             least_billed_s=0.0 if own else LEAST_BILLED_S,
             disk_gb=0.0 if own else rules.disk_gb,
+            address_usd_per_hour=0.0 if own else rules.address_usd_per_hour,
             egress_usd_per_gb=0.0 if own else rules.egress_usd_per_gb,
         )
 

@@ -8,10 +8,11 @@ from blendnet.manager import costs
 from blendnet.manager.commitments import LATE_S, LONGEST_BEAT_S, STORE_S
 from blendnet.manager.costs import Span
 from blendnet.manager.days import day_bounds, day_of
-from blendnet.manager.ledger import Transaction
-from blendnet.manager.ledger.meters import CAP_DAY, CAP_FARM, DISK, EGRESS, LOOK, MANAGER, METERED
+from blendnet.manager.ledger import InstanceRow, Transaction
+from blendnet.manager.ledger.meters import ADDRESS, CAP_DAY, CAP_FARM, DISK, EGRESS, LOOK, MANAGER, METERED
 from blendnet.manager.part import FarmPart
-from blendnet.provision.bill import HOUR_S, HOURS_PER_MONTH, usd_text
+from blendnet.provision.bill import BILLED_APART, HOUR_S, HOURS_PER_MONTH, usd_text
+from blendnet.settings import Settings
 
 WRITE_S = 2.0
 """Seconds worked are written down so often. A Manager that dies loses that much of the split, nothing of the sum."""
@@ -19,7 +20,7 @@ QUIET_S = 60.0
 """So often when nobody works: a farm that crashes is known to have run until then."""
 DISK_S = 60.0
 DISK_AT = "disk-at"
-"""Kept number: up to when the disk is counted."""
+"""Kept number: up to when disks and addresses are counted."""
 GB = 1e9
 
 
@@ -35,6 +36,8 @@ class Money:
     """Of all living machines."""
     committed_usd: float
     """What they still cost until they could be gone."""
+    beside_usd: float = 0.0
+    """Of `committed_usd`: their disks and addresses, also since these were counted last."""
 
     @property
     def left_usd(self) -> float:
@@ -83,7 +86,10 @@ class FarmMoney(FarmPart):
             spent = costs.spent(machines, Span(begin, now)) + sum(tx.meters.total(k, day)[1] for k in METERED)
             living = [machine for machine in machines if machine.ended_at is None]
             burn = sum(machine.usd_per_hour or 0.0 for machine in living) / HOUR_S
-            found.append(Money(cap, cap_usd, spent, burn, burn * self._wind_down_s()))
+            beside = sum(map(_is_billed_apart, living)) * sum(beside_usd_per_hour(self.settings)) / HOUR_S
+            beside_usd = beside * (self._wind_down_s() + DISK_S)
+            committed_usd = burn * self._wind_down_s() + beside_usd
+            found.append(Money(cap, cap_usd, spent, burn + beside, committed_usd, beside_usd))
         return found
 
     def caps_in(self, tx: Transaction) -> dict[str, float]:
@@ -103,8 +109,8 @@ class FarmMoney(FarmPart):
 
     def write_counts(self, now: float, *, at_once: bool) -> None:
         """Write down what was counted, if it is time."""
-        counted, sent = self.work.unwritten(), self.work.sent_bytes
-        due_s = (0.0 if at_once else WRITE_S) if counted.worked or sent else QUIET_S
+        counted, sent, left = self.work.unwritten(), self.work.sent_bytes, self.work.left_bytes
+        due_s = (0.0 if at_once else WRITE_S) if counted.worked or sent or left else QUIET_S
         if now - self._written_at < due_s:
             return
         accounts = self.work.accounts()
@@ -112,19 +118,33 @@ class FarmMoney(FarmPart):
             tx.usage.add(counted.worked, counted.frames)
             tx.instances.keep_accounts(accounts)
             tx.meters.keep(LOOK, now)
-            if sent:
-                tx.meters.add(EGRESS, day_of(now), sent, sent / GB * self.settings.egress_usd_per_gb)
-            self._count_disk(tx, now)
+            self._count_egress(tx, sent, left, now)
+            self._count_disks(tx, now, at_once=at_once)
             self._count_itself(tx, now)
         self._written_at = now
         self.work.written(counted)
         self.work.sent(-sent)
+        self.work.left(-left)
         if accounts:
             self.instances.refresh()
 
-    def _count_disk(self, tx: Transaction, now: float) -> None:
+    def came_from(self, agent: str, size_bytes: int) -> None:
+        """Bytes of files came from an agent: those of a cloud's machine have left it, unless the Manager is there."""
+        machine = self.work.machine(agent)
+        if machine is not None and machine.is_asked and not self.settings.manager_cloud:
+            self.work.left(size_bytes)
+
+    def _count_egress(self, tx: Transaction, sent: int, left: int, now: float) -> None:
+        """What the Manager sent to owners, wherever it is, and what left a cloud in another way."""
+        for size_bytes, from_cloud in ((sent, bool(self.settings.manager_cloud)), (left, True)):
+            if size_bytes:
+                usd = size_bytes / GB * egress_usd_per_gb(self.settings, from_cloud=from_cloud)
+                tx.meters.add(EGRESS, day_of(now), size_bytes, usd)
+
+    def _count_disks(self, tx: Transaction, now: float, *, at_once: bool) -> None:
+        """The Manager's disk, and disks and addresses of agents' machines that are billed apart."""
         since = tx.meters.kept(DISK_AT)
-        if since is not None and now - since < DISK_S:
+        if since is not None and now - since < DISK_S and not at_once:
             return
         tx.meters.keep(DISK_AT, now)
         if since is None:
@@ -132,6 +152,12 @@ class FarmMoney(FarmPart):
         gb = self.settings.disk_gb or tx.blobs.total_bytes() / GB
         gb_hours = gb * (now - since) / HOUR_S
         tx.meters.add(DISK, day_of(now), gb_hours, gb_hours / HOURS_PER_MONTH * self.settings.disk_usd_per_gb_month)
+        apart = [row for row in tx.instances.since(since) if _is_billed_apart(row)]
+        stays = [stay for row in apart if (stay := costs.stay_of(row)) is not None]
+        if hours := sum(costs.billed_s(stay, Span(since, now)) for stay in stays) / HOUR_S:
+            disk_usd, address_usd = beside_usd_per_hour(self.settings)
+            tx.meters.add(DISK, day_of(now), hours * self.settings.estimate_disk_gb, hours * disk_usd)
+            tx.meters.add(ADDRESS, day_of(now), hours, hours * address_usd)
 
     def _count_itself(self, tx: Transaction, now: float) -> None:
         """The Manager's own machine, as long as the Manager runs on it."""
@@ -143,3 +169,20 @@ class FarmMoney(FarmPart):
     def _wind_down_s(self) -> float:
         """Seconds until a machine that has to go is sure to be gone."""
         return LONGEST_BEAT_S + 2 * self.settings.sub_pass_s + STORE_S + self.settings.cap_end_s + 2 * LATE_S
+
+
+def egress_usd_per_gb(settings: Settings, *, from_cloud: bool) -> float:
+    """Price of traffic: what the owner says, else what estimates assume of traffic out of a cloud."""
+    if settings.egress_usd_per_gb is not None:
+        return settings.egress_usd_per_gb
+    return settings.estimate_egress_usd_per_gb if from_cloud else 0.0
+
+
+def beside_usd_per_hour(settings: Settings) -> tuple[float, float]:
+    """What the disk and the public address of an agent's machine cost, where they are billed apart."""
+    disk_usd = settings.estimate_disk_gb * settings.estimate_disk_usd_per_gb_month / HOURS_PER_MONTH
+    return disk_usd, settings.estimate_address_usd_per_hour
+
+
+def _is_billed_apart(machine: InstanceRow) -> bool:
+    return machine.provider in BILLED_APART

@@ -13,7 +13,7 @@ from blendnet.manager.ledger import FrameRow, JobRow, Transaction
 from blendnet.manager.lifecycle import complete_frame, end_job, fail_frame, given_up
 from blendnet.manager.measures import MeasureBook
 from blendnet.manager.merges import held_frame
-from blendnet.manager.seats import has_seat
+from blendnet.manager.seats import has_seat, keep_seat
 from blendnet.manager.trust import may_try, passed_over, praise
 from blendnet.messages import (
     AttemptView,
@@ -59,6 +59,7 @@ class FinishWork(Admission, AttemptBook, MeasureBook):
         """Renew the lease. Raises LeaseLost, also when the frame was canceled."""
         with self.ledger.write() as tx:
             frame = held_frame(tx, frame_id, token, Stage.FINISH)
+            keep_seat(tx, frame.job_id, frame.agent, lapsed=frame.lease_until is None)
             tx.frames.update(frame, lease_until=now + self.settings.lease_s)
         return ChunkAnswer()
 
@@ -68,6 +69,7 @@ class FinishWork(Admission, AttemptBook, MeasureBook):
         try:
             with self.ledger.write() as tx:
                 frame = held_frame(tx, frame_id, token, Stage.FINISH)
+                keep_seat(tx, frame.job_id, frame.agent, lapsed=frame.lease_until is None)
                 tx.blobs.note([blob], now)
                 place = (frame.id, frame.position, frame.number)
                 tx.results.put(frame.job_id, kind=kind, path=path, blob=blob, frame=place)
@@ -199,7 +201,9 @@ class EncodeWork(FinishWork):
     def heartbeat_encode(self, job_id: str, token: int, now: float) -> ChunkAnswer:
         """Renew the lease. Raises LeaseLost, also when the job was canceled."""
         with self.ledger.write() as tx:
-            tx.jobs.update(held_job(tx, job_id, token), lease_until=now + self.settings.lease_s)
+            job = held_job(tx, job_id, token)
+            keep_seat(tx, job.id, job.agent, lapsed=job.lease_until is None)
+            tx.jobs.update(job, lease_until=now + self.settings.lease_s)
         return ChunkAnswer()
 
     def add_encode_result(self, job_id: str, token: int, kind: str, path: str, blob: Blob, now: float) -> None:
@@ -208,6 +212,7 @@ class EncodeWork(FinishWork):
         try:
             with self.ledger.write() as tx:
                 job = held_job(tx, job_id, token)
+                keep_seat(tx, job.id, job.agent, lapsed=job.lease_until is None)
                 tx.blobs.note([blob], now)
                 tx.results.put(job.id, kind=kind, path=path, blob=blob)
                 tx.jobs.update(job, lease_until=now + self.settings.lease_s)

@@ -12,7 +12,7 @@ from blendnet.manager.autoscale.leftovers import Leftovers
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.instances import NEVER, own_price
 from blendnet.manager.jobs import Farm
-from blendnet.manager.supervise import Program, Supervisor, read_tail
+from blendnet.manager.supervise import Program, Supervisor, boot_log_path, read_tail
 from blendnet.messages import ProcessView
 from blendnet.provision.base import Provider, Wanted, free_names
 
@@ -148,17 +148,20 @@ class LocalFleet:
     def log(self, name: str) -> str:
         """The end of an agent's log, or of another process of the farm.
 
+        Of an agent that has none here: what its machine said while it started, if that was kept.
+
         Raises:
-            NotFound: neither an agent nor a process has that name.
+            NotFound: neither an agent nor a process has that name, and no machine that never joined had it.
         """
         known = (
             self.names()
             | {process.name for process in self.processes()}
             | {agent.name for agent in self._farm.agents()}
         )
-        if name not in known:
+        boot_log = read_tail(boot_log_path(self._logs, name))
+        if name not in known and not boot_log:
             raise NotFound(f"no agent {name} on this farm: see `blendnet agent list`")
-        return read_tail(self._logs / f"{name}.log")
+        return (read_tail(self._logs / f"{name}.log") if name in known else "") or boot_log
 
     def processes(self) -> list[ProcessView]:
         """Every process of the farm, Blenders included."""

@@ -14,6 +14,8 @@ from blendnet.settings import Settings
 
 ASKED = "asked"
 """State of a row whose machine the provider has not told of yet."""
+TAKEN = "taken back"
+"""State of a row whose machine the provider has ended by itself."""
 OWN = "own"
 """Provider of machines that joined without having been asked for: the user's own ones."""
 HERE = ("local", OWN)
@@ -151,6 +153,19 @@ class InstanceBook:
             if row is not None:
                 tx.instances.update(row, ended_at=now, state=InstanceState.GONE.value, reason=reason or row.reason)
         self.refresh()
+
+    def note_taken(self, row_id: int) -> None:
+        """The provider has ended that machine by itself: remembered for the next Manager, too."""
+        with self._ledger.write() as tx:
+            row = tx.instances.get(row_id)
+            if row is not None and row.ended_at is not None:
+                tx.instances.update(row, state=TAKEN)
+
+    def taken_since(self, then: float) -> list[InstanceRow]:
+        """Machines that this provider has ended by itself in this place since `then`."""
+        with self._ledger.read() as tx:
+            found = [row for row in tx.instances.since(then) if row.state == TAKEN]
+        return [row for row in found if (row.provider, row.place) == (self._provider, self._place)]
 
     def all_ended(self, now: float, reason: str) -> int:
         """Nothing of this provider's runs any more; how many machines that ends, none of them before its launch."""

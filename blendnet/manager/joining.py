@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import logging
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from blendnet.errors import Conflict, NotFound, Revoked, TokenRefused, UserError
@@ -20,6 +21,8 @@ from blendnet.security.agents import Identity, Request
 from blendnet.security.broker_acl import RESERVED, password_hash
 from blendnet.security.ca import CA_CERTIFICATE
 
+log = logging.getLogger(__name__)
+
 TOKEN_PREFIX = "blendnet-"
 """So that no token looks like an option, and people see what it is."""
 TOKEN_BYTES = 32
@@ -27,6 +30,8 @@ KEEP_TOKENS_S = 7 * 86_400.0
 """A token is remembered so long after its end, so that its user can be told what is wrong with it."""
 RENEW_AFTER = 0.5
 """Share of a certificate's life after which it is to be renewed."""
+LAST_MOMENT_S = 60.0
+"""A renewal that was asked for before the end of a certificate is done so soon after it."""
 
 
 class Joining:
@@ -139,6 +144,23 @@ class Joining:
             renew_s=RENEW_AFTER * (expires_at - now),
             broker_port=self._users.port,
         )
+
+    def cut_expired(self, now: float) -> None:
+        """Cut those off from Redis whose certificates have ended. They may join again, with a new token.
+
+        Who asked for a renewal in the last moment is left in: TLS had accepted it, and the answer takes a while.
+        """
+        ended = now - min(LAST_MOMENT_S, self._lifetime_s / 4)
+        if not self._expired(self._farm.joined(), ended):
+            return
+        with self._farm.ledger.write() as tx:  # Nobody joins or renews meanwhile.
+            members = {member.name: member for member in tx.members.all() if member.revoked_at is None}
+            for name in self._expired(members, ended):
+                log.info("agent %s is cut off: its certificate has ended", name)
+                self._users.shut_out(name)
+
+    def _expired(self, members: Mapping[str, MemberRow], ended: float) -> list[str]:
+        return [name for name, one in members.items() if one.expires_at <= ended and self._users.knows(name)]
 
     def revoke(self, name: str, now: float) -> None:
         """Shut an agent out, at once and for good; what it has not committed goes to others. Raises NotFound."""

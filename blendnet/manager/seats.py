@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from blendnet.errors import LeaseLost
 from blendnet.manager.ledger import ChunkRow, JobRow, Transaction
 from blendnet.models import Stage
 
@@ -22,6 +23,15 @@ def has_seat(tx: Transaction, job: JobRow, agent: str) -> bool:
         return True
     there = at_work(tx, job)
     return agent in there or len(there) < job.agents_max
+
+
+def keep_seat(tx: Transaction, job_id: str, agent: str | None, *, lapsed: bool) -> None:
+    """Raise LeaseLost when an agent would take up a lease that has `lapsed`, and others have its seat by now."""
+    if not lapsed:
+        return
+    job = tx.jobs.need(job_id)
+    if not has_seat(tx, job, agent or ""):
+        raise LeaseLost(f"job {job.id} wants no more than {job.agents_max} agents, and others work on it by now")
 
 
 def publishable(job: JobRow, outstanding: int, returned: set[str]) -> bool:

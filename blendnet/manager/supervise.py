@@ -285,6 +285,11 @@ def limit_log(path: Path, limit_bytes: int = LOG_LIMIT_BYTES) -> None:
         log.warning("cannot shorten %s: %s", path, error)
 
 
+def boot_log_path(logs: Path, agent: str) -> Path:
+    """Where it is kept what an agent's machine said while it started, when no agent came of it."""
+    return logs / f"boot-{agent}.log"
+
+
 def read_tail(path: Path, size_bytes: int = LOG_TAIL_BYTES) -> str:
     """The last `size_bytes` of a text file, whole lines only; '' when there is none."""
     try:

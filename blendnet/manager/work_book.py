@@ -85,6 +85,7 @@ class WorkBook:
         self._lately: dict[int, Lately[tuple[str, str]]] = {}
         """Job and frame that living machines were counted for."""
         self._sent_bytes = 0
+        self._left_bytes = 0
         self._looked_at = 0.0
 
     @property
@@ -289,6 +290,16 @@ class WorkBook:
     def sent_bytes(self) -> int:
         """Bytes sent that are not in the ledger yet."""
         return self._sent_bytes
+
+    def left(self, size_bytes: int) -> None:
+        """Bytes of files left a cloud otherwise than by way of a Manager there."""
+        with self._lock:
+            self._left_bytes += size_bytes
+
+    @property
+    def left_bytes(self) -> int:
+        """Those of them that are not in the ledger yet."""
+        return self._left_bytes
 
     def job_costs(self) -> dict[str, JobCost]:
         """What jobs have cost that is not in the ledger yet."""

@@ -60,8 +60,13 @@ class CostsOf(Message):
     boot_usd: float | None
     idle_usd: float | None
     disk_usd: float
+    """The Manager's disk, and those of agents' machines where their cloud bills them apart."""
+    address_usd: float = 0.0
+    """Public addresses of agents' machines, where their cloud bills them apart."""
     egress_usd: float
     egress_bytes: int
+    """What owners fetched from the Manager, or were given addresses for in the farm's bucket, and what agents in clouds
+    sent to a Manager that is in none."""
     manager_usd: float = 0.0
     """The Manager's own machine."""
     total_usd: float | None

@@ -14,6 +14,8 @@ HOURS_PER_MONTH = 730.0
 CENT = 0.01
 LEAST_BILLED_S = 60.0
 """AWS and Google bill Linux machines by the second, but at least so many."""
+BILLED_APART = ("aws", "gcp", "azure", "scaleway")
+"""Clouds that bill a machine's disk and its public address beside the machine; with the others its price has both."""
 
 
 @dataclass(frozen=True)

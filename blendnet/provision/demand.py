@@ -89,7 +89,8 @@ def arrives_in_s(machine: Machine, situation: Situation, boot_s: float) -> float
     """Seconds until it is ready to work: 0 when it has joined."""
     if machine.joined_at is not None:
         return 0.0
-    return max(machine.launched_at + boot_s - situation.now, LATE_JOIN_S)
+    # As long as a boot at most: else one that was just asked for would seem to come too late.
+    return max(machine.launched_at + boot_s - situation.now, min(LATE_JOIN_S, boot_s))
 
 
 def worth_count(group: Group, choice: Choice, situation: Situation, policy: Policy) -> int:

@@ -95,6 +95,8 @@ class Rules:
     disk_gb: float = 0.0
     """Disk of one machine."""
     disk_usd_per_gb_month: float = 0.0
+    address_usd_per_hour: float = 0.0
+    """Public address of one machine."""
     egress_usd_per_gb: float = 0.0
 
 
@@ -114,6 +116,7 @@ def rules_of(settings: Settings, *, notice: bool) -> Rules:
         window_chunks_per_slot=settings.window_chunks_per_slot,
         disk_gb=settings.estimate_disk_gb,
         disk_usd_per_gb_month=settings.estimate_disk_usd_per_gb_month,
+        address_usd_per_hour=settings.estimate_address_usd_per_hour,
         egress_usd_per_gb=settings.estimate_egress_usd_per_gb,
     )
 
@@ -284,4 +287,5 @@ def _lines(work: Work, course: Course, fleet: Fleet, rules: Rules) -> Iterator[L
             yield Line(name, course.agents * seconds, usd)
     disk_s = course.agents * billed_s
     yield Line("disk", disk_s, disk_s / MONTH_S * rules.disk_gb * rules.disk_usd_per_gb_month)
+    yield Line("addresses", disk_s, disk_s / HOUR_S * rules.address_usd_per_hour)
     yield Line("egress", None, work.frames * work.result_bytes / GB * rules.egress_usd_per_gb)

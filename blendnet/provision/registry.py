@@ -34,7 +34,8 @@ def open_provider(name: str, place: Place) -> Provider:
     """The provider `name`, for one farm in one place. Asks nothing of the cloud yet.
 
     Raises:
-        UserError: there is no such provider; the text names those there are.
+        UserError: there is no such provider; the text names those there are. Or it is 'local', which no place has: the
+            farm's service opens it.
         FarmError: it cannot be loaded, or its SDK is not installed.
     """
     return _maker(name)(place)
@@ -67,4 +68,9 @@ def _maker(name: str) -> Callable[[Place], Provider]:
         except Exception as error:
             raise FarmError(f"provider {name} cannot be loaded from {entry.value}: {error}") from error
         return loaded
+    if name == "local":
+        raise UserError(
+            "provider local is this machine: it has no account, types or prices to ask for; `blendnet up --agents N` "
+            "starts agents here, `blendnet agent run --join URL TOKEN` those of your other machines"
+        )
     raise UserError(f"there is no provider {name!r}: one of {', '.join(provider_names()) or '(none)'}")

@@ -124,8 +124,9 @@ class Settings(Clouds):
     disk_usd_per_gb_month: float = Field(default=0.0, ge=0)
     disk_gb: float = Field(default=0.0, ge=0)
     """Size of the Manager's disk that is paid for; 0: as much as its files take."""
-    egress_usd_per_gb: float = Field(default=0.0, ge=0)
-    """Price of what the Manager sends to owners."""
+    egress_usd_per_gb: float | None = Field(default=None, ge=0)
+    """Price of files that owners fetch, and of what agents send out of a cloud; None: what estimates assume of traffic
+    out of a cloud, and 0 for what leaves a Manager that is in none."""
 
     # Agents on other machines
     listen: str = ""
@@ -350,13 +351,13 @@ def store_folder(settings: Settings) -> Path:
 
 
 def without_cloud_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment for a process that has no business with the Manager's cloud account."""
+    """An environment for a process that has no business with anybody's cloud account."""
     return {name: value for name, value in environment.items() if not name.startswith(_CLOUD_KEYS)}
 
 
 _CLOUD_KEYS = (
-    *("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "GCE_"),
-    *("BLENDNET_STORE_", "BLENDNET_LEDGER_URL", "BLENDNET_OWNER_"),
+    *("AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "GCE_", "DIGITALOCEAN_", "LINODE_", "OS_", "SCW_", "VULTR_"),
+    *("BLENDNET_CLOUD_", "BLENDNET_STORE_", "BLENDNET_LEDGER_URL", "BLENDNET_OWNER_"),
 )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+
+from blendnet.settings.source import Variables
 
 
-class Clouds(BaseSettings):
+class Clouds(Variables):
     """Part of Settings."""
 
     # Clouds (docs/estimates.md says where the numbers are from)
@@ -21,12 +22,12 @@ class Clouds(BaseSettings):
     estimate_preemptions_per_hour: float = Field(default=0.05, ge=0)
     """Estimates: how often a spot machine is taken away."""
     estimate_disk_gb: float = Field(default=30.0, ge=0)
-    """Estimates: disk of an agent's machine."""
+    """Estimates, and bills where clouds bill it apart: disk of an agent's machine."""
     estimate_disk_usd_per_gb_month: float = Field(default=0.1, ge=0)
     estimate_address_usd_per_hour: float = Field(default=0.005, ge=0)
-    """Estimates: the public address of a Manager's machine."""
+    """The same: the public address of a machine."""
     estimate_egress_usd_per_gb: float = Field(default=0.12, ge=0)
-    """Estimates: bringing results home."""
+    """Estimates, and bills of a Manager in a cloud: bringing results home."""
     fleet_quota_again_s: float = Field(default=30.0, gt=0)
     """A quota that was told while machines came or went may count them twice: it is asked for again after so long."""
     fleet_end_told_s: float = Field(default=900.0, ge=0)

@@ -12,8 +12,8 @@ from blendnet.errors import UserError
 from blendnet.settings import Settings, get_settings
 
 MAX_BYTES = 64 << 10
-_BEGINNINGS = ("fleet_", "cap_", "egress_", "manager_", "job_keep_s", "store_limit_bytes", "agent_certificate_s",
-               "disk_", "cloud_options")  # fmt: skip
+_BEGINNINGS = ("fleet_", "cap_", "egress_", "manager_", "estimate_", "job_keep_s", "store_limit_bytes",
+               "agent_certificate_s", "disk_", "cloud_options")  # fmt: skip
 _OWN = ("fleet_provider", "manager_cloud", "manager_bucket", "manager_url", "manager_ca", "manager_user",
         "manager_password_file", "manager_certificate", "manager_key")  # fmt: skip
 """Of those the ones that are about one machine, or follow from the place."""

@@ -28,7 +28,7 @@ class Prepared:
         self.path = self.copy = str(folder / "a.blend")
         self.needed: list[str] = []
         self.warnings = list(warnings)
-        self.merged = None
+        self.merged = self.homes = None
         self.description = describe(**scene).model_dump()
 
     def clean(self) -> None:

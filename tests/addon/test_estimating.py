@@ -178,7 +178,7 @@ class Prepared:
         self.path = self.copy = str(path)
         self.needed: list[str] = []
         self.warnings: list[str] = []
-        self.merged = None
+        self.merged = self.homes = None
         self.description = describe().model_dump()
 
     def clean(self) -> None:
@@ -189,7 +189,7 @@ def test_sending_tells_what_the_job_takes_and_asks_first(
     manager: Manager, scene: Path, tmp_path: Path, go: threading.Event, play: Callable[..., Player]
 ) -> None:
     session = Session(str(tmp_path / "kept"), online=True)
-    session.manager = lambda: manager
+    session.manager = lambda stop: manager
     settings = {name: value for name, value in SETTINGS.items() if name != "blender"}
     sending = Sending(session, Prepared(scene), settings, "", "shot", ask=True, tell=True)
     with play() as player:
@@ -211,7 +211,7 @@ def test_scene_can_be_sent_although_nobody_can_estimate_it(
 
     monkeypatch.setattr(manager, "estimate", estimate)
     session = Session(str(tmp_path / "kept"), online=True)
-    session.manager = lambda: manager
+    session.manager = lambda stop: manager
     settings = {name: value for name, value in SETTINGS.items() if name != "blender"}
     sending = Sending(session, Prepared(scene), settings, "", "shot", ask=True, tell=True)
     assert sending.run(go) is None

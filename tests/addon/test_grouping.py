@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from addon.blendnet_addon.lib.grouping import COPY_PREFIX, grouped, summary
+from addon.blendnet_addon.lib.copies import COPY_PREFIX
+from addon.blendnet_addon.lib.grouping import grouped, summary
 from addon.blendnet_addon.session import Session
 
 

@@ -124,6 +124,37 @@ def test_results_come_to_another_folder_when_one_is_named(
     assert len(fetch(manager, notes, job).came) == 4
 
 
+@pytest.mark.parametrize(
+    ("path", "home"),
+    [
+        ("0001.png", "/p/renders/0001.png"),
+        ("file_output/depth/Image0001.exr", "/p/depth/Image0001.exr"),
+        ("file_output/depth/near/n_0001.exr", "/else/near/n_0001.exr"),
+        ("file_output/all0001.exr", "/p/layers/all0001.exr"),
+        ("file_output/unknown/x0001.exr", "/p/renders/file_output/unknown/x0001.exr"),
+    ],
+    ids=["the frame", "a node's folder", "a folder within another's", "a prefix, not a folder", "a node nobody knows"],
+)
+def test_files_of_file_output_nodes_go_where_their_nodes_write(path: str, home: str) -> None:
+    homes = {
+        "file_output/depth": "/p/depth/",
+        "file_output/depth/near": "/else/near",
+        "file_output/all": "/p/layers/all",
+    }
+    place = {"directory": "/p/renders", "name": "####", "homes": homes}
+    assert places.path_of(place, {"kind": "file", "frame": 1, "path": path}, frame_name) == home
+
+
+def test_results_come_together_to_a_folder_that_is_named(
+    manager: Manager, notes: Notes, job: JobView, tmp_path: Path
+) -> None:
+    notes.write(job.id, {**notes.read(job.id), "homes": {"0001": str(tmp_path / "home" / "one")}})
+    place = {"directory": str(tmp_path / "else"), "name": "####"}
+    done = fetch_results(manager, notes, job.id, place, frame_name, threading.Event())
+    assert {os.path.dirname(path) for path in done.came} == {str(tmp_path / "else")}
+    assert (tmp_path / "home" / "one.png") in map(Path, fetch(manager, notes, job).came)
+
+
 def test_jobs_that_were_fetched_as_they_are_now_are_not_fetched_again(
     manager: Manager, notes: Notes, job: JobView, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,22 @@ def test_stopped_job_is_not_sent(manager: Manager, scene: Path, tmp_path: Path) 
     with pytest.raises(Stopped):
         shipment(manager, Notes(str(tmp_path / "notes")), scene).send(stop)
     assert len(manager.jobs()) == before
+
+
+def test_job_that_is_stopped_as_it_is_submitted_is_canceled(
+    manager: Manager, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, before, submit = threading.Event(), {job["id"] for job in manager.jobs()}, manager.submit
+
+    def last_moment(submission: dict[str, Any]) -> dict[str, Any]:
+        stop.set()
+        return submit(submission)
+
+    monkeypatch.setattr(manager, "submit", last_moment)
+    with pytest.raises(Stopped):
+        shipment(manager, Notes(str(tmp_path / "notes")), scene).send(stop)
+    assert [job["state"] for job in manager.jobs() if job["id"] not in before] == ["canceled"]
+    assert not (tmp_path / "notes").exists()
 
 
 def test_file_that_vanishes_is_named(scene: Path, go: threading.Event) -> None:

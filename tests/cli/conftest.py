@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from blendnet.cli import app
+from tests.manager.served import quick_hashes
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,13 @@ class Done:
     returncode: int
     stdout: str
     stderr: str
+
+
+@pytest.fixture(scope="package", autouse=True)
+def passwords_take_no_time() -> Iterator[None]:
+    """What a hash costs has tests of its own."""
+    with quick_hashes():
+        yield
 
 
 @pytest.fixture

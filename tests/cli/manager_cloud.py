@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from blendnet import __version__
-from blendnet.cli import cloud_headquarters
+from blendnet.cli import cloud_account, cloud_headquarters
 from blendnet.errors import FarmError
 from blendnet.manager.folder import DataFolder
 from blendnet.provision.base import Created, Features, Instance, InstanceState, Offer, Place, Price
@@ -239,6 +239,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
     """The account that all commands of a test reach, by settings; nothing is in it."""
     install_package(tmp_path / "site", monkeypatch, module="cumulus_cloud", source=SOURCE, project=PROJECT)
     monkeypatch.setattr(cloud_headquarters, "LOOK_S", 0.0)
+    monkeypatch.setattr(cloud_account, "LOOK_S", 0.0)
     bundle = tmp_path / "bundle.tar.gz"
     bundle.write_bytes(b"a bundle")
     set_settings(

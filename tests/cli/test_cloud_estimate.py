@@ -80,7 +80,7 @@ def test_answer_has_cost_and_time_with_the_source_and_age_of_the_price(run: Run,
 def test_cost_is_the_bill_of_machines_that_stay_so_long(run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_settings(
         monkeypatch, fleet_boot_s="60", fleet_idle_s="200", estimate_preemptions_per_hour="0",
-        estimate_disk_gb="0", estimate_egress_usd_per_gb="0",
+        estimate_disk_gb="0", estimate_address_usd_per_hour="0", estimate_egress_usd_per_gb="0",
     )  # fmt: skip
     got = answer(run, scene, "--machine", "n.large", "--agents", "2")
     # 16 vCPUs, 2 cores here: 8 times as fast. 3 frames x 24 samples for 2 agents.

@@ -17,6 +17,7 @@ def spent(total: float | None, *, unpriced_s: float = 0.0) -> CostsOf:
         agents=[line],
         jobs=[job],
         disk_usd=0.25,
+        address_usd=0.125,
         egress_usd=0.5,
         egress_bytes=1,
         manager_usd=0.75,
@@ -35,8 +36,10 @@ def test_every_line_of_the_bill_is_shown(capsys: pytest.CaptureFixture[str]) -> 
     price = PriceOf(provider="aws", machine="c7a", zone="z1", usd_per_hour=0.31, source="live", age_s=61.0)
     cap = CapState(cap="day", cap_usd=5.0, spent_usd=1.5, committed_usd=0.1, reached="because")
     text = printed(capsys, prices=[price], caps=[cap])
-    assert [line.split() for line in text.splitlines() if line.startswith(("disk", "egress", "Manager", "total"))] == [
+    beside = ("disk", "addresses", "egress", "Manager", "total")
+    assert [line.split() for line in text.splitlines() if line.startswith(beside)] == [
         ["disk", "$0.25", "$0.25"],
+        ["addresses", "$0.12", "$0.12"],
         ["egress", "$0.50", "$0.50"],
         ["Manager", "$0.75", "$0.75"],
         ["total", "$1.50", "$2.50"],

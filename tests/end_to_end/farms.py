@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,15 +96,17 @@ def prepare(build: Build, source: Path | str, target: Path, **change: Any) -> Pa
     return target
 
 
-def plain_render(build: Build, scene: Path, folder: Path, frames: list[int]) -> None:
-    """The one-machine render of frames: finished_NNNN.* and plain_NNNN.exr in `folder`."""
+def plain_render(
+    build: Build, scene: Path, folder: Path, frames: list[int], wanted: Sequence[str] = ("finished", "plain")
+) -> None:
+    """The one-machine render of frames: finished_NNNN.* and plain_NNNN.exr in `folder`, each a render of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    in_blender(build, "plain.py", scene, folder, json.dumps(frames))
+    in_blender(build, "plain.py", scene, folder, json.dumps(frames), json.dumps(wanted))
 
 
 def reference(build: Build, scene: Path, folder: Path) -> Path:
     """The one-machine render of a scene's first frame, every pass."""
-    plain_render(build, scene, folder, [1])
+    plain_render(build, scene, folder, [1], ["plain"])
     return folder / "plain_0001.exr"
 
 

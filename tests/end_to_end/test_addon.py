@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from addon import build
@@ -17,10 +20,13 @@ from tests.end_to_end import debians, farms, older_addon
 
 pytestmark = pytest.mark.end_to_end
 SCRIPTS = farms.HERE / "scripts"
-FLOW, UPGRADE, LISTENING = (SCRIPTS / f"addon_{name}.py" for name in ("flow", "upgrade", "listening"))
+FLOW, UPGRADE, LISTENING, HELP, INSTALL, RETURN = (
+    SCRIPTS / f"addon_{name}.py" for name in ("flow", "upgrade", "listening", "help", "install", "return")
+)
 EXACT = {"pattern": "TABULATED_SOBOL"}
 """4.2 and 4.3 split no other pattern exactly; Blenders without it keep their own."""
 EXTENSIONS_SINCE = (4, 2)
+INSTALL_TIMEOUT_S = 900.0
 SAYS_ONCE_SINCE = (2, 90)
 """Blender 2.83 prints every report of an operator twice."""
 
@@ -29,16 +35,45 @@ def test_operators_do_everything_without_a_window(any_build: Build, farm: Path, 
     do_everything(any_build, farm, tmp_path)
 
 
+def test_job_is_found_again_by_the_next_blender(any_build: Build, tmp_path: Path) -> None:
+    find_again(any_build, tmp_path)
+
+
 def test_newer_version_takes_the_place_of_an_older_one(any_build: Build, tmp_path: Path) -> None:
     upgrade(any_build, tmp_path)
 
 
-def test_add_on_goes_on_listening_after_errors(any_build: Build, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("script", "words"), [(LISTENING, "it listens"), (HELP, "it helps")])
+def test_add_on_goes_on_after_errors_and_offers_what_helps(
+    any_build: Build, tmp_path: Path, script: Path, words: str
+) -> None:
     build.build(tmp_path / "addon.zip")
     how = "legacy" if any_build.kind == "binary" else "extension"
     plan = {"zip": str(tmp_path / "addon.zip"), "how": how, "farm": str(tmp_path / "farm")}
-    done = run(any_build, tmp_path / "blender", plan, LISTENING)
-    assert "it listens" in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
+    done = run(any_build, tmp_path / "blender", plan, script)
+    assert words in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_blenders_own_validator_takes_the_zip(bpy_build: Build, tmp_path: Path) -> None:
+    build.build(tmp_path / "addon.zip")
+    (validator,) = bpy_build.path.parents[1].rglob("bl_pkg/cli/blender_ext.py")
+    command = [str(bpy_build.path), str(validator), "validate", str(tmp_path / "addon.zip")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, "Success" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+@pytest.mark.matrix  # It downloads all that BlendNet needs.
+@pytest.mark.timeout(INSTALL_TIMEOUT_S + 60)
+def test_command_is_installed_by_the_add_on_with_consent(blender34: Build, tmp_path: Path) -> None:
+    build.build(tmp_path / "addon.zip")
+    folder, farm = tmp_path / "blender", tmp_path / "farm"
+    plan = {"zip": str(tmp_path / "addon.zip"), "how": "legacy", "kept": str(folder / "kept")}
+    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not (Path(p) / "blendnet").exists())
+    env = {"PATH": path, "HOME": str(tmp_path), "BLENDNET_DATA": str(farm)}
+    done = run(blender34, folder, plan, INSTALL, timeout_s=INSTALL_TIMEOUT_S, **env)
+    farms.blendnet("down", "--data", farm)
+    assert "installed" in done.stdout.splitlines(), done.stdout[-3000:] + done.stderr[-3000:]
+    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running", 20)
 
 
 @pytest.mark.matrix
@@ -47,6 +82,16 @@ def test_newer_version_takes_the_place_of_an_older_one_in_the_blenders_of_other_
     series: str, tmp_path: Path
 ) -> None:
     upgrade(debians.find(series), tmp_path)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("series", debians.SUITES)
+def test_job_is_found_again_in_the_blenders_of_other_debians(
+    series: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_ = debians.find(series)
+    monkeypatch.setenv("BLENDNET_BLENDERS_DIR", str(tmp_path / "blenders"))
+    find_again(build_, tmp_path)
 
 
 @pytest.mark.matrix
@@ -91,6 +136,41 @@ def do_everything(blender: Build, farm: Path, folder: Path) -> None:
     assert max(worst.values()) <= 1, worst
 
 
+def find_again(blender: Build, folder: Path) -> None:
+    """Kill a Blender that has sent an animation; the next one brings it home. See scripts/addon_return.py."""
+    zip_file, farm, own = folder / "blendnet_addon.zip", folder / "farm", folder / "own"
+    build.build(zip_file)
+    look: dict[str, Any] = {"size": (96, 64), "samples": 64, "frames": (1, 2, 1), **EXACT}
+    scene = farms.prepare(blender, "", folder / "shot.blend", output=str(folder / "out" / "pic_###"), **look)
+    plan = {
+        "zip": str(zip_file),
+        "how": "legacy" if blender.kind == "binary" else "extension",
+        "scene": str(scene),
+        "farm": str(farm),
+        "command": str(debians.reachable(Path(sys.executable).with_name("blendnet"), blender, folder)),
+        "folder": str(folder),
+    }
+    with farms.running(farm, gone_after_s=10.0):
+        killed = run(blender, own, {**plan, "part": "send"}, RETURN)
+        assert killed.returncode == -signal.SIGKILL, killed.stdout[-3000:] + killed.stderr[-3000:]
+        job_id, state, strangers = json.loads((folder / "sent.json").read_text("utf-8"))
+        assert (state in ("queued", "active"), strangers) == (True, [])
+        farms.wait_until(lambda: _state(farm, job_id) == "completed", "it is finished while no Blender is open", 120)
+        assert not (folder / "out").exists()
+        found = run(blender, own, {**plan, "part": "return"}, RETURN)
+        assert "found again" in found.stdout, found.stdout[-3000:] + found.stderr[-3000:]
+    farms.plain_render(blender, scene, folder / "plain", [1, 2])
+    for frame in (1, 2):
+        merged, plain = folder / "out" / f"pic_{frame:03}_merged.exr", folder / "plain" / f"plain_{frame:04}.exr"
+        assert max(farms.worst_difference(merged, plain).values()) <= 1
+        ours = farms.read_png16(folder / "out" / f"pic_{frame:03}.png")
+        assert np.abs(ours - farms.read_png16(folder / "plain" / f"finished_{frame:04}.png")).max() <= 1
+
+
+def _state(farm: Path, job_id: str) -> str:
+    return farms.blendnet("job", "show", job_id, "--data", farm, "--json").json["state"]
+
+
 def upgrade(blender: Build, folder: Path) -> None:
     """Replace the add-on by a newer version in all the forms that a Blender knows."""
     build.build(folder / "newer.zip")
@@ -102,9 +182,11 @@ def upgrade(blender: Build, folder: Path) -> None:
             assert "upgraded: " in done.stdout, how + done.stdout[-3000:] + done.stderr[-3000:]
 
 
-def run(blender: Build, folder: Path, plan: dict[str, str], script: Path = FLOW) -> subprocess.CompletedProcess[str]:
+def run(
+    blender: Build, folder: Path, plan: dict[str, str], script: Path = FLOW, timeout_s: float = 300.0, **env: str
+) -> subprocess.CompletedProcess[str]:
     """A script in a Blender whose settings are in `folder`."""
-    (folder / "scripts" / "addons").mkdir(parents=True)
+    (folder / "scripts" / "addons").mkdir(parents=True, exist_ok=True)
     head = [str(blender.path)]
     if blender.kind == "binary":
         head += ["-b", "--factory-startup", "-noaudio", "--python-exit-code", "1", "--python"]
@@ -116,9 +198,10 @@ def run(blender: Build, folder: Path, plan: dict[str, str], script: Path = FLOW)
             "BLENDER_USER_RESOURCES": str(folder),
             "BLENDER_USER_SCRIPTS": str(folder / "scripts"),
             "BLENDER_USER_CONFIG": str(folder / "config"),
+            **env,
         },
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout_s,
         check=False,
     )

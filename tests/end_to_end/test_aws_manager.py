@@ -72,6 +72,7 @@ def test_the_paid_test_makes_a_manager_in_the_cloud_and_leaves_nothing_behind(
     said = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "SMOKE_DATA": str(data),
+        "SMOKE_LOOK_S": "1",
         "BLENDNET_FLEET_IDLE_S": "3",
         "BLENDNET_MANAGER_IDLE_S": "900",  # It is not to stop itself while a slow machine opens the scene.
         "BLENDNET_WORKER_BUNDLE": str(manager_life.pack(tmp_path / "bundle")),

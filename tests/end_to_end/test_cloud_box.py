@@ -28,7 +28,9 @@ OPTIONS = "image=ami-12c6146b; prices=" + ", ".join(
 SETTINGS = {
     "fleet_provider": "aws", "cloud_provider": "aws", "cloud_region": REGION, "cloud_options": OPTIONS,
     "fleet_machines": "c5.large,m5.large", "fleet_max": "2", "fleet_poll_s": "1", "fleet_boot_s": "3",
-    "fleet_idle_s": "3", "fleet_end_delay_s": "5", "lease_s": "3", "sub_pass_s": "1",
+    "fleet_idle_s": "3", "fleet_end_delay_s": "60", "lease_s": "3", "sub_pass_s": "1",
+    # What the fake bills: machines.
+    "estimate_disk_gb": "0", "estimate_address_usd_per_hour": "0", "estimate_egress_usd_per_gb": "0",
 }  # fmt: skip
 FARM = {f"BLENDNET_{name.upper()}": value for name, value in SETTINGS.items()}
 
@@ -105,7 +107,7 @@ def test_the_paid_test_renders_ends_a_machine_and_leaves_nothing_behind(
     places = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SMOKE_DATA": str(tmp_path / "data")}
     command = [SMOKE_TEST, "aws", frame, "127.0.0.1"]
     with boxed(Aws(aws), tmp_path / "machines", **IMAGE) as cloud:
-        environment = {**os.environ, **FARM, **places, "SMOKE_USD": "40"}
+        environment = {**os.environ, **FARM, **places, "SMOKE_USD": "40", "SMOKE_LOOK_S": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE_S)
         assert (done.returncode, cloud.trouble) == (0, ""), done.stdout + done.stderr + cloud.log()
     launched = aws.machines(DataFolder(tmp_path / "data").label())

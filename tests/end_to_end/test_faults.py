@@ -14,9 +14,11 @@ from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
 
 pytestmark = pytest.mark.end_to_end
-SAMPLES = 1600
+SAMPLES = 1000
 CHUNK_SAMPLES = SAMPLES // 2
 """Each of the two agents works on one chunk for many seconds: whoever is hit has samples to lose."""
+QUICK = {"segment_interval_s": 1, "sub_pass_s": 0.5, "blender_threads": 1}
+"""Samples are committed soon, and on many cores the chunks are not done before anybody is hit."""
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +37,11 @@ def reference(heavy: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def quick_segments(tmp_path: Path) -> Iterator[Path]:
-    """Data folder of a farm of 2 agents that commits a segment every 2 seconds and soon takes a Blender for stuck.
+    """Data folder of a farm of 2 agents that commits a segment every second and soon takes a Blender for stuck.
 
     No agent takes over samples of the other's chunk: a quick one would end it before its fault shows.
     """
-    settings = {"segment_interval_s": 2, "sub_pass_s": 1, "blender_stall_s": 10, "tail_worth_s": 3600}
-    with farms.running(tmp_path / "data", **settings) as data:
+    with farms.running(tmp_path / "data", **QUICK, blender_stall_s=10, tail_worth_s=3600) as data:
         yield data
 
 
@@ -184,7 +185,7 @@ def test_frame_is_the_same_when_the_job_is_paused_and_resumed(
 def test_frame_is_the_same_when_the_control_worker_is_frozen_for_good(
     heavy: Path, reference: Path, tmp_path: Path
 ) -> None:
-    with farms.running(tmp_path / "data", segment_interval_s=2, sub_pass_s=1, control_silence_s=3) as data:
+    with farms.running(tmp_path / "data", **QUICK, control_silence_s=3) as data:
         job = submitted(data, heavy)
         control = process_of(data, "control")
         control.suspend()

@@ -34,7 +34,9 @@ USD = {
 SETTINGS = {
     "fleet_provider": "gcp", "cloud_provider": "gcp", "cloud_region": IOWA, "cloud_options": f"project={PROJECT}",
     "fleet_machines": "e2-standard-4,c2-standard-16", "fleet_max": "2", "fleet_poll_s": "1", "fleet_boot_s": "3",
-    "fleet_idle_s": "3", "fleet_end_delay_s": "5", "lease_s": "3", "sub_pass_s": "1",
+    "fleet_idle_s": "3", "fleet_end_delay_s": "60", "lease_s": "3", "sub_pass_s": "1",
+    # What the fake bills: machines.
+    "estimate_disk_gb": "0", "estimate_address_usd_per_hour": "0", "estimate_egress_usd_per_gb": "0",
 }  # fmt: skip
 FARM = {f"BLENDNET_{name.upper()}": value for name, value in SETTINGS.items()}
 

@@ -137,3 +137,25 @@ def test_ctrl_c_ends_the_agent_once_and_in_peace(farm: Path, tmp_path: Path) -> 
         assert time.monotonic() - started < 30
     states = {one["name"]: one["state"] for one in farms.blendnet("agent", "list", "--data", farm, "--json").json}
     assert states["laptop"] == "stopped"
+
+
+def test_agent_that_renews_no_more_is_cut_off_from_redis(tmp_path: Path) -> None:
+    data, home = tmp_path / "data", tmp_path / "machine" / "agent"
+    options = ["--agents", "0", "--listen", "127.0.0.1", "--data", data]
+    started = farms.blendnet("up", *options, BLENDNET_AGENT_CERTIFICATE_S="10")
+    assert started.code == 0, started.err
+    try:
+        made = farms.blendnet("agent", "token", "--name", "frozen", "--data", data, "--json").json
+        known = ["--join", made["url"], "-", "--ca-sha256", made["ca_sha256"]]
+        users = data / "security" / "redis.acl"
+        with machine(home, *known, stdin=made["token"] + "\n") as process:
+            farms.wait_until(lambda: "user frozen " in users.read_text(), "it is let in")
+            process.send_signal(signal.SIGSTOP)  # Its worker goes on.
+            try:
+                farms.wait_until(lambda: "user frozen " not in users.read_text(), "it is cut off")
+            finally:
+                process.send_signal(signal.SIGCONT)
+            assert process.wait(60) == 1
+        assert "any more" in log_of(home)
+    finally:
+        farms.blendnet("down", "--data", data)

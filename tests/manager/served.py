@@ -123,10 +123,17 @@ class Served:
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def quick_credentials(folder: Path, *, owner_hash: str = "") -> Users:
-    """Users of the farm in `folder`, whose logins take no time: a hash tells what its check costs."""
+@contextmanager
+def quick_hashes() -> Iterator[None]:
+    """Within the block hashes of passwords are made that take no time, now and when they are checked."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(credentials, "_HASHER", QUICK)
+        yield
+
+
+def quick_credentials(folder: Path, *, owner_hash: str = "") -> Users:
+    """Users of the farm in `folder`, whose logins take no time: a hash tells what its check costs."""
+    with quick_hashes():
         return ensure_credentials(folder, owner_hash=owner_hash)
 
 

@@ -26,6 +26,13 @@ def sharing(make_engine: Make) -> Make:
         engine.update_execution_options(compiled_cache=statements)
         # Not before: a dialect learns from its first connection what the server can do.
         event.listen(engine, "connect", lambda *_: dialects.setdefault(kind, engine.dialect))
+        if kind == "sqlite":
+            event.listen(engine, "connect", _wait_for_no_disk)
         return engine
 
     return make
+
+
+def _wait_for_no_disk(connection: Any, _record: Any) -> None:
+    """As the PostgreSQL of the tests, which runs with fsync=off: no test cuts the power."""
+    connection.execute("PRAGMA synchronous=OFF")

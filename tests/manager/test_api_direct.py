@@ -120,6 +120,20 @@ def test_download_comes_from_the_bucket_without_the_managers_login(
     assert ["authorization" in request.headers for request in sent] == [True, False]
 
 
+def test_what_owners_fetch_from_the_bucket_is_on_the_bill_and_what_agents_fetch_is_not(
+    served: Served, tmp_path: Path
+) -> None:
+    stored(served)
+    with served.agent() as agent:
+        agent.download(SHA, tmp_path / "agents")
+    assert served.farm.work.left_bytes == 0
+    with served.owner() as owner:
+        owner.download(SHA, tmp_path / "got")
+        assert served.farm.work.left_bytes == len(DATA)
+        assert owner.address(SHA).url, "as `blendnet job links` asks"
+    assert served.farm.work.left_bytes == 2 * len(DATA)
+
+
 def test_damaged_object_is_not_taken_and_the_manager_mends_it(
     served: Served, bucket: Unreliable, tmp_path: Path
 ) -> None:
@@ -183,6 +197,7 @@ def test_download_goes_on_after_a_cut_of_the_line_to_the_bucket(
             client.download(SHA, tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == DATA
     assert len(reads(aws, served)) == 2
+    assert served.farm.work.left_bytes == len(DATA), "no byte is on the bill twice"
 
 
 def test_address_that_has_expired_is_asked_for_anew(
@@ -196,6 +211,7 @@ def test_address_that_has_expired_is_asked_for_anew(
         client.download(SHA, tmp_path / "got")
         assert client._http.outside.open
     assert (tmp_path / "got").read_bytes() == DATA
+    assert served.farm.work.left_bytes == len(DATA), "an address that was of no use costs nothing"
 
 
 def committed(served: Served, tmp_path: Path, data: bytes = DATA) -> Kit:

@@ -11,7 +11,8 @@ import pytest
 
 from blendnet.errors import Conflict, NotFound
 from blendnet.manager.fleet import KeptAgents, LocalFleet
-from blendnet.manager.supervise import Program, Supervisor
+from blendnet.manager.supervise import Program, Supervisor, boot_log_path
+from blendnet.messages import AgentReport
 from blendnet.provision.base import Created, Instance, Wanted
 from blendnet.provision.local import AgentEnvironment, LocalProvider
 from tests.manager.farms import Kit
@@ -81,3 +82,21 @@ def test_agent_of_another_machine_is_not_ended_from_here(fleet: LocalFleet, join
 def test_agent_that_does_not_exist_is_not_found(fleet: LocalFleet) -> None:
     with pytest.raises(NotFound):
         fleet.remove("nobody")
+
+
+def test_what_a_machine_said_that_never_joined_is_shown_as_its_log(fleet: LocalFleet, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        fleet.log("agent-7")
+    (tmp_path / "agent-7.log").write_text("a file that is no agent's\n")
+    with pytest.raises(NotFound):
+        fleet.log("agent-7")
+    boot_log_path(tmp_path, "agent-7").write_text("no network\n")
+    assert fleet.log("agent-7") == "no network\n"
+
+
+def test_an_agents_own_log_goes_before_what_its_machine_said(kit: Kit, fleet: LocalFleet, tmp_path: Path) -> None:
+    kit.farm.report("agent-7", AgentReport(pid=1), kit.now)
+    boot_log_path(tmp_path, "agent-7").write_text("it starts\n")
+    assert fleet.log("agent-7") == "it starts\n"
+    (tmp_path / "agent-7.log").write_text("it renders\n")
+    assert fleet.log("agent-7") == "it renders\n"

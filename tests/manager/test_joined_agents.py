@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from blendnet.errors import LeaseLost, NotAllowed, NotYours
 from blendnet.messages import ChunkReport, ClaimRequest, DirectDownload
+from blendnet.provision.base import Offer
 from tests.manager.joined import OpenFarm, farm, one, report, two
 from tests.manager.test_api_jobs import submit
 
@@ -52,6 +54,27 @@ def test_agent_reads_files_of_jobs_it_works_on_alone(farm: OpenFarm, one: str, t
         owner.cancel(job.id)
         with pytest.raises(LeaseLost):
             first.files(job.id)
+
+
+def test_what_machines_of_clouds_send_is_counted_and_what_own_machines_send_is_not(
+    farm: OpenFarm, one: str, tmp_path: Path
+) -> None:
+    work = farm.served.farm.work
+    farm.served.farm.instances.of("aws").intend(["rented"], [Offer("small", "a", True)], None, now=time.time())
+    rented = farm.join("rented").member.name
+    segment = tmp_path / "segment.exr"
+    segment.write_bytes(b"pixels")
+    with farm.owner() as owner:
+        job = submit(owner, tmp_path, frames=[1, 2])
+        for frame, name, counted in ((1, one, 0), (2, rented, len(b"pixels"))):
+            chunk = owner.chunks(job.id, frame=frame)[0].id
+            with farm.agent(name) as agent:
+                report(agent, name)
+                before = work.left_bytes
+                claim = agent.claim(chunk, ClaimRequest(agent=name))
+                agent.commit(chunk, token=claim.token, offset=0, count=claim.left[0][1], path=segment)
+            assert work.left_bytes - before == counted
+        owner.cancel(job.id)
 
 
 @pytest.mark.parametrize("path", ["/v1/farm", "/v1/agents", "/v1/jobs"])

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -23,13 +24,15 @@ from blendnet.errors import (
     TokenRefused,
     UserError,
 )
-from blendnet.manager.joining import Joining
+from blendnet.manager.expiry import Expiry
+from blendnet.manager.joining import LAST_MOMENT_S, Joining
 from blendnet.messages import ClaimRequest
 from blendnet.security import agents
 from blendnet.security.broker_acl import MANAGER
 from blendnet.security.ca import ensure_server_certificate
 from blendnet.settings import BrokerLogin
-from tests.manager.joined import OpenFarm, farm, one, report, two
+from tests.manager.joined import OpenFarm, farm, one, open_farm, report, two
+from tests.manager.served import wait_until
 from tests.manager.test_api_jobs import submit
 
 __all__ = ["farm", "one", "two"]
@@ -211,6 +214,41 @@ def test_expired_certificate_gets_no_connection(farm: OpenFarm) -> None:
         client.ping()
     with pytest.raises(TokenRefused):  # It tries to join anew.
         farm.join("past", "unused")
+
+
+def test_expired_certificate_ends_open_connections_to_redis_too(tmp_path: Path) -> None:
+    with open_farm(tmp_path) as farm:
+        farm.join("stale")
+        with farm.redis.client(broker_login(farm, "stale")) as broker:
+            assert broker.ping()
+            end = agents.read_identity(farm.folder("stale").certificate)
+            assert end
+            farm.joining.cut_expired(end.expires_at + 1)  # One who renews in the last moment is left in.
+            assert broker.ping()
+            farm.joining.cut_expired(end.expires_at + LAST_MOMENT_S + 1)
+            with pytest.raises((redis.ConnectionError, redis.AuthenticationError)):
+                broker.ping()
+        assert "user stale " not in (farm.redis.folder.security / "redis.acl").read_text()
+        farm.join("stale", farm.token(name="stale"), folder="anew")
+        login = broker_login(farm, "anew")
+        with farm.redis.client(replace(login, user="stale", agent="stale")) as broker:
+            farm.joining.cut_expired(end.expires_at - 1)
+            assert broker.ping()
+
+
+def test_agents_whose_certificates_have_ended_are_looked_for_by_itself(tmp_path: Path) -> None:
+    with open_farm(tmp_path, agent_certificate_s=4.0) as farm:
+        farm.join("short")
+        watch = Expiry(farm.joining, lifetime_s=4.0)
+        with farm.redis.client(broker_login(farm, "short")) as broker:
+            assert broker.ping()
+            watch.start()
+            try:
+                wait_until(lambda: not farm.redis.users.knows("short"), 60.0)
+            finally:
+                watch.stop()
+            with pytest.raises((redis.ConnectionError, redis.AuthenticationError)):
+                broker.ping()
 
 
 def test_certificate_of_another_authority_gets_no_connection(farm: OpenFarm, tmp_path: Path) -> None:

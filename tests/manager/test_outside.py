@@ -15,13 +15,15 @@ from blendnet.manager.broker import Outside
 from blendnet.manager.folder import DataFolder
 from blendnet.manager.outside import Ports
 from blendnet.settings import Settings
+from tests.manager.served import quick_hashes
 
 
 def prepare(root: Path, **changes: object) -> tuple[Ports, Outside]:
     folder = DataFolder(root)
     folder.create()
     settings = Settings(**{"data": root, "listen": "127.0.0.1", **changes})
-    return outside.prepare(settings, folder, folder.security, root / "redis.sock")
+    with quick_hashes():
+        return outside.prepare(settings, folder, folder.security, root / "redis.sock")
 
 
 def test_ports_are_the_same_at_the_next_start(tmp_path: Path) -> None:

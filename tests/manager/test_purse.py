@@ -212,6 +212,15 @@ def test_the_managers_own_machine_is_counted_while_it_runs_and_held_against_caps
     kit.farm.ledger.close()
 
 
+def test_a_manager_that_has_a_price_knows_its_cost_from_the_first_moment(tmp_path: Path) -> None:
+    """Not only when its first minute is counted: an owner would look at a farm that seems to have no prices."""
+    kit = make_kit(tmp_path / "farm", manager_usd_per_hour=0.5)
+    assert kit.farm.cost_in_all(kit.now) == 0.0
+    kit.farm.settings = kit.farm.settings.model_copy(update={"manager_usd_per_hour": 0.0})
+    assert kit.farm.cost_in_all(kit.now) is None
+    kit.farm.ledger.close()
+
+
 def dear_and_cheap(folder: Path, *, cheap_usd_per_hour: float = 36.0) -> Kit:
     """A farm with an agent that costs a dollar a second, and one that costs a cent."""
     kit = make_kit(folder / "farm", agent_usd_per_hour=cheap_usd_per_hour)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from blendnet.errors import LeaseLost
 from blendnet.manager.autoscale import view
 from blendnet.messages import AgentReport, ClaimRequest, JobView
 from blendnet.models import State
@@ -79,6 +80,51 @@ def test_who_finishes_a_frame_has_a_seat(kit: Kit) -> None:
     assert kit.claim(later, "agent2").state == "later"
     assert kit.farm.publish_returned(kit.now) == []
     assert kit.claim(later, "agent1").state == "render"
+
+
+def lapsed(kit: Kit, **limit: int) -> tuple[JobView, str, int]:
+    """A job of which agent1 has begun a chunk and then said nothing for too long."""
+    job = published(kit, **limit)
+    chunk = kit.chunk_ids(job)[0]
+    token = kit.claim(chunk, "agent1").token
+    kit.farm.lapse(kit.later(kit.farm.settings.lease_s + 1))
+    return job, chunk, token
+
+
+def test_agent_whose_lease_has_lapsed_does_not_come_back_when_another_has_its_seat(kit: Kit) -> None:
+    job, chunk, token = lapsed(kit, agents_max=1)
+    assert kit.claim(kit.chunk_ids(job)[1], "agent2").state == "render"
+    with pytest.raises(LeaseLost, match="no more than 1 agents"):
+        kit.farm.heartbeat(chunk, token, kit.now)
+    with pytest.raises(LeaseLost):
+        kit.farm.commit(chunk, token, 0, 16, kit.blob(), kit.now)
+    assert kit.farm.job(job.id).agents == 1
+    assert kit.claim(kit.chunk_ids(job)[1], "agent2").state == "render", "nothing is lost but what was not saved"
+    kit.render(kit.chunk_ids(job)[1], "agent2")
+    kit.render(chunk, "agent3")
+
+
+@pytest.mark.parametrize("agents_max", [1, 2])
+def test_agent_whose_lease_has_lapsed_goes_on_while_there_is_a_seat(kit: Kit, agents_max: int) -> None:
+    job, chunk, token = lapsed(kit, agents_max=agents_max)
+    if agents_max == 2:
+        kit.claim(kit.chunk_ids(job)[1], "agent2")
+    kit.farm.commit(chunk, token, 0, 16, kit.blob(), kit.now)
+    assert states(kit, job)[0] is State.COMPLETED
+
+
+def test_who_finishes_does_not_come_back_either(kit: Kit) -> None:
+    job = published(kit, 2, chunk_samples=64, agents_max=1)
+    kit.merge(kit.render_frame(job))
+    frame, (other,) = kit.frame(job), kit.chunk_ids(job, 1)
+    token = kit.farm.claim_finish(frame, ClaimRequest(agent="agent1"), kit.now).token
+    kit.farm.heartbeat_finish(frame, token, kit.now)
+    kit.farm.lapse(kit.later(kit.farm.settings.lease_s + 1))
+    kit.farm.heartbeat_finish(frame, token, kit.now)
+    kit.farm.lapse(kit.later(kit.farm.settings.lease_s + 1))
+    assert kit.claim(other, "agent2").state == "render"
+    with pytest.raises(LeaseLost, match="others work on it"):
+        kit.farm.heartbeat_finish(frame, token, kit.now)
 
 
 def test_nobody_else_finishes_while_all_seats_are_taken(kit: Kit) -> None:

@@ -82,7 +82,9 @@ class FakeGce:
         self.denied: set[str] = set()
         """Permissions that nobody has."""
         self.acting_as = ""
-        """Address of the service account whose requests these are; '': the project's owner's."""
+        """Address of whose requests these are: a service account or a person; '': the project's owner."""
+        self.needed: set[str] = set()
+        """Permissions that `acting_as` was asked for."""
         self._connections: set[socket.socket] = set()
         self.by_request: dict[str, Operation] = {}
         self._ids = 1000

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.provision.fake_gce import PROJECT, Answer, FakeGce
+from tests.provision.fake_gce_iam import held
 from tests.provision.fake_gce_routes import on
 
 IDENTITY = rf"/v1/projects/{PROJECT}"
@@ -14,7 +15,8 @@ Query = Mapping[str, str]
 
 @on("POST", IDENTITY + ":testIamPermissions")
 def _test(fake: FakeGce, query: Query, body: Any) -> Any:
-    return {"permissions": [one for one in body["permissions"] if one not in fake.denied]}
+    may = lambda one: one not in fake.denied and (not fake.acting_as or held(fake, one))  # noqa: E731
+    return {"permissions": [one for one in body["permissions"] if may(one)]}
 
 
 @on("POST", IDENTITY + ":getIamPolicy")

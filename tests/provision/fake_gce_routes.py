@@ -28,7 +28,7 @@ def on(verb: str, path: str) -> Callable[[Handler], Handler]:
 def route(fake: FakeGce, verb: str, path: str, query: Mapping[str, str], body: Any) -> Any:
     """The answer to a request. Operations' waits do not hold others up."""
     if fake.acting_as:
-        check(fake.acting_as, fake.policy, fake.roles, verb, path, body)
+        check(fake, verb, path, body)
     for known, pattern, handler in ROUTES:
         if known == verb and (match := pattern.fullmatch(path)):
             if path.endswith("/wait"):

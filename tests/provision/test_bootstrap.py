@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,9 +26,6 @@ from tests.provision.bundle_server import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "worker_image" / "units"
-TOOLS = ROOT / "build" / "tools" / "usr" / "lib" / "python3" / "dist-packages"
-"""Where `make check` unpacks Debian's cloud-init."""
-INSTALLED = Path("/usr/lib/python3/dist-packages")
 PEM = "-----BEGIN CERTIFICATE-----\n" + "QUJD" * 16 + "\nQUJD\n-----END CERTIFICATE-----\n"
 AGENT = Identity(name="agent-1", manager_url="https://farm.example:8443", ca_pem=PEM, token="t0ken-_A.b")
 BUNDLE = Bundle(url="https://farm.example:8443/bundle?signature=a%2Fb&x=1", sha256="0" * 64, pinned=True)
@@ -221,29 +217,12 @@ def test_bundle_of_somebody_else_is_not_fetched(served: tuple[str, Path], tmp_pa
     assert done.returncode != 0
 
 
-# --- cloud-init itself -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def cloud_init() -> Path:
-    """Debian's cloud-init, installed or unpacked by `make check`."""
-    for folder in (TOOLS, INSTALLED):
-        if (folder / "cloudinit").is_dir():
-            return folder
-    if os.environ.get("CI"):
-        pytest.fail("no cloud-init: `make check` unpacks it")
-    pytest.skip("no cloud-init here: `make build/tools/.ready` unpacks Debian's")
-
-
-@pytest.mark.parametrize("bundle", [None, BUNDLE], ids=["image", "stock"])
-def test_cloud_init_finds_no_fault(cloud_init: Path, bundle: Bundle | None) -> None:
-    import jsonschema
-
-    schema = json.loads((cloud_init / "cloudinit/config/schemas/schema-cloud-config-v1.json").read_text())
-    document = parsed(user_data(AGENT, lifetime_s=1, bundle=bundle))
-    known = {key for part in schema["$defs"].values() for key in part.get("properties", {})}
-    assert set(document) <= known
-    validator = jsonschema.Draft4Validator(schema)
-    assert list(validator.iter_errors(document)) == []
-    document["write_files"][0]["permissions"] = 644
-    assert list(validator.iter_errors(document)) != []
+def test_bundle_is_not_fetched_from_another_address_than_the_certificate_names(
+    served: tuple[str, Path], tmp_path: Path
+) -> None:
+    url, ca = served
+    other = url.replace("127.0.0.1", "127.1")  # The same machine.
+    done = fetch(other, hashlib.sha256(b"a bundle").hexdigest(), tmp_path / "got", str(ca))
+    assert "certificate is not valid for '127.1'" in done.stdout
+    assert done.returncode != 0
+    assert not (tmp_path / "got").exists()

@@ -10,6 +10,7 @@ from blendnet.provision.base import InstanceState
 from blendnet.provision.decision import Why
 from blendnet.provision.endings import endings
 from blendnet.provision.policy import Policy
+from blendnet.provision.scaling import decide
 from blendnet.provision.situation import Situation
 from tests.provision.fleet_values import NOW, booting, cap, choice, machine, need, situation
 
@@ -94,6 +95,14 @@ def test_a_machine_that_would_join_after_the_work_is_done_ends() -> None:
     assert ended(situation(machines=machines, needs=[need(work_s=36)])) == {}
     assert ended(situation(machines=machines, needs=[need(work_s=34), need("2", starts_at=NOW + 60)])) == {}
     assert ended(situation(machines=machines, needs=[need(work_s=None)])) == {}
+
+
+@pytest.mark.parametrize("boot_s", [3.0, 20.0, 100.0])
+def test_a_machine_that_was_worth_asking_for_is_not_late_at_once(boot_s: float) -> None:
+    now = situation(machines=[machine("agent-1")], needs=[need(work_s=4 * boot_s)], choices=[choice()], boot_s=boot_s)
+    assert [request.count for request in decide(now, Policy()).create] == [2]
+    asked = [machine("agent-1"), booting("agent-2", age_s=1), booting("agent-3", age_s=1)]
+    assert ended(situation(machines=asked, needs=[need(work_s=4 * boot_s - 1)], boot_s=boot_s)) == {}
 
 
 def test_the_minimum_joins_although_the_work_is_done_before() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from blendnet.models import Strategy
 from blendnet.planner import CHUNK_OVERHEAD_S
-from blendnet.provision.bill import Stay
+from blendnet.provision.bill import HOURS_PER_MONTH, Stay
 from blendnet.provision.estimate import (
     ASSUMED_SPREAD,
     KNOWN_SPREAD,
@@ -67,9 +67,12 @@ def test_frames_after_the_first_ones_are_planned_by_what_was_measured() -> None:
 
 def test_lines_add_up_to_the_sum() -> None:
     got = made(
-        preemptions_per_hour=0.5, disk_gb=30.0, disk_usd_per_gb_month=0.1, result_bytes=1e8, egress_usd_per_gb=0.1
-    )
-    assert {line.name for line in got.lines} == {"agents render", "boot and idle", "preemptions", "disk", "egress"}
+        preemptions_per_hour=0.5, disk_gb=30.0, disk_usd_per_gb_month=0.1, result_bytes=1e8, egress_usd_per_gb=0.1,
+        address_usd_per_hour=0.005,
+    )  # fmt: skip
+    usd = {line.name: line.usd for line in got.lines}
+    assert set(usd) == {"agents render", "boot and idle", "preemptions", "disk", "addresses", "egress"}
+    assert usd["addresses"] == pytest.approx((usd["disk"] or 0.0) * 0.005 / (30 * 0.1 / HOURS_PER_MONTH))
     assert got.usd == pytest.approx(sum(line.usd or 0.0 for line in got.lines))
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from blendnet.cli.agent_folder import AgentFolder, Member
 from blendnet.errors import FarmError
 from blendnet.provision.base import Wanted, free_names
+from blendnet.provision.libcloud.clouds import CLOUDS
 from blendnet.provision.local import AgentEnvironment, LocalProvider
 
 
@@ -119,14 +121,32 @@ def test_new_agents_get_the_first_free_names(taken: list[str], count: int, names
     assert free_names(taken, count) == names
 
 
-def test_agent_gets_no_key_of_the_managers_cloud(
-    provider: LocalProvider, processes: Recorded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    secrets = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS", "BLENDNET_LEDGER_URL"]
-    for name in secrets:
+SECRETS = (
+    *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS"),
+    *("BLENDNET_LEDGER_URL", "BLENDNET_CLOUD_OPTIONS"),
+    *(name for cloud in CLOUDS.values() for names in cloud.credentials.values() for name in names),
+)
+"""Variables by which clouds are told who one is; an option of a provider may be one of its keys."""
+
+
+@pytest.fixture
+def keys_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts the farm, or joins one, has all these clouds' keys in the environment."""
+    for name in SECRETS:
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("LANG", "C")
+
+
+@pytest.mark.usefixtures("keys_around")
+def test_agent_gets_no_key_of_the_managers_cloud(provider: LocalProvider, processes: Recorded) -> None:
     provider.create(Wanted(names=["agent-1"]))
     environment = processes.environments["agent-1"]
-    assert not set(secrets) & set(environment)
+    assert not set(SECRETS) & set(environment)
+    assert environment["LANG"] == "C"
+
+
+@pytest.mark.usefixtures("keys_around")
+def test_agent_that_has_joined_gets_no_key_of_its_users_clouds(tmp_path: Path) -> None:
+    environment = AgentFolder(tmp_path).environment(Member("workstation", "https://farm.example:8443", 6380))
+    assert "secret" not in environment.values()
     assert environment["LANG"] == "C"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from blendnet.provision.policy import Policy
 from blendnet.provision.scaling import decide
 from blendnet.provision.situation import Cap, Choice, Loss, Machine, Need, Setback, Situation
 from tests.provision.fleet_values import NOW, booting, choice, machine
+
+pytestmark = pytest.mark.thorough
 
 OFFERS = [Offer(name, zone, spot) for name in ("small", "big") for zone in "ab" for spot in (True, False)]
 JOBS = ("1", "2", "3")
@@ -145,11 +148,11 @@ def test_no_cap_is_passed_until_the_next_decision_however_the_cloud_behaves(now:
         assert all(request.usd_per_hour is not None for request in decision.create)
 
 
-@given(now=situations(), policy=policies)
+@given(now=situations(), policy=policies, boot_s=st.sampled_from([3.0, 20.0, 100.0]))
 @settings(max_examples=60, deadline=None)
-def test_what_is_asked_for_is_not_ended_before_it_was_of_use(now: Situation, policy: Policy) -> None:
+def test_what_is_asked_for_is_not_ended_before_it_was_of_use(now: Situation, policy: Policy, boot_s: float) -> None:
     """The machines of a decision boot, and the same decision is made again: it keeps them, and asks for no more."""
-    now = Situation(**vars(now) | {"caps": ()})
+    now = Situation(**vars(now) | {"caps": (), "boot_s": boot_s})
     decision = decide(now, policy)
     gone = {e.name for e in decision.destroy}
     going_on = [m for m in now.machines if m.name not in gone]

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 import httpx
@@ -17,12 +18,15 @@ from google.auth.exceptions import DefaultCredentialsError
 
 from blendnet.errors import BlendNetError, Conflict, FarmError, NotFound, StoreRefused, StoreUnreachable
 from blendnet.storage import gcs_errors, s3, s3_errors, stores
-from blendnet.storage.bucket import CONTENT_TYPE, ObjectBucket
+from blendnet.storage.bucket import ObjectBucket
 from blendnet.storage.gcs import GcsBucket
 from blendnet.storage.s3 import S3Bucket
+from tests.provision.fake_gce import FakeGce
 from tests.storage.gcs_bucket import Gcs
 from tests.storage.moto_bucket import Moto
 
+BYTES = "application/octet-stream"
+"""What every upload is called. Python's urllib calls one without a type a form, of which moto stores nothing."""
 DATA = bytes(range(256)) * 1000
 
 
@@ -69,6 +73,17 @@ def test_object_is_replaced_only_when_asked(aws: Moto, tmp_path: Path) -> None:
     assert read(bucket, "key") == b"other"
 
 
+def test_object_of_google_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    """The emulator heeds no condition; this fake does, as Google."""
+    with FakeGce().served() as fake:
+        bucket = Gcs(fake.url).open(Gcs(fake.url).bucket())
+        assert write(bucket, tmp_path, "key", b"first")
+        assert not write(bucket, tmp_path, "key", b"other")
+        assert read(bucket, "key") == b"first"
+        assert write(bucket, tmp_path, "key", b"other", replace=True)
+        assert read(bucket, "key") == b"other"
+
+
 def test_large_file_goes_up_in_parts_and_leaves_none_when_refused(
     aws: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,10 +125,20 @@ def test_address_lets_anybody_read_the_one_object(any_bucket: ObjectBucket, tmp_
 def test_address_lets_anybody_write_the_one_object(any_bucket: ObjectBucket) -> None:
     signed = any_bucket.put_url("incoming/one", 60, size_bytes=len(DATA))
     assert signed is not None
-    assert signed.headers["Content-Type"] == CONTENT_TYPE
+    assert signed.headers["Content-Type"] == BYTES
     with httpx.Client(trust_env=False) as http:
         assert http.put(signed.url, content=DATA, headers=dict(signed.headers)).is_success
     assert read(any_bucket, "incoming/one") == DATA
+
+
+def test_whoever_writes_to_an_address_with_urllib_has_all_of_it_stored(aws: Moto) -> None:
+    bucket = aws.open(aws.bucket())
+    signed = bucket.put_url("incoming/one", 60, size_bytes=len(DATA))
+    assert signed is not None
+    request = urllib.request.Request(signed.url, DATA, dict(signed.headers), method="PUT")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        assert answer.status == 200
+    assert read(bucket, "incoming/one") == DATA
 
 
 def test_addresses_of_s3_are_signed_in_the_new_way_and_bind_type_size_and_absence(aws: Moto) -> None:
@@ -124,6 +149,21 @@ def test_addresses_of_s3_are_signed_in_the_new_way_and_bind_type_size_and_absenc
         assert query["X-Amz-Algorithm"] == "AWS4-HMAC-SHA256"
         assert query["X-Amz-Expires"] == "900"
     assert set(query["X-Amz-SignedHeaders"].split(";")) >= {"content-length", "content-type", "if-none-match"}
+
+
+def test_addresses_of_google_are_signed_in_the_new_way_and_bind_type_size_and_absence(gcs: Gcs) -> None:
+    """The emulator heeds neither the end of an address nor what it binds: Google does, when it is signed."""
+    bucket = gcs.open(gcs.bucket())
+    reading, writing = bucket.get_url("one", 900), bucket.put_url("one", 900, size_bytes=7)
+    assert reading is not None
+    assert writing is not None
+    for signed in (reading, writing):
+        query = httpx.URL(signed.url).params
+        assert query["X-Goog-Algorithm"] == "GOOG4-RSA-SHA256"
+        assert query["X-Goog-Expires"] == "900"
+        assert set(query["X-Goog-SignedHeaders"].split(";")) >= {name.lower() for name in signed.headers}
+    bound = {"Content-Type": BYTES, "x-goog-content-length-range": "7,7", "x-goog-if-generation-match": "0"}
+    assert bound.items() <= writing.headers.items()
 
 
 def test_address_to_write_cannot_be_used_twice(aws: Moto) -> None:

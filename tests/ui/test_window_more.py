@@ -118,17 +118,23 @@ def test_animation_comes_home_frame_by_frame(desk: Desk, pictures: Path, tmp_pat
     desk.ended(job_id, "completed")
     wanted = {f"pic_{frame:04d}{end}" for frame in range(1, FRAMES + 1) for end in (".png", "_merged.exr")}
     farms.wait_until(lambda: wanted <= {path.name for path in desk.output.glob("pic_*")}, "all pictures come home")
-    farms.plain_render(desk.build, desk.scene, tmp_path / "plain", [FRAMES])
+    farms.plain_render(desk.build, desk.scene, tmp_path / "plain", [FRAMES], ["finished"])
     ours = farms.read_png16(desk.output / f"pic_{FRAMES:04d}.png")
     assert np.abs(ours - farms.read_png16(tmp_path / "plain" / f"finished_{FRAMES:04d}.png")).max() <= 1
 
 
-def test_shortcut_sends_the_image(desk: Desk, pictures: Path) -> None:
+def test_shortcuts_send_image_and_animation(desk: Desk, pictures: Path) -> None:
     window, before = desk.window, desk.ids()
     window.press("ctrl+shift+F12")
     job_id = desk.sent(before)
     assert desk.job(job_id)["frames_total"] == 1
     desk.ended(job_id, "completed")
+    before = desk.ids()
+    window.press("ctrl+shift+F11")
+    job_id = desk.sent(before)
+    assert desk.job(job_id)["frames_total"] == FRAMES
+    window.do(f"bpy.ops.blendnet.steer(verb='cancel', job={job_id!r})")
+    desk.ended(job_id, "canceled")
     if desk.build.order < (3, 2):
         return  # It opens no window for a timer.
     window.do(

@@ -156,17 +156,20 @@ class Window:
     def photograph(self, path: Path, crop: str = "", *, moving: bool = False) -> None:
         """The screen, or a part of it (WIDTHxHEIGHT+X+Y), as a PNG; `moving`: at once, it never stands still."""
         part = ["-crop", crop, "+repage"] if crop else []
-        command = ["import", "-window", "root", "-strip", *part, "+dither", "-colors", "200", f"PNG8:{path}"]
+        command = ["import", "-window", "root", *part]
         seen: list[bytes] = []
 
         def still() -> bool:
             """Panels slide into their places: several pictures alike in a row."""
-            subprocess.run(command, env=self._env, check=True, timeout=30)
-            seen.append(path.read_bytes())
+            done = subprocess.run([*command, "rgb:-"], env=self._env, capture_output=True, check=True, timeout=30)
+            seen.append(done.stdout)
             time.sleep(STILL_S)
-            return moving or (len(seen) >= STILL and len(set(seen[-STILL:])) == 1)
+            return len(seen) >= STILL and len(set(seen[-STILL:])) == 1
 
-        wait_until(still, "the window is still", 60.0)
+        if not moving:
+            wait_until(still, "the window is still", 60.0)
+        written = [*command, "-strip", "+dither", "-colors", "200", f"PNG8:{path}"]
+        subprocess.run(written, env=self._env, check=True, timeout=30)
 
     def kill(self) -> None:
         """As a crash does."""

@@ -8,6 +8,7 @@ import threading
 import time
 
 from .errors import SetUpError, Stopped
+from .files import check
 
 LIMIT_S = 180.0
 LOOK_S = 0.1
@@ -35,6 +36,7 @@ def ask(program, arguments, stop=None, said=None, limit_s=LIMIT_S, settings=None
     is for people. `settings`: BLENDNET_... for it alone. `accept`: exit statuses with which it has answered.
     Raises SetUpError with its own words, Stopped.
     """
+    check(stop)
     arguments = list(arguments)
     what = "blendnet " + " ".join(_words(arguments))
     try:

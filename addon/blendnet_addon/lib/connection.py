@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from urllib.parse import urlencode
 
 from .addresses import host_and_port, is_this_computer
@@ -52,7 +53,9 @@ class Http:
         self._lock = threading.Lock()
         self._idle = []
         """(when it was used last, connection)"""
-        self._closed = False
+        self._closed = self._aborted = False
+        self._lines = weakref.WeakSet()
+        """All that are open, idle or not."""
 
     def get(self, path, **params):
         """JSON of a GET."""
@@ -111,6 +114,15 @@ class Http:
         for _, line in idle:
             line.close()
 
+    def abort(self):
+        """Cut every connection, at the end: whoever waits for an answer hears that there is none."""
+        self._aborted = True
+        self.close()
+        with self._lock:
+            lines = list(self._lines)
+        for line in lines:
+            _cut(line)
+
     def _ask(self, method, path, params, body, headers, timeout_s):
         """(connection, its answer, still to be read) of a request that was not refused."""
         target = path + ("?" + urlencode({k: v for k, v in params.items() if v is not None}) if params else "")
@@ -137,15 +149,19 @@ class Http:
             except (http.client.RemoteDisconnected, ConnectionError):
                 line.close()
                 # It may have been closed meanwhile: that says nothing yet.
-                if method != "GET":
+                if method != "GET" or self._aborted:
                     raise
             except BaseException:
                 line.close()
                 raise
         host, port = host_and_port(self.login.url)
         line = http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT_S, context=self._tls)
+        with self._lock:
+            self._lines.add(line)
         try:
             line.connect()
+            if self._aborted:
+                raise ConnectionAbortedError("it is no longer asked")
             return line, _request(line, method, target, body, headers, timeout_s)
         except BaseException:
             line.close()
@@ -171,6 +187,15 @@ class Http:
 
     def _reach(self, line):
         return _Reach(self.login.url, line)
+
+
+def _cut(line):
+    sock = line.sock
+    if sock is not None:
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # It is cut already.
 
 
 def _request(connection, method, target, body, headers, timeout_s):

@@ -103,7 +103,7 @@ class Estimating:
         prepared = self._prepared
         try:
             self._session.check_turn(self._turn)
-            manager, about = self._session.manager(), prepared.description
+            manager, about = self._session.manager(stop), prepared.description
             blender = submitting.choose_blender(self._blender, about["blender"], manager.agents())
             settings = dict(self._settings, blender=blender)
             box = parcel.Parcel(prepared.path, prepared.copy, prepared.needed)

@@ -6,7 +6,7 @@ import sys
 import time
 
 from .command import ask
-from .errors import AddonError
+from .errors import AddonError, Stopped
 
 UP_TIMEOUT_S = 180.0
 TOLD_TIMEOUT_S = 15.0
@@ -37,24 +37,34 @@ def default_data():
     return chosen or os.path.join(home, "blendnet", "farm")
 
 
-def start(command, data, agents):
+def start(command, data, agents, stop=None):
     """Start the farm on folder `data` and return what `blendnet up --json` says. One that runs is left as it is.
 
-    Raises SetUpError.
+    Raises SetUpError, Stopped: nothing runs then that did not before.
     """
-    return run(command, "up", "--json", "--agents", str(agents), "--data", data)
+    ran = _runs(data)
+    try:
+        return run(command, "up", "--json", "--agents", str(agents), "--data", data, stop=stop)
+    except Stopped:
+        if not ran and _runs(data):
+            end(command, data)  # It waited for its agents alone.
+        raise
 
 
-def stop(command, data):
+def _runs(data):
+    return os.path.exists(os.path.join(data, "farm.json"))
+
+
+def end(command, data):
     """End the farm on folder `data`. Raises SetUpError."""
     return run(command, "down", "--json", "--data", data)
 
 
-def know_blender(command, program):
-    """Make this Blender known to the agents of this computer, if it is not yet. Raises SetUpError."""
-    known = {os.path.realpath(build["path"]) for build in run(command, "blender", "list", "--json")}
+def know_blender(command, program, stop=None):
+    """Make this Blender known to the agents of this computer, if it is not yet. Raises SetUpError, Stopped."""
+    known = {os.path.realpath(build["path"]) for build in run(command, "blender", "list", "--json", stop=stop)}
     if os.path.realpath(program) not in known:
-        run(command, "blender", "path", program, "--json")
+        run(command, "blender", "path", program, "--json", stop=stop)
 
 
 def wait_until_told(agents, version, stop):
@@ -72,9 +82,9 @@ def wait_until_told(agents, version, stop):
         stop.wait(ASK_S)
 
 
-def run(command, *arguments):
-    """The JSON that `blendnet ARGUMENTS` prints. Raises SetUpError with its own words."""
-    return ask(command, arguments, limit_s=UP_TIMEOUT_S)
+def run(command, *arguments, stop=None):
+    """The JSON that `blendnet ARGUMENTS` prints. Raises SetUpError with its own words, Stopped."""
+    return ask(command, arguments, stop, limit_s=UP_TIMEOUT_S)
 
 
 def can_run_here():

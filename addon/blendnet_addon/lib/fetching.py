@@ -45,7 +45,7 @@ def fetch_results(
     keep = merged if own is None else own
     wanted = [result for result in manager.results(job_id) if keep or result["kind"] != "merged"]
     # What came is noted wherever it came to.
-    where = note if place is None else dict(note or {}, **place)
+    where = note if place is None else dict(note or {}, homes={}, **place)
     done = Fetched()
     try:
         for count, result in enumerate(wanted, 1):

@@ -1,7 +1,6 @@
 """The list of jobs by the scene they were made from."""
 
-COPY_PREFIX = "blendnet-send-"
-"""Begins the names of folders that hold copies of scenes: one that was never saved lies nowhere else."""
+from .copies import COPY_PREFIX
 
 
 class Group:
@@ -37,6 +36,7 @@ def summary(job):
 def _key(job):
     path = job.get("scene_path", "")
     parts = _parts(path)
+    # A scene that was never saved lies nowhere else.
     return parts[-1] if len(parts) > 1 and parts[-2].startswith(COPY_PREFIX) else path
 
 

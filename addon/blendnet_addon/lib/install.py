@@ -10,6 +10,7 @@ import threading
 from .command import clean_environment
 from .errors import SetUpError, Stopped
 from .farm_here import venv_program
+from .files import check
 
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3", "python")
 PROBE = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
@@ -61,6 +62,7 @@ class Installation:
 
     def run(self, stop):
         """Path of the installed command. Raises SetUpError, Stopped."""
+        check(stop)
         python = find_python()
         self.step = "Making an environment"
         self._call(stop, [python, "-m", "venv"] + self._fresh + [self._folder])

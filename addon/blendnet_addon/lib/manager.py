@@ -2,12 +2,19 @@
 
 from urllib.parse import quote
 
+from .waiting import Stoppable
+
 
 class Manager:
     """Calls of an owner of jobs. Raises as connection.Http."""
 
-    def __init__(self, http):
-        self.http = http
+    def __init__(self, http, stop=None):
+        """`stop`: an event; once it is set no question waits for its answer any more: Stopped is raised.
+
+        What changes a job waits all the same: whoever stops has to know whether there is one that renders and costs.
+        """
+        self.http = http if stop is None else Stoppable(http, stop)
+        self._sure = http
 
     @property
     def url(self):
@@ -35,10 +42,10 @@ class Manager:
 
     def probe(self, submission, frames=1):
         """Let a few samples of a job be rendered; the probe, as a job."""
-        return self.http.post("/v1/jobs/probe", dict(submission, probe_frames=frames))
+        return self._sure.post("/v1/jobs/probe", dict(submission, probe_frames=frames))
 
     def submit(self, submission):
-        return self.http.post("/v1/jobs", submission)
+        return self._sure.post("/v1/jobs", submission)
 
     def jobs(self):
         return self.http.get("/v1/jobs")
@@ -67,27 +74,27 @@ class Manager:
 
     def steer(self, job_id, verb):
         """`verb`: 'pause', 'resume', 'cancel' or 'retry'; the job as it is then."""
-        return self.http.post(f"{_job(job_id)}/{verb}")
+        return self._sure.post(f"{_job(job_id)}/{verb}")
 
     def set_priority(self, job_id, priority):
-        return self.http.post(_job(job_id) + "/priority", {"priority": priority})
+        return self._sure.post(_job(job_id) + "/priority", {"priority": priority})
 
     def set_cap(self, job_id, usd):
         """The most the job may cost; 0: anything."""
-        return self.http.post(_job(job_id) + "/cap", {"usd": usd})
+        return self._sure.post(_job(job_id) + "/cap", {"usd": usd})
 
     def remove(self, job_id):
         """Forget a job that has ended, with its files."""
-        self.http.json("DELETE", _job(job_id))
+        self._sure.json("DELETE", _job(job_id))
 
     def agents(self):
         return self.http.get("/v1/agents")
 
     def add_agents(self, count):
-        return self.http.post("/v1/agents", {"count": count})["names"]
+        return self._sure.post("/v1/agents", {"count": count})["names"]
 
     def remove_agent(self, name):
-        self.http.json("DELETE", "/v1/agents/" + quote(name, safe=""))
+        self._sure.json("DELETE", "/v1/agents/" + quote(name, safe=""))
 
 
 def _job(job_id):

@@ -31,11 +31,11 @@ class Notes:
         return os.path.join(self._folder, "".join(c for c in job_id if c.isalnum() or c in "-_") + ".json")
 
 
-def new_note(description, scene, submitted_at, frames, merged=None):
+def new_note(description, scene, submitted_at, frames, merged=None, homes=None):
     """The note of a job that was just sent. `submitted_at`: seconds since the epoch.
 
-    `merged`: whether multilayer EXRs come home, None: as the preferences say; `fetched`: path -> hashes of all that
-    ever came there; `seen`: path -> [hash, its age and size then].
+    `merged`: whether multilayer EXRs come home, None: as the preferences say; `homes`: as places.path_of. In the note,
+    `fetched`: path -> hashes of all that ever came there; `seen`: path -> [hash, its age and size then].
     """
     directory = description["output_directory"]
     if not os.path.isabs(directory):
@@ -47,6 +47,7 @@ def new_note(description, scene, submitted_at, frames, merged=None):
         "submitted_at": submitted_at,
         "frames": frames,
         "merged": merged,
+        "homes": homes or {},
         "fetched": {},
         "seen": {},
     }

@@ -10,13 +10,18 @@ WRITE, THERE, NEWER = "write", "there", "newer"
 
 
 def path_of(place, result, frame_name):
-    """Where a result goes; `place`: {'directory', 'name'}, `frame_name(template, frame)` puts the number in.
+    """Where a result goes; `place`: {'directory', 'name', 'homes'}, `frame_name(template, frame)` puts the number in.
 
-    As the scene names it; the merged EXR lies beside the picture as <name>_merged.exr.
+    As the scene names it; the merged EXR lies beside the picture as <name>_merged.exr. 'homes', which may be absent:
+    how paths of results begin that have another place -> what they begin with there.
     """
     if result["kind"] == "merged" and result["frame"] is not None:
         return os.path.join(place["directory"], frame_name(place["name"], result["frame"]) + MERGED_SUFFIX)
-    return os.path.join(place["directory"], *result["path"].split("/"))
+    path, homes = result["path"], place.get("homes") or {}
+    begins = max((begin for begin in homes if path.startswith(begin)), key=len, default=None)
+    if begins is not None:
+        return os.path.normpath(homes[begins] + path[len(begins) :].replace("/", os.sep))
+    return os.path.join(place["directory"], *path.split("/"))
 
 
 def decide(path, result, ours, submitted_at):

@@ -48,7 +48,7 @@ class Sending:
         """Send; the job. None: there are new notes for the artist, and `run` is to be called again."""
         try:
             self.session.check_turn(self._turn)
-            manager = self.session.manager()
+            manager = self.session.manager(stop)
             if self._box is None:
                 prepared = self._prepared
                 self._box = parcel.Parcel(prepared.path, prepared.copy, prepared.needed)
@@ -95,5 +95,6 @@ class Sending:
             about,
             prepared.path,
             prepared.merged,
+            prepared.homes,
         )
         return self._shipment.send(stop)

@@ -3,6 +3,7 @@
 import time
 
 from .errors import SceneError
+from .files import check
 from .notes import new_note
 from .uploads import upload_missing
 
@@ -38,7 +39,7 @@ def _order(version):
 class Shipment:
     """One job on its way; `progress` is read by the panel while a worker is in `send`."""
 
-    def __init__(self, manager, notes, parcel, name, settings, description, scene, merged=None):
+    def __init__(self, manager, notes, parcel, name, settings, description, scene, merged=None, homes=None):
         self._manager = manager
         self._notes = notes
         self._parcel = parcel
@@ -47,6 +48,7 @@ class Shipment:
         self._description = description
         self._scene = scene
         self._merged = merged
+        self._homes = homes
         self.step = "Reading files"
         self.share = 0.0
         """How much of the step is done, 0 to 1."""
@@ -60,7 +62,12 @@ class Shipment:
         upload_missing(self._manager, self._parcel.uploads(), self._uploaded, stop)
         self.step = "Submitting"
         job = self._manager.submit(self._parcel.submission(self._name, self._settings, self._description))
-        note = new_note(self._description, self._scene, submitted_at, self._settings["frames"], self._merged)
+        if stop.is_set():
+            # In the very last moment: what was stopped must not cost.
+            self._manager.steer(job["id"], "cancel")
+            check(stop)
+        frames = self._settings["frames"]
+        note = new_note(self._description, self._scene, submitted_at, frames, self._merged, self._homes)
         self._notes.write(job["id"], note)
         return job
 

@@ -42,11 +42,11 @@ class Outbox:
 
 
 class Task:
-    """Something on its way."""
+    """Something on its way: `function(stop)` in a thread, then `heard(task)` on the main thread."""
 
     _numbers = itertools.count(1)
 
-    def __init__(self, what):
+    def __init__(self, what, function, outbox, heard=None):
         self.what = what
         self.number = next(self._numbers)
         """Names it for a button."""
@@ -56,6 +56,35 @@ class Task:
         """True once its outcome was heard on the main thread."""
         self.result = None
         self.error = None
+        self._function = function
+        self._outbox = outbox
+        self._heard = heard
+        self._begun = threading.Lock()
+
+    def run(self):
+        """Do it, unless somebody has begun already. For a thread."""
+        if not self._begun.acquire(False):
+            return
+        try:
+            self.result = self._function(self.stop)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong is told on the main thread
+            self.error = error
+        self._outbox.put(self._tell)
+
+    def begun(self):
+        """Whether somebody does it, or did."""
+        return self._begun.locked()
+
+    def end(self):
+        """Nobody wants it any more. What waits for its turn need not: it tidies up in a thread of its own."""
+        self.stop.set()
+        if not self.begun():
+            threading.Thread(target=self.run, name="blendnet-end", daemon=True).start()
+
+    def _tell(self):
+        self.done = True
+        if self._heard is not None:
+            self._heard(self)
 
 
 class Worker:
@@ -71,40 +100,28 @@ class Worker:
 
     def do(self, what, function, heard=None):
         """Let the thread call `function(stop)`; then the main thread calls `heard(task)`. Returns the task."""
-        task = Task(what)
-        self._queue.put((task, function, heard))
+        task = Task(what, function, self._outbox, heard)
+        self._queue.put(task)
         return task
 
-    @property
-    def waiting(self):
-        """How many things it has still to begin."""
-        return self._queue.qsize()
-
-    def end(self, wait_s=2.0):
-        """Stop what it does and end the thread."""
+    def stop(self):
+        """Stop what it does, and begin nothing more."""
         self._ended = True
         running = self._running
         if running is not None:
             running.stop.set()
         self._queue.put(None)
+
+    def end(self, wait_s=2.0):
+        """The same, and wait for the end of the thread."""
+        self.stop()
         self._thread.join(wait_s)
 
     def _work(self):
         while True:
-            item = self._queue.get()
-            if item is None or self._ended:
+            task = self._queue.get()
+            if task is None or self._ended:
                 return
-            task, function, heard = item
             self._running = task
-            try:
-                task.result = function(task.stop)
-            except Exception as error:  # noqa: BLE001 - whatever went wrong is told on the main thread
-                task.error = error
+            task.run()
             self._running = None
-            self._outbox.put(_hear, task, heard)
-
-
-def _hear(task, heard):
-    task.done = True
-    if heard is not None:
-        heard(task)

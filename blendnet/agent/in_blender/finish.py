@@ -10,8 +10,6 @@ from . import encode as encoding
 from . import exr_file, finish_scene, finish_tree, multilayer, patterns
 from .trouble import Trouble, kind_of
 
-FILE_OUTPUT = "file_output"
-"""Folder, inside the frame's results, of what File Output nodes write."""
 PARTS = "parts"
 
 
@@ -66,7 +64,7 @@ def _write(scene, finisher, frame, folder, name, merged):
     parts = os.path.join(folder, PARTS)
     target = os.path.join(parts, multilayer.COMPOSITE) if layered else os.path.join(folder, "image", name)
     finisher.render.filepath = target
-    finish_tree.point_file_outputs(finish_tree.tree_of(finisher), os.path.join(folder, FILE_OUTPUT), parts)
+    finish_tree.point_file_outputs(finish_tree.tree_of(finisher), os.path.join(folder, patterns.FILE_OUTPUT), parts)
     # The operator takes the frame from the scene that is open in the window, not from the one it renders.
     scene.frame_current = finisher.frame_current = frame
     if not layered or layered["needs_render"]:
@@ -119,9 +117,9 @@ class _stamped_as:
 def _collect(folder, directory):
     """Move what was written into its place in `directory`; returns the outputs."""
     outputs = []
-    for kind, inside in (("image", "image"), ("file", FILE_OUTPUT)):
+    for kind, inside in (("image", "image"), ("file", patterns.FILE_OUTPUT)):
         source = os.path.join(folder, inside)
-        target = directory if kind == "image" else os.path.join(directory, FILE_OUTPUT)
+        target = directory if kind == "image" else os.path.join(directory, patterns.FILE_OUTPUT)
         for path in _files_below(source):
             name = os.path.relpath(path, source)
             os.makedirs(os.path.dirname(os.path.join(target, name)), exist_ok=True)

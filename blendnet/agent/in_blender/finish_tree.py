@@ -296,7 +296,7 @@ def _choose(node, name, value, words):
 
 def prepare_file_outputs(nodes, scene_name):
     """Remember in every File Output node where its files go below a frame's folder."""
-    bases = {id(node): _base(node).replace("{scene_name}", scene_name) for node in nodes}
+    bases = {id(node): _base(node, scene_name) for node in nodes}
     folders = patterns.output_folders(bases.values())
     for node in nodes:
         node[FOLDER] = folders[bases[id(node)]]
@@ -320,9 +320,22 @@ def _number_files(node):
             item.name += FRAME_DIGITS
 
 
-def _base(node):
+def file_output_bases(scene):
+    """Where the File Output nodes of a scene write, as they say it, by where their results lie among a frame's own.
+
+    A result begins with its key; what follows that follows the base on the author's computer.
+    """
+    tree = tree_of(scene)
+    nodes = nodes_within(tree) if tree is not None else ()
+    bases = {_base(node, scene.name) for node in nodes if node.type == "OUTPUT_FILE"}
+    folders = patterns.output_folders(bases)
+    return {"%s/%s" % (patterns.FILE_OUTPUT, folders[base]): base for base in bases if folders[base]}
+
+
+def _base(node, scene_name):
     """Folder of a File Output node; with multilayer EXR up to 4.5 folder and beginning of the file's name."""
-    return node.directory if hasattr(node, "directory") else node.base_path
+    base = node.directory if hasattr(node, "directory") else node.base_path
+    return base.replace("{scene_name}", scene_name)
 
 
 def point_file_outputs(tree, folder, parts):

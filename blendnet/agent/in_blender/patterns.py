@@ -73,6 +73,10 @@ def movie_name(template, first, last, extension):
     return name + extension
 
 
+FILE_OUTPUT = "file_output"
+"""Folder, inside a frame's results, of what File Output nodes write."""
+
+
 def output_folders(bases):
     """Return {base: relative folder} for the folders (or file prefixes) `bases` of File Output nodes.
 

@@ -6,6 +6,7 @@ A place is a provider in one of its regions, and in one of its accounts where th
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -110,6 +111,7 @@ class Leftovers(Background):
         self._open = opener
         self._clock = clock
         self._opened: dict[Where, Provider] = {}
+        self._asking = threading.Lock()
         self.found: Sequence[Leftover] = ()
         """Those there are, with what keeps them from being ended."""
 
@@ -134,14 +136,8 @@ class Leftovers(Background):
         troubles = {}
         for one in before:
             where = (one.provider, one.place)
-            try:
-                self._end(where, places.get(where))
-            except BlendNetError as error:
-                troubles[where] = str(error)
-            except Exception as error:
-                # Whatever it was, they go on being counted, and are tried again.
-                log.exception("while machines of %s are ended", one.provider)
-                troubles[where] = f"{type(error).__name__}: {error}"
+            if trouble := self._tried(where, places.get(where)):
+                troubles[where] = trouble
         with self._farm.ledger.read() as tx:
             left = leftovers(tx, self._current)
         self.found = [replace(one, trouble=troubles.get((one.provider, one.place), "")) for one in left]
@@ -150,7 +146,8 @@ class Leftovers(Background):
     def forget(self, provider: str, place: str, now: float) -> list[InstanceRow]:
         """Count the machines of a place no longer, which nobody can ask any more; they as they were.
 
-        Whether they run, and what they cost from now on, nobody knows: the ledger says so of each.
+        Whether they run, and what they cost from now on, nobody knows: the ledger says so of each. The place is asked
+        once more before: what kept this Manager from ending them may have been mended since.
 
         Raises:
             NotFound: no machine of such a place is counted.
@@ -158,9 +155,10 @@ class Leftovers(Background):
         """
         with self._farm.ledger.read() as tx:
             left = leftovers(tx, self._current)
+            known = next((row for row in tx.places.all() if (row.provider, row.place) == (provider, place)), None)
         if not any((one.provider, one.place) == (provider, place) for one in left):
             raise NotFound(f"no machines of {called(provider, place)} are left over: `blendnet fleet` shows what is")
-        trouble = next((one.trouble for one in self.found if (one.provider, one.place) == (provider, place)), "")
+        trouble = self._tried((provider, place), known)
         if not trouble:
             raise Conflict(
                 f"the machines of {called(provider, place)} can be ended, and are: wait until `blendnet fleet` shows "
@@ -176,6 +174,19 @@ class Leftovers(Background):
             log.warning("%s of %s is forgotten: if it runs on, %s is not counted", row.name, row.provider, usd)
         self.found = [one for one in self.found if (one.provider, one.place) != (provider, place)]
         return rows
+
+    def _tried(self, where: Where, row: PlaceRow | None) -> str:
+        """Try to end the machines of a place; what keeps them from it, '' when nothing does."""
+        try:
+            with self._asking:
+                self._end(where, row)
+        except BlendNetError as error:
+            return str(error)
+        except Exception as error:
+            # Whatever it was, they go on being counted, and are tried again.
+            log.exception("while machines of %s are ended", where[0])
+            return f"{type(error).__name__}: {error}"
+        return ""
 
     def _end(self, where: Where, row: PlaceRow | None) -> None:
         """Settle what there is by the provider's word, and end what lives. Raises BlendNetError."""

@@ -26,7 +26,8 @@ from blendnet.manager.background import Background
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow
 from blendnet.manager.ledger.agents import GONE
-from blendnet.provision.base import Instance, InstanceState, Offer, Price, Provider, Wanted, free_names
+from blendnet.manager.supervise import boot_log_path
+from blendnet.provision.base import DAY_S, Instance, InstanceState, Offer, Price, Provider, Wanted, free_names
 from blendnet.provision.decision import Decision, Ending, Request, Why
 from blendnet.provision.policy import Policy
 from blendnet.provision.scaling import decide
@@ -107,7 +108,7 @@ class FleetLoop(Background):
         self._logs = logs
         self._clock = clock
         self._book = farm.instances.of(provider.name, place)
-        self._memory = Memory(began_at=clock())
+        self._memory = Memory.of(self._book.taken_since(clock() - DAY_S), clock())
         self._listed_at = float("-inf")
         self._dismissed = False
         self.state = FleetState(provider.name)
@@ -276,7 +277,10 @@ class FleetLoop(Background):
         self._farm.agent_lost(row.name, now)
         self._gate.shut_out(row.name, now)
         told = row.id in self._memory.doomed or row.id in self._memory.leaving
-        if not told and row.launched_at is not None and row.spot:
+        if row.id in self._memory.taken:
+            self._book.note_taken(row.id)
+        elif not told and row.launched_at is not None and row.spot:
+            self._book.note_taken(row.id)
             self._memory.lost(asked_offer(row), now, Loss.PREEMPTED, "taken back")
 
     def _note_losses(self, decision: Decision, rows: Sequence[InstanceRow]) -> bool:
@@ -330,7 +334,7 @@ class FleetLoop(Background):
         """Write down what a machine said while it started; it cannot be asked once it is gone."""
         try:
             text = self._provider.boot_log(name)
-            (self._logs / f"boot-{name}.log").write_text(text or "(the provider has no boot log)\n", "utf-8")
+            boot_log_path(self._logs, name).write_text(text or "(the provider has no boot log)\n", "utf-8")
         except Exception:
             # Whatever it was, the machine has to end.
             log.exception("the boot log of %s is not kept", name)

@@ -1,4 +1,6 @@
-"""What the fleet's loop remembers between decisions. In memory: a Manager that starts learns it again."""
+"""What the fleet's loop remembers between decisions. In memory, but for machines that were taken back: those are in the
+ledger; all else a Manager that starts learns again.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,8 @@ class Memory:
     """Machines (rows of the ledger) that were told to end -> when first."""
     doomed: set[int] = field(default_factory=set)
     """Machines that were to be told, whether they heard it or not."""
+    taken: set[int] = field(default_factory=set)
+    """Machines whose agents have said that they are taken back."""
     leaving: dict[int, float] = field(default_factory=dict)
     """Machines whose agents have said that they end, as after a preemption notice -> since when."""
     idle: dict[str, float] = field(default_factory=dict)
@@ -33,6 +37,12 @@ class Memory:
     """When a person last said: go on."""
     began_at: float = 0.0
     """Since when this Manager could hear agents: their silence before says nothing."""
+
+    @classmethod
+    def of(cls, taken: Collection[InstanceRow], now: float) -> Memory:
+        """Of a Manager that starts; `taken`: machines that were taken back lately."""
+        losses = [Setback(asked_offer(row), row.ended_at or now, Loss.PREEMPTED, "taken back") for row in taken]
+        return cls(setbacks=losses, began_at=now)
 
     def refused(self, refusals: Collection[Refusal], now: float) -> None:
         """The provider did not give what was asked for."""
@@ -52,6 +62,7 @@ class Memory:
         living = {row.id for row in rows}
         self.ending = {row: at for row, at in self.ending.items() if row in living}
         self.doomed &= living
+        self.taken &= living
         self.zoned &= living
         self.unwanted = self.unwanted & living
         for row in rows:
@@ -63,6 +74,7 @@ class Memory:
         """The agents of these machines have said that they end, and no others. A spot machine is taken back then."""
         for row in rows:
             if row.spot and row.id not in self.leaving and row.id not in self.doomed:
+                self.taken.add(row.id)
                 self.lost(asked_offer(row), now, Loss.PREEMPTED, "it was told that it is taken back")
         self.leaving = {row.id: self.leaving.get(row.id, now) for row in rows}
 

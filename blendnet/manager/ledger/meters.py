@@ -10,9 +10,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from blendnet.manager.ledger import tables
 
 _c = tables.meters.c
-DISK, EGRESS, MANAGER = "disk", "egress", "manager"
-"""Kinds that grow: GB-hours on the Manager's disk, bytes sent to owners, hours of the Manager's own machine."""
-METERED = (DISK, EGRESS, MANAGER)
+DISK, ADDRESS, EGRESS, MANAGER = "disk", "address", "egress", "manager"
+"""Kinds that grow: GB-hours on disks, hours of agents' public addresses, bytes that owners fetched or that left
+clouds, hours of the Manager's own machine."""
+METERED = (DISK, ADDRESS, EGRESS, MANAGER)
 LOOK = "look"
 """When the Manager last looked at who works: seconds since the epoch."""
 CAP_DAY, CAP_FARM = "cap-day", "cap-farm"

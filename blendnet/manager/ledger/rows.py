@@ -286,7 +286,7 @@ class InstanceRow:
     ended_at: float | None
     """When its end was confirmed."""
     state: str
-    """'asked', or one of provision.base.InstanceState."""
+    """'asked', one of provision.base.InstanceState, or 'taken back': gone, and nobody here had told it to end."""
     reason: str
     """Why it ended, or how it was found."""
 

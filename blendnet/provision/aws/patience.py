@@ -10,9 +10,11 @@ from blendnet.provision.aws import described, labels
 from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.machines import ENDING, LIVING
 from blendnet.provision.aws.trouble import explained
+from blendnet.provision.pauses import pauses
 
 RETRY_S = 5.0
-RETRIES = 60
+"""Most between two tries."""
+LIMIT_S = 300.0
 """Machines take minutes to end, and what they used cannot be deleted before."""
 
 Sleep = Callable[[float], None]
@@ -26,29 +28,29 @@ def again(call: Callable[[], Value], passing: Callable[[Any], bool], sleep: Slee
     """
     from botocore.exceptions import ClientError
 
-    for _ in range(RETRIES):
+    for pause_s in pauses(RETRY_S, limit_s=LIMIT_S):
         try:
             return call()
         except ClientError as error:
             if not passing(error):
                 raise
-        sleep(RETRY_S)
+        sleep(pause_s)
     return call()
 
 
 def until(condition: Callable[[], bool], what: str, sleep: Sleep) -> None:
     """Wait for a condition. Raises FarmError that says what did not come about in time."""
-    for _ in range(RETRIES):
+    for pause_s in pauses(RETRY_S, limit_s=LIMIT_S):
         if condition():
             return
-        sleep(RETRY_S)
-    raise FarmError(f"{what} after {RETRIES * RETRY_S / 60:.0f} minutes: look in the console of EC2, then try again")
+        sleep(pause_s)
+    raise FarmError(f"{what} after {LIMIT_S / 60:.0f} minutes: look in the console of EC2, then try again")
 
 
 def end_machines(clients: Clients, filters: described.Filters, sleep: Sleep) -> None:
     """Terminate all machines that filters find, and wait until they are gone. Raises FarmError."""
     filters = [*filters, described.in_states((*LIVING, *ENDING))]
-    for _ in range(RETRIES):
+    for pause_s in pauses(RETRY_S, limit_s=LIMIT_S):
         there = described.machines(clients, filters)
         if not there:
             return
@@ -56,5 +58,5 @@ def end_machines(clients: Clients, filters: described.Filters, sleep: Sleep) -> 
             with explained("end the farm's machines"):
                 clients["ec2"].terminate_instances(InstanceIds=ids)
             continue
-        sleep(RETRY_S)
+        sleep(pause_s)
     raise FarmError(f"machines do not end: {labels.named([item['InstanceId'] for item in there])}")

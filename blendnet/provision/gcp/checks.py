@@ -35,25 +35,27 @@ class Checks:
         self._stock = stock
         self._prices = prices
         self._clock = clock
+        self._unreachable = ""
 
     def all(self) -> Sequence[Check]:
         """Every line. Without a project that answers, nothing else can be looked at. Never raises."""
         first = [self._safely("credentials", self._credentials, LOGIN)]
         if first[-1].state is not PROBLEM:
-            first.append(self._safely("project", self._project, "gcloud projects list"))
+            project = self._safely("project", self._project, "gcloud projects list")
+            first += [self._reachability(), *([project] if not self._unreachable else [])]
         if any(check.state is PROBLEM for check in first):
             return first
-        project = self._google.project
+        id_ = self._google.project
         rest: list[tuple[str, Callable[[], Check], str]] = [
             (
                 "permissions",
                 self._permissions,
-                f"gcloud services enable cloudresourcemanager.googleapis.com --project {project}",
+                f"gcloud services enable cloudresourcemanager.googleapis.com --project {id_}",
             ),
-            ("machine types", self._machine_types, f"gcloud compute zones list --project {project}"),
+            ("machine types", self._machine_types, f"gcloud compute zones list --project {id_}"),
             ("image", self._image, "gcloud compute images list"),
-            ("network", self._network, f"gcloud compute networks list --project {project}"),
-            ("prices", self._price, f"gcloud services enable cloudbilling.googleapis.com --project {project}"),
+            ("network", self._network, f"gcloud compute networks list --project {id_}"),
+            ("prices", self._price, f"gcloud services enable cloudbilling.googleapis.com --project {id_}"),
             ("clock", self._clock_check, "sudo timedatectl set-ntp true"),
         ]
         return [*first, *(self._safely(*one) for one in rest), *self._quotas()]
@@ -75,8 +77,16 @@ class Checks:
         try:
             found = self._google.ask("Projects", "get", f"show project {project}")
         except Refused as error:
+            self._unreachable = str(error) if error.reason == "unreachable" else ""
             return Check("project", PROBLEM, str(error), self._project_help(error))
         return Check("project", OK, f"{found.name}, Compute Engine API is on")
+
+    def _reachability(self) -> Check:
+        """As asking for the project has shown: any answer will do."""
+        address = self._google.account.endpoint or "https://compute.googleapis.com"
+        if self._unreachable:
+            return Check("reachability", PROBLEM, self._unreachable, f"curl -I {address}")
+        return Check("reachability", OK, f"{address} answers")
 
     def _project_help(self, error: Refused) -> str:
         project = self._google.project

@@ -23,6 +23,7 @@ from blendnet.provision.gcp.resources import DELETE_WAIT_S, NOT_FOUND, Resources
 from blendnet.provision.gcp.sdk import Google, Refused, word
 from blendnet.provision.gcp.stock import Stock
 from blendnet.provision.manager_machine import BUNDLE, PUBLISHED, SETTINGS, ManagerMachine, ManagerState, ManagerWanted
+from blendnet.provision.pauses import pauses
 from blendnet.provision.stock import Bundle
 
 STORAGE = "https://storage.googleapis.com"
@@ -33,6 +34,7 @@ SMALLEST_GB, LARGEST_GB = 10, 65_536
 SETTLE_S = 300.0
 """So long is waited for a machine that stops, or a disk that comes or goes."""
 LOOK_S = 3.0
+"""Most between two looks."""
 NOT_READY = ("resourceNotReady", "RESOURCE_NOT_READY")
 STOPPED = (ManagerState.ABSENT, ManagerState.STOPPING, ManagerState.STOPPED)
 MACHINE_TYPE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
@@ -177,19 +179,19 @@ class GceManager:
 
     def _settled(self) -> Found:
         """What there is, when nothing of it is about to change."""
-        until = self._clock() + SETTLE_S
+        until, later = self._clock() + SETTLE_S, pauses(LOOK_S)
         while (there := self._find()).changing:
             if self._clock() >= until:
                 raise Refused(f"Google Cloud takes its time: {there.changing} for {SETTLE_S:g} s. Repeat this later")
-            self._pause(LOOK_S)
+            self._pause(next(later))
         return there
 
     def _gone(self) -> None:
-        until = self._clock() + SETTLE_S
+        until, later = self._clock() + SETTLE_S, pauses(LOOK_S)
         while (there := self._find()).machine is not None:
             if self._clock() >= until:
                 raise Refused(f"machine {there.machine.name} in {there.zone} was told to end, and is still listed")
-            self._pause(LOOK_S)
+            self._pause(next(later))
 
     # --- making ---
 

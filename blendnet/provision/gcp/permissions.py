@@ -1,64 +1,31 @@
-"""What the Manager may do on Google Cloud: all that it needs, and no more. PURE."""
+"""What may be done on Google Cloud: the roles in policies/*.json, which `gcloud iam roles create --file` takes too."""
 
-MANAGER_PERMISSIONS = (
-    "compute.disks.create",
-    "compute.disks.delete",
-    "compute.disks.list",
-    "compute.disks.setLabels",
-    "compute.globalOperations.get",
-    "compute.globalOperations.list",
-    "compute.images.useReadOnly",
-    "compute.instances.create",
-    "compute.instances.delete",
-    "compute.instances.get",
-    "compute.instances.getSerialPortOutput",
-    "compute.instances.list",
-    "compute.instances.setLabels",
-    "compute.instances.setMetadata",
-    "compute.instances.setTags",
-    "compute.instances.simulateMaintenanceEvent",
-    "compute.machineTypes.list",
-    "compute.projects.get",
-    "compute.regions.get",
-    "compute.subnetworks.use",
-    "compute.subnetworks.useExternalIp",
-    "compute.zoneOperations.get",
-    "compute.zoneOperations.list",
-    "compute.zones.list",
-)
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+
+def permissions_of(name: str) -> tuple[str, ...]:
+    """What the role in policies/NAME.json permits."""
+    text = resources.files(__package__).joinpath("policies", f"{name}.json").read_text("utf-8")
+    return tuple(json.loads(text)["includedPermissions"])
+
+
+MANAGER_PERMISSIONS = permissions_of("manager")
 """The role of the Manager's service account; `cloud doctor` asks whether whoever runs it has them."""
 
-OWNER_PERMISSIONS = (
-    "compute.disks.resize",
-    "compute.disks.use",
-    "compute.firewalls.create",
-    "compute.firewalls.delete",
-    "compute.firewalls.get",
-    "compute.firewalls.list",
-    "compute.firewalls.update",
-    "compute.instances.setServiceAccount",
-    "compute.instances.start",
-    "compute.instances.stop",
-    "compute.networks.updatePolicy",
-    "iam.roles.create",
-    "iam.roles.delete",
-    "iam.roles.get",
-    "iam.roles.undelete",
-    "iam.roles.update",
-    "iam.serviceAccounts.actAs",
-    "iam.serviceAccounts.create",
-    "iam.serviceAccounts.delete",
-    "iam.serviceAccounts.get",
-    "iam.serviceAccounts.getIamPolicy",
-    "iam.serviceAccounts.setIamPolicy",
-    "resourcemanager.projects.getIamPolicy",
-    "resourcemanager.projects.setIamPolicy",
-    "storage.buckets.create",
-    "storage.buckets.delete",
-    "storage.buckets.list",
+SETUP_PERMISSIONS = permissions_of("setup")
+"""What a person needs who makes and removes farms: firewall rules, identity and bucket, and the Manager's machine."""
+
+BY_BUCKET = (
+    *("storage.buckets.get", "storage.buckets.getIamPolicy", "storage.buckets.setIamPolicy", "storage.buckets.update"),
+    *("storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list"),
 )
-"""What the owner needs besides, to make and remove a farm's firewall rules, identity and bucket, and to make, start and
-stop its Manager's machine."""
+"""Those of them that the owner of a project has by each of its buckets: asked for the project, Google says no."""
+
+OWNER_PERMISSIONS = tuple(one for one in SETUP_PERMISSIONS if one not in (*MANAGER_PERMISSIONS, *BY_BUCKET))
+"""What `cloud doctor` asks for besides."""
 
 BUCKET_ROLES = ("roles/storage.objectUser", "roles/storage.legacyBucketReader")
 """The Manager's on the farm's bucket alone: it reads and writes what is in it, and sees how the bucket is set."""

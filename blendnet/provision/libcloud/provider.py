@@ -29,6 +29,7 @@ from blendnet.provision.base import (
     Shortage,
     Wanted,
 )
+from blendnet.provision.libcloud import checks
 from blendnet.provision.libcloud.azure_prices import AzurePrices
 from blendnet.provision.libcloud.clouds import CLOUDS, Cloud, size_vcpus
 from blendnet.provision.libcloud.nodes import told_of
@@ -61,9 +62,10 @@ class LibcloudProvider:
         driver: Callable[[], Any] | None = None,
         clock: Callable[[], float] = time.time,
         retail: AzurePrices | None = None,
+        head: checks.Head = checks.head,
     ) -> None:
         """`driver()` makes libcloud's driver; None: from the cloud's own environment variables. `retail`: who asks for
-        Azure's prices."""
+        Azure's prices; `head(url)`: who asks whether the cloud is there, and what time it is."""
         self.name = cloud.name
         self.features = cloud.features
         self._cloud = cloud
@@ -72,6 +74,7 @@ class LibcloudProvider:
         self._made: Any = None
         self._clock = clock
         self._retail = retail or AzurePrices(clock)
+        self._head = head
         self._seen: dict[str, Instance] = {}
         self._lock = threading.RLock()
 
@@ -144,21 +147,30 @@ class LibcloudProvider:
             return self._cloud.quotas(self._driver, self._place.region)
 
     def checks(self) -> Sequence[Check]:
-        """Credentials and machine types; what cannot be done is a warning each."""
+        """Each of them alone; what cannot be done is a warning each."""
         try:
             machines = self.machine_types()
             self.list()
         except FarmError as error:
             names = " ".join(name for names in self._cloud.credentials.values() for name in names[:1])
-            return [Check("credentials", CheckState.PROBLEM, str(error), f"export {names}")]
+            refused = Check("credentials", CheckState.PROBLEM, str(error), f"export {names}")
+            return [*(one for one in self._reached() if one.state is CheckState.PROBLEM), refused]
         found = [
+            *self._reached(known=True),
             Check("credentials", CheckState.OK, f"{self.name} answers"),
+            checks.permissions(self.name),
             Check("machine types", CheckState.OK, f"{len(machines)} on offer"),
+            checks.prices(machines, self.prices, self._clock()),
             *self._quota_checks(),
         ]
         if why := self.features.cannot.get("power off"):
             found.append(Check("power off", CheckState.WARNING, why, "blendnet cloud destroy"))
         return found
+
+    def _reached(self, *, known: bool = False) -> Sequence[Check]:
+        """Whether the cloud is there, and the clock right; nothing while nobody knows where it is."""
+        address = checks.address_of(self._made)
+        return checks.reach(address, self._clock, self._head, known=known) if address else []
 
     def _quota_checks(self) -> Sequence[Check]:
         """An unknown quota warns and never blocks."""

@@ -11,7 +11,7 @@ import sys
 import bpy
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from addon_parts import installed, refused, shortcuts, traces
+from addon_parts import installed, refused, shortcuts, strangers, traces, watch_threads
 
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 OUT = os.path.join(plan["folder"], "out")
@@ -21,13 +21,13 @@ ops = bpy.ops.blendnet
 
 
 def shortcut():
-    """The add-on's shortcut is nobody else's, in any keymap that this Blender brings."""
+    """The add-on's shortcuts are nobody else's, in any keymap that this Blender brings."""
     manager, folders = bpy.context.window_manager, bpy.utils.preset_paths("keyconfig")
     if manager.keyconfigs.addon is None or not folders:
         return
-    (mine,) = shortcuts()
-    keys = [(mine.type, mine.ctrl, mine.shift, mine.alt, mine.oskey)]
-    assert keys == [("F12", True, True, False, False)], keys
+    mine = {item.properties.animation: item for item in shortcuts()}
+    keys = [(i.type, i.ctrl, i.shift, i.alt, i.oskey) for i in (mine[False], mine[True])]
+    assert keys == [(key, True, True, False, False) for key in ("F12", "F11")], keys
     seen = 0
     for name in sorted(os.listdir(folders[0])):
         if name.endswith(".py"):
@@ -48,8 +48,22 @@ def jobs():
     return {job["id"]: job for job in json.loads(bpy.context.window_manager.blendnet_jobs)}
 
 
+def offline():
+    """Blenders since 4.2 may not use the internet unless their user says so: only this computer is asked."""
+    if getattr(bpy.app, "online_access", True):
+        assert bpy.app.version < (4, 2, 0), "the internet is allowed by itself"
+        return
+    words = "may not use the internet"
+    refused(words, ops.connect, address="https://farm.example:8443", password="x", ca=plan["ca"])
+    refused(words, ops.install, consent=True)
+    refused(words, ops.cloud_check, provider="aws", region="eu-central-1", command=plan["command"])
+
+
 def set_up():
+    offline()
     refused("poll() failed", ops.render)
+    refused("tick Download and Install", ops.install)
+    refused("is no program", ops.use_this_computer, command=plan["scene"])
     refused("HOST:PORT", ops.connect, address="http://farm")
     refused("nobody can compare", ops.connect, address=plan["url"], password="x")
     refused("does not accept this password", ops.connect, address=plan["url"], password="x", ca=plan["ca"])
@@ -78,14 +92,14 @@ def image():
     camera, scene.camera = scene.camera, None
     before = state(scene)
     refused("has no camera 'Gone'", ops.render, camera="Gone")
-    choices = {"samples": 12, "resolution": 50, "priority": 80, "cap": 3.0, "noise": 0.0}
+    choices = {"samples": 12, "resolution": 50, "priority": 80, "cap": 3.0, "noise": 0.0, "agents": 1, "device": "CPU"}
     ops.render(name="one still", camera=camera.name, file_format="PNG", **choices)
     assert before == state(scene), state(scene)
     scene.camera = camera
     job_id = bpy.context.window_manager.blendnet_job
     job = jobs()[job_id]
     assert (job["name"], job["samples"], job["priority"], job["cap_usd"]) == ("one still", 12, 80, 3.0), job
-    assert (job["width"], job["height"], job["frames_total"]) == (48, 32, 1), job
+    assert (job["width"], job["height"], job["frames_total"], job["agents_max"]) == (48, 32, 1, 1), job
     ops.watch(timeout_s=200)
     ops.fetch()
     files = ["still_003.png", "still_003_merged.exr"]
@@ -199,6 +213,7 @@ def main():
     bpy.ops.preferences.addon_disable(module=module)
     assert traces() == [], traces()
     bpy.ops.preferences.addon_enable(module=module)
+    watch_threads(module)
     bpy.ops.wm.open_mainfile(filepath=plan["scene"])
     set_up()
     job_id = image()
@@ -206,6 +221,7 @@ def main():
     estimate()
     animation()
     bad_scenes()
+    assert strangers() == [], strangers()
     bpy.ops.preferences.addon_disable(module=module)
     assert traces() == [], traces()
     # As on the next start: the Manager and its jobs are known again.

@@ -5,6 +5,9 @@ import threading
 
 import bpy
 
+MODULES = {"legacy": "blendnet_addon", "extension": "bl_ext.user_default.blendnet_addon"}
+"""How it is installed -> the add-on's module."""
+
 
 def installed(zip_file, how):
     """Install the zip as an add-on ('legacy') or as an Extension ('extension') and enable it; its module's name."""
@@ -12,10 +15,38 @@ def installed(zip_file, how):
         bpy.ops.extensions.package_install_files(
             filepath=zip_file, repo="user_default", enable_on_install=True, overwrite=True
         )
-        return "bl_ext.user_default.blendnet_addon"
-    bpy.ops.preferences.addon_install(filepath=zip_file, overwrite=True)
-    bpy.ops.preferences.addon_enable(module="blendnet_addon")
-    return "blendnet_addon"
+    else:
+        bpy.ops.preferences.addon_install(filepath=zip_file, overwrite=True)
+        bpy.ops.preferences.addon_enable(module=MODULES[how])
+    return MODULES[how]
+
+
+class _MainThreadAlone:
+    """Blender's module as the add-on sees it; notes who uses it in a thread of his own, where it may crash Blender."""
+
+    def __init__(self):
+        self.strangers = []
+
+    def __getattr__(self, name):
+        thread = threading.current_thread()
+        if thread is not threading.main_thread():
+            self.strangers.append("%s: bpy.%s" % (thread.name, name))
+        return getattr(bpy, name)
+
+
+_watched = _MainThreadAlone()
+
+
+def watch_threads(module):
+    """Have noted from now on which threads of the add-on use Blender."""
+    for name, part in list(sys.modules.items()):
+        if name.startswith(module) and getattr(part, "bpy", None) is bpy:
+            part.bpy = _watched
+
+
+def strangers():
+    """What other threads than the main one asked of Blender since they are watched."""
+    return _watched.strangers
 
 
 def refused(words, call, **arguments):
@@ -37,7 +68,7 @@ def traces():
     modules = [name for name in sys.modules if "blendnet_addon." in name]
     shown = [draw for kind in (bpy.types.TOPBAR_MT_render, bpy.types.IMAGE_HT_header) for draw in _drawn(kind)]
     menus = ["menu " + draw.__module__ for draw in shown if "blendnet_addon" in draw.__module__]
-    keys = [item.idname for item in shortcuts()]
+    keys = ["%s by %s" % (item.idname, item.type) for item in shortcuts()]
     calls = [name for name in dir(bpy.ops.blendnet) if not name.startswith("_") and name != "bl_idname"]
     threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("blendnet-")]
     return sorted(named + own + handlers + modules + menus + keys + calls + threads)

@@ -162,6 +162,10 @@ def border(job_id):
 
 def home(ending, frame):
     ops.fetch()
+    nodes = os.path.join(FOLDER, "nodes")
+    written = os.listdir(nodes)
+    assert [name for name in written if "%04d" % frame in name], written
+    shutil.rmtree(nodes)
     return os.path.join(FOLDER, "out", "pic_%04d%s" % (frame, ending))
 
 

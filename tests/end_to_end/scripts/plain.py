@@ -1,6 +1,7 @@
-"""Run inside Blender: the reference, frames as one machine renders them, in the scene's format and as multilayer EXR.
+"""Run inside Blender: the reference, frames as one machine renders them.
 
-Arguments after --: scene, folder, frames as JSON list.
+Arguments after --: scene, folder, frames as JSON list, and as another one what is wanted of each: "finished", in the
+scene's format, "plain", as multilayer EXR. Each of them is a render.
 """
 
 import json
@@ -9,7 +10,7 @@ import sys
 
 import bpy
 
-source, folder, text = sys.argv[sys.argv.index("--") + 1 :]
+source, folder, frames, wanted = sys.argv[sys.argv.index("--") + 1 :]
 bpy.ops.wm.open_mainfile(filepath=source, load_ui=False, use_scripts=False)
 scene = bpy.context.scene
 render = scene.render
@@ -22,9 +23,9 @@ def still(path, frame):
     bpy.ops.render.render(write_still=True)
 
 
-for frame in json.loads(text):
+for frame in json.loads(frames) if "finished" in json.loads(wanted) else ():
     still(os.path.join(folder, "finished_%04d" % frame), frame)
-for frame in json.loads(text):
+for frame in json.loads(frames) if "plain" in json.loads(wanted) else ():
     render.use_compositing = False
     render.use_sequencer = False
     if hasattr(image, "media_type"):

@@ -110,8 +110,33 @@ def test_machines_that_can_be_ended_are_not_forgotten(kit: Kit, cloud: Cloud) ->
     made = left(kit, cloud)
     with pytest.raises(Conflict, match="can be ended, and are"):
         made.forget(*EAST, kit.now)
-    assert made.look()
+    assert cloud.destroyed == ["agent-1"]
+    assert not made.look()
     assert cloud.running() == []
+
+
+def test_the_place_is_asked_once_more_before_its_machines_are_forgotten(kit: Kit, cloud: Cloud) -> None:
+    made = left(kit, cloud)
+    cloud.broken["list"] = FarmError("no credentials")
+    made.look()
+    assert made.found[0].trouble == "no credentials"
+    cloud.broken.clear()
+    with pytest.raises(Conflict, match="can be ended, and are"):
+        made.forget(*EAST, kit.now)
+    assert cloud.running() == []
+    assert made.shut == [], "its end is confirmed by the next look"  # type: ignore[attr-defined]
+    assert not made.look()
+
+
+def test_machines_that_a_cloud_shows_and_does_not_end_are_forgotten_with_its_words_of_now(
+    kit: Kit, cloud: Cloud
+) -> None:
+    made = left(kit, cloud)
+    cloud.broken["destroy"] = FarmError("no permission to end machines")
+    assert [row.name for row in made.forget(*EAST, kit.now)] == ["agent-1"]
+    with kit.farm.ledger.read() as tx:
+        (row,) = tx.instances.all()
+    assert "no permission to end machines" in row.reason
 
 
 def test_a_forgotten_machine_that_turns_up_again_is_counted_again(kit: Kit, cloud: Cloud) -> None:

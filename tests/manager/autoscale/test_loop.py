@@ -8,6 +8,7 @@ import pytest
 
 from blendnet.messages import AgentReport
 from blendnet.provision.base import InstanceState, Offer, Shortage
+from blendnet.provision.situation import Loss
 from tests.manager.autoscale.loops import IDLE_S, POLL_S, Fleet, make_fleet
 
 
@@ -82,6 +83,31 @@ def test_a_machine_with_a_notice_is_replaced_before_it_is_gone(fleet: Fleet) -> 
     fleet.tick(POLL_S)
     losses = [setback for setback in fleet.loop._memory.setbacks if setback.kind.value == "preempted"]
     assert len(losses) == 1, "it was lost once"
+
+
+@pytest.mark.parametrize("notice", [False, True], ids=["without a word", "with a notice"])
+def test_what_was_taken_back_is_remembered_by_the_next_manager(fleet: Fleet, *, notice: bool) -> None:
+    fleet.joined()
+    offer = fleet.cloud.asked[0].offers[0]
+    if notice:
+        fleet.speaking.clear()
+        fleet.kit.farm.report("agent-1", AgentReport(pid=1, state="draining"), fleet.kit.now)
+        fleet.tick(1.0)
+    fleet.cloud.take_back("agent-1")
+    fleet.tick(POLL_S)
+    fleet.restart()
+    assert [(loss.offer, loss.kind) for loss in fleet.loop._memory.setbacks] == [(offer, Loss.PREEMPTED)]
+    fleet.tick(POLL_S)
+    assert "preempted" in fleet.explained
+
+
+def test_machines_that_were_told_to_end_are_no_losses_for_the_next_manager(fleet: Fleet) -> None:
+    fleet.joined()
+    assert fleet.loop.remove("agent-1")
+    fleet.ticks(3 * POLL_S)
+    assert fleet.row("agent-1").ended_at is not None
+    fleet.restart()
+    assert fleet.loop._memory.setbacks == []
 
 
 def test_the_boot_log_of_a_machine_that_never_joined_is_kept_and_the_machine_replaced(fleet: Fleet) -> None:

@@ -80,14 +80,31 @@ def test_no_bucket_of_another_account_is_believed_given_to_or_emptied(farm: AwsP
     assert set(asked.values()) == {ACCOUNT}
 
 
-def test_a_signed_address_of_aws_names_the_buckets_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A bucket of some hours is sent elsewhere otherwise, where the signature is wrong."""
+@pytest.fixture(params=[REGION, "us-east-1"])
+def real_aws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A region of AWS itself, which signing asks nothing of."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in {**KEYS, "AWS_REGION": REGION}.items():
+    for name, value in {**KEYS, "AWS_REGION": request.param}.items():
         monkeypatch.setenv(name, value)
+    return str(request.param)
+
+
+def signed_addresses(region: str) -> list[str]:
+    """Of the bundle, and of a file in the store."""
     sign = {"Params": {"Bucket": "studio", "Key": "k"}}
-    for client in (connect("", {})["s3"], make_client(region_name=REGION)):
-        assert client.generate_presigned_url("get_object", **sign).startswith(
-            f"https://studio.s3.{REGION}.amazonaws.com/k?"
-        )
+    clients = connect("", {})["s3"], make_client(region_name=region)
+    return [client.generate_presigned_url("get_object", **sign) for client in clients]
+
+
+def test_a_signed_address_of_aws_names_the_buckets_region(real_aws: str) -> None:
+    """A bucket of some hours is sent elsewhere otherwise, where the signature is wrong."""
+    host = "s3.amazonaws.com" if real_aws == "us-east-1" else f"s3.{real_aws}.amazonaws.com"
+    for address in signed_addresses(real_aws):
+        assert address.startswith(f"https://studio.{host}/k?")
+
+
+def test_an_address_is_signed_in_the_new_way_in_the_oldest_region_too(real_aws: str) -> None:
+    """By itself boto3 signs those of us-east-1 in the old way."""
+    for address in signed_addresses(real_aws):
+        assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in address

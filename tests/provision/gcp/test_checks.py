@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from unittest.mock import patch
@@ -35,9 +36,9 @@ def clock() -> Clock:
 def test_a_project_that_is_well_has_no_problem(provider: GcpProvider, fake: FakeGce) -> None:
     checks = by_name(provider)
     assert {name: check.state for name, check in checks.items()} == {
-        "credentials": OK, "project": OK, "permissions": OK, "machine types": OK, "image": OK, "network": OK,
-        "prices": OK, "clock": OK, "quota: spot vCPU": OK, "quota: vCPU": OK, "quota: vCPU in all regions": OK,
-        "quota: addresses": OK, "quota: SSD disks": OK,
+        "credentials": OK, "reachability": OK, "project": OK, "permissions": OK, "machine types": OK, "image": OK,
+        "network": OK, "prices": OK, "clock": OK, "quota: spot vCPU": OK, "quota: vCPU": OK,
+        "quota: vCPU in all regions": OK, "quota: addresses": OK, "quota: SSD disks": OK,
     }  # fmt: skip
     assert not [check.help for check in checks.values() if check.state is OK and check.help]
     assert not fake.machines
@@ -51,8 +52,18 @@ def test_a_disabled_api_is_named_with_the_command_that_enables_it(provider: GcpP
 
 def test_a_project_that_there_is_not_ends_the_checks(make: Make) -> None:
     checks = make(project="nowhere").checks()
-    assert [(check.name, check.state) for check in checks] == [("credentials", OK), ("project", PROBLEM)]
+    assert [(check.name, check.state) for check in checks] == [
+        ("credentials", OK), ("reachability", OK), ("project", PROBLEM),
+    ]  # fmt: skip
     assert checks[-1].help == "gcloud projects list"
+
+
+def test_a_google_that_does_not_answer_is_told_with_what_shows_it(make: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nowhere = f"http://127.0.0.1:{server.getsockname()[1]}"
+    checks = make(endpoint=nowhere).checks()
+    assert [(check.name, check.state) for check in checks] == [("credentials", OK), ("reachability", PROBLEM)]
+    assert checks[-1].help == f"curl -I {nowhere}"
 
 
 def test_missing_permissions_are_named_with_the_command_that_grants_them(provider: GcpProvider, fake: FakeGce) -> None:

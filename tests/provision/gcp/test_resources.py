@@ -79,7 +79,10 @@ def test_the_manager_reaches_machines_and_disks_of_its_own_agents_alone(prepared
     ):  # fmt: skip
         with pytest.raises(Answer, match="Required 'compute"):
             route(fake, "DELETE", f"/compute/v1/projects/{PROJECT}/{path}", {}, None)
-    with pytest.raises(FarmError, match=r"Required 'compute\.instances\.stop'"):
+    itself = f"/compute/v1/projects/{PROJECT}/zones/us-central1-a/instances/{MANAGER}"
+    with pytest.raises(Answer, match=r"Required 'compute\.instances\.stop'"):
+        route(fake, "POST", f"{itself}/stop", {}, None)
+    with pytest.raises(FarmError, match=r"Required 'compute\.disks\.list'"):
         manager.manager_host.stop()
     manager.destroy(["agent-1"])
     assert {one.name for one in fake.living()} == {MANAGER, theirs.name}

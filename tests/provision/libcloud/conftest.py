@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,11 @@ def offline() -> AzurePrices:
         raise OSError("tests ask nobody")
 
     return AzurePrices(time.time, get)
+
+
+def now(url: str) -> str:
+    """The Date of an answer of a cloud whose clock is that of here."""
+    return formatdate(time.time(), usegmt=True)
 
 
 def options(cloud: str) -> dict[str, str]:
@@ -159,7 +165,10 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Set]:
         cases.append(case)
         place = Place("farm", recorded.zone, options)
         made = Scene(
-            LibcloudProvider(CLOUDS[cloud], place, lambda: case.driver, retail=offline()), case.driver, recorded, {}
+            LibcloudProvider(CLOUDS[cloud], place, lambda: case.driver, retail=offline(), head=now),
+            case.driver,
+            recorded,
+            {},
         )
         _listen(monkeypatch, MockHttp, made)
         _rename(monkeypatch, getattr(tests, recorded.mock), made)

@@ -16,7 +16,7 @@ from libcloud.compute.types import NodeState, Provider
 from blendnet.provision.base import Place
 from blendnet.provision.libcloud.clouds import CLOUDS
 from blendnet.provision.libcloud.provider import LibcloudProvider
-from tests.provision.libcloud.conftest import offline, options
+from tests.provision.libcloud.conftest import now, offline, options
 
 SIZES = {"two": 2, "eight": 8}
 ZONE = "somewhere"
@@ -110,4 +110,4 @@ def dummy_provider(cloud: str, driver: Any, farm: str = "farm") -> LibcloudProvi
                 known.features, cannot={**known.features.cannot, "quotas": "the dummy driver does not ask"}
             ),
         )
-    return LibcloudProvider(known, Place(farm, ZONE, options(cloud)), lambda: driver, retail=offline())
+    return LibcloudProvider(known, Place(farm, ZONE, options(cloud)), lambda: driver, retail=offline(), head=now)

@@ -18,6 +18,8 @@ from tests.provision.libcloud.conftest import NEW_DROPLET, RECORDED, Scene, Set,
 from tests.provision.libcloud.dummy import ZONE, Dummy, dummy_provider
 
 ALL = sorted(CLOUDS)
+PRICED = ("azure", "digitalocean", "linode", "vultr")
+"""Clouds whose recorded answers, or the list of libcloud, have prices."""
 
 
 def ordered(scene: Scene, cloud: str, *, spot: bool = False) -> Any:
@@ -136,6 +138,7 @@ def test_azure_gets_spot_and_cloud_init_that_its_driver_cannot_ask_for(scene: Se
     assert properties["storageProfile"]["osDisk"]["deleteOption"] == "Delete"
     assert properties["networkProfile"]["networkInterfaces"][0]["properties"]["deleteOption"] == "Delete"
     assert body["tags"] == {"blendnet-farm": "farm"}
+    assert "identity" not in body, "agents hold no cloud keys"
     assert "request" not in vars(made.driver.connection), "the connection is as it was"
 
 
@@ -290,6 +293,9 @@ def test_each_cloud_names_what_it_cannot_do(cloud: str) -> None:
 def test_the_checks_of_a_cloud_that_answers(scene: Set, cloud: str) -> None:
     states = {check.name: check.state for check in scene(cloud).provider.checks()}
     assert states["credentials"] is states["machine types"] is CheckState.OK
+    assert states["reachability"] is states["clock"] is CheckState.OK
+    assert states["permissions"] is CheckState.WARNING
+    assert states["prices"] is (CheckState.OK if cloud in PRICED else CheckState.WARNING)
     assert states["quota"] is CheckState.WARNING
 
 

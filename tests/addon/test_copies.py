@@ -1,0 +1,56 @@
+"""Copies of scenes that are on their way, and what becomes of those of a Blender that was killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from addon.blendnet_addon.lib import copies
+from tests.conftest import ROOT
+
+MAKE = """
+import pathlib, time
+from addon.blendnet_addon.lib.copies import CopyFolder
+folder = CopyFolder()
+(pathlib.Path(folder.path) / "shot.blend").write_bytes(b"BLENDER of sorts")
+print(folder.path, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's temporary folder, for this test alone."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return tmp_path
+
+
+def test_copy_of_a_killed_process_is_deleted_by_the_next_one(temporary: Path) -> None:
+    other = subprocess.Popen([sys.executable, "-c", MAKE], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        left = Path(other.stdout.readline().strip())
+        assert (left.parent, (left / "shot.blend").exists()) == (temporary, True)
+        assert copies.sweep() == 0
+        assert (left / "shot.blend").exists()
+    finally:
+        other.send_signal(signal.SIGKILL)
+        other.communicate()
+    assert copies.sweep() == 1
+    assert list(temporary.iterdir()) == []
+
+
+def test_copies_of_this_process_and_what_others_put_there_stay(temporary: Path) -> None:
+    mine = copies.CopyFolder()
+    (temporary / (copies.COPY_PREFIX + "of-somebody")).mkdir()
+    (temporary / "render").mkdir()
+    assert copies.sweep() == 0
+    assert len(list(temporary.iterdir())) == 3
+    mine.remove()
+    mine.remove()
+    assert not Path(mine.path).exists()

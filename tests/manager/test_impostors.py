@@ -1,0 +1,149 @@
+"""Whom the farm's own clients speak to: nobody at another address than the certificate is for, and no agent that poses
+as the Manager or as its Redis.
+
+The clients are those that people and agents use, with the options that they use.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from blendnet.celery_app import make_app
+from blendnet.client import AgentClient, ManagerClient
+from blendnet.errors import ManagerUnreachable
+from tests.manager.joined import OpenFarm, farm, one, report, two
+from tests.manager.test_joining import broker_login
+
+__all__ = ["farm", "one", "two"]
+
+HOST, ALIAS = "127.0.0.1", "127.1"
+"""The same machine by a name that is in the certificate, and by one that is not."""
+
+
+class Impostor:
+    """A server that shows an agent's certificate, and notes what is said to it after TLS."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._listener = socket.create_server((HOST, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.asked = 0
+        self.heard = b""
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            self.asked += 1
+            with plain:
+                plain.settimeout(20)
+                try:
+                    with self._context.wrap_socket(plain, server_side=True) as connection:
+                        self.heard += connection.recv(4096)
+                except OSError:
+                    continue
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+@pytest.fixture
+def impostor(farm: OpenFarm, two: str) -> Iterator[Impostor]:
+    """Agent `two`, which would like to be taken for the Manager."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(farm.folder(two).certificate, farm.folder(two).key)
+    server = Impostor(context)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def as_owner(farm: OpenFarm, one: str, url: str) -> None:
+    with ManagerClient(farm.served.connection(url=url)) as client:
+        client.jobs()
+
+
+def as_agent(farm: OpenFarm, one: str, url: str) -> None:
+    with AgentClient(replace(farm.connection(one), url=url)) as client:
+        report(client, one)
+
+
+def celery_of(farm: OpenFarm, one: str, place: str) -> Celery:
+    """The Celery application of an agent's worker."""
+    return make_app(f"rediss://{place}/0", 3600, broker_login(farm, one))
+
+
+def take_work(app: Celery) -> None:
+    with app.connection_for_read() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+
+
+def note_results(app: Celery) -> None:
+    try:
+        app.backend.client.execute_command("PING")
+    finally:
+        app.backend.client.connection_pool.disconnect()
+
+
+NO_CONNECTION = (OperationalError, redis.ConnectionError)
+CALLS = pytest.mark.parametrize("call", [as_owner, as_agent])
+WORK = pytest.mark.parametrize("work", [take_work, note_results])
+
+
+@CALLS
+def test_manager_is_spoken_to_by_a_name_of_its_certificate_alone(
+    farm: OpenFarm, one: str, call: Callable[..., None]
+) -> None:
+    call(farm, one, farm.url)
+    with pytest.raises(ManagerUnreachable, match=r"certificate is not valid for '127\.1'"):
+        call(farm, one, farm.url.replace(HOST, ALIAS))
+
+
+@CALLS
+def test_agent_is_not_taken_for_the_manager(
+    farm: OpenFarm, one: str, impostor: Impostor, call: Callable[..., None]
+) -> None:
+    with pytest.raises(ManagerUnreachable, match="certificate verify failed"):
+        call(farm, one, f"https://{HOST}:{impostor.port}")
+    assert impostor.asked
+    assert impostor.heard == b""
+
+
+@WORK
+def test_redis_is_spoken_to_by_a_name_of_its_certificate_alone(
+    farm: OpenFarm, one: str, work: Callable[[Celery], None]
+) -> None:
+    with celery_of(farm, one, f"{HOST}:{farm.redis.port}") as app:
+        work(app)
+    with celery_of(farm, one, f"{ALIAS}:{farm.redis.port}") as app:
+        with pytest.raises(NO_CONNECTION, match=r"certificate is not valid for '127\.1'"):
+            work(app)
+
+
+@WORK
+def test_agent_is_not_taken_for_redis(
+    farm: OpenFarm, one: str, impostor: Impostor, work: Callable[[Celery], None]
+) -> None:
+    with (
+        celery_of(farm, one, f"{HOST}:{impostor.port}") as app,
+        pytest.raises(NO_CONNECTION, match="certificate verify"),
+    ):
+        work(app)
+    assert impostor.asked
+    assert impostor.heard == b""
