@@ -135,6 +135,8 @@ def test_shortcuts_send_image_and_animation(desk: Desk, pictures: Path) -> None:
     assert desk.job(job_id)["frames_total"] == FRAMES
     window.do(f"bpy.ops.blendnet.steer(verb='cancel', job={job_id!r})")
     desk.ended(job_id, "canceled")
+    if desk.build.order < (3, 2):
+        return  # It opens no window for a timer.
     window.do(
         'bpy.context.preferences.active_section = "ADDONS"\n'
         'bpy.context.window_manager.addon_search = "BlendNet"\n'
