@@ -16,6 +16,7 @@ from blendnet.agent.blenders import Build
 from blendnet.merge import exr
 from tests.end_to_end import farms
 from tests.end_to_end.test_addon import do_everything, upgrade
+from tests.end_to_end.test_addon_pictures import look_at_pictures
 from tests.end_to_end.test_exactness import assert_like_plain
 
 pytestmark = [pytest.mark.matrix, pytest.mark.end_to_end]
@@ -123,3 +124,7 @@ def test_newer_addon_takes_the_place_of_an_older_one(build: Build, tmp_path: Pat
 def test_addon_does_everything_without_a_window(build: Build, tmp_path: Path) -> None:
     with farms.running(tmp_path / "farm", gone_after_s=10.0):
         do_everything(build, tmp_path / "farm", tmp_path)
+
+
+def test_pictures_of_addon_look_as_those_of_this_computer(build: Build, farm: Path, tmp_path: Path) -> None:
+    look_at_pictures(build, farm, tmp_path)
