@@ -1,17 +1,18 @@
 """Run inside Blender: all that the add-on's operators do without a window. Stops at the first thing that is wrong.
 
 Argument after --: JSON with zip, how ('legacy' or 'extension'), scene, farm (data folder), ca, url, password_file,
-other_ca, command, folder.
+other_ca, command, folder, operators (those that the documentation names -> their properties).
 """
 
 import json
 import os
 import sys
+import time
 
 import bpy
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from addon_parts import installed, refused, shortcuts, traces
+from addon_parts import installed, refused, shortcuts, traces, untold
 
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 OUT = os.path.join(plan["folder"], "out")
@@ -37,6 +38,16 @@ def shortcut():
             same = [i.idname for i in items if (i.type, i.ctrl, i.shift, i.alt, i.oskey) in keys and i.active]
             assert same == [], (name, same)
     assert seen > 1000, seen
+
+
+def documented():
+    """The operators of the documentation are there, with exactly the properties that it names."""
+    there = {}
+    for name in plan["operators"]:
+        properties = getattr(ops, name).get_rna_type().properties
+        there[name] = sorted(each.identifier for each in properties if each.identifier != "rna_type")
+    wrong = {name: there[name] for name in there if there[name] != plan["operators"][name]}
+    assert wrong == {}, wrong
 
 
 def message():
@@ -165,10 +176,43 @@ def animation():
     ops.log(job=job_id)
     ops.steer(verb="cancel", job=job_id)
     assert jobs()[job_id]["state"] == "canceled"
+    ops.steer(verb="retry", job=job_id)
+    assert jobs()[job_id]["state"] in ("queued", "active")
+    ops.cap(usd=12.5)
+    assert jobs()[job_id]["cap_usd"] == 12.5
+    ops.cap(usd=0.0)
+    assert jobs()[job_id]["cap_usd"] is None
+    agents(job_id)
+    ops.steer(verb="cancel", job=job_id)
     refused("is canceled", ops.watch, timeout_s=5)
     ops.remove(job=job_id)
     assert job_id not in jobs()
     refused("no job begins with", ops.fetch, job=job_id)
+
+
+def agents(job_id):
+    """The list says who works on what; it grows and shrinks."""
+    before = seen("an agent works", lambda agents: any(agent.get("job") == job_id for agent in agents))
+    ops.steer(verb="pause", job=job_id)
+    ops.add_agents(count=1)
+    names = {agent["name"] for agent in before}
+    (new,) = seen("one more", lambda agents: len({agent["name"] for agent in agents} - names) == 1, names)
+    ops.remove_agent(name=new["name"])
+    ended = ("stopped", "lost", "interrupted")
+    gone = lambda agents: all(agent["name"] != new["name"] or agent["state"] in ended for agent in agents)  # noqa: E731
+    seen("one less", gone)
+    refused("no agent", ops.remove_agent, name="nobody")
+
+
+def seen(what, holds, without=()):
+    """The farm's agents once that holds, but for those named."""
+    session, until = sys.modules[module + ".runtime"].get(), time.monotonic() + 60
+    while True:
+        ops.refresh()
+        if holds(session.agents):
+            return [agent for agent in session.agents if agent["name"] not in without]
+        assert time.monotonic() < until, (what, session.agents)
+        time.sleep(0.5)
 
 
 def bad_scenes():
@@ -192,9 +236,13 @@ def bad_scenes():
     bpy.data.images.remove(image)
 
 
+module = installed(plan["zip"], plan["how"])
+
+
 def main():
-    module = installed(plan["zip"], plan["how"])
     assert traces()
+    assert untold(module) == [], untold(module)
+    documented()
     shortcut()
     bpy.ops.preferences.addon_disable(module=module)
     assert traces() == [], traces()
