@@ -1,4 +1,4 @@
-"""How long Blender's window waits while the add-on hashes and sends 2 GB and watches a job of 1,000 frames.
+"""How long Blender's window waits while the add-on hashes 5 GB, sends 2 GB of them and watches a job of 1,000 frames.
 
 Prints a table; `make latency` runs it. Other programs on the machine make timers late as well, so what is asserted is
 the add-on's own processor time on the main thread.
@@ -28,17 +28,21 @@ from tests.manager.farms import Kit
 from tests.manager.served import Served, serve
 from tests.ui.window import SCRIPT, Window, blender
 
-pytestmark = [pytest.mark.matrix, pytest.mark.end_to_end]
+pytestmark = [pytest.mark.matrix, pytest.mark.end_to_end, pytest.mark.timeout(1200)]
 SENT_BYTES = 2 << 30
+FILES, FILE_BYTES = 3072, 1 << 20
+"""A sequence that makes 5 GB of the project. Its files are alike, so one of them is sent."""
 FRAMES, JOBS = 1000, 300
 PHASE_S = 20.0
 LIMIT_MS = 50.0
 SENDING_TIMEOUT_S = 400.0
 ALONE, WATCHING, SENDING = "alone", "watching", "sending"
 BIG = """
-image = bpy.data.images.new("big", 4, 4)
-image.source, image.filepath = "FILE", {path!r}
-bpy.data.textures.new("user", "IMAGE").image = image
+for kind, path in (("FILE", {path!r}), ("SEQUENCE", {first!r})):
+    image = bpy.data.images.new("big", 4, 4)
+    image.source, image.filepath = "FILE", path
+    image.source = kind
+    bpy.data.textures.new("user", "IMAGE").image = image
 """
 SEND = 'beats.measure("the button", lambda: in_window(bpy.ops.blendnet.render))'
 
@@ -48,7 +52,7 @@ def test_window_waits_for_nothing_that_the_add_on_does(
 ) -> None:
     (tmp_path / "blender").mkdir()
     scene = farms.prepare(window_build, "", tmp_path / "shot.blend", size=(96, 64), samples=8)
-    big = tmp_path / "big.png"
+    big, first = tmp_path / "big.png", _sequence(tmp_path / "sequence")
     with (
         serve(tmp_path / "farm") as served,
         blender(
@@ -61,7 +65,7 @@ def test_window_waits_for_nothing_that_the_add_on_does(
         watched = kit.submit(list(range(1, FRAMES + 1)))
         try:
             _fill(big)
-            window.do(BIG.format(path=str(big)))
+            window.do(BIG.format(path=str(big), first=str(first)))
             told = _phases(window, served, kit, watched.id)
         finally:
             big.unlink(missing_ok=True)
@@ -70,9 +74,8 @@ def test_window_waits_for_nothing_that_the_add_on_does(
     for name in (ALONE, WATCHING, SENDING):
         _print(name, told[name])
     for phase in (WATCHING, SENDING):
-        own = {what: took for what, took in told[phase]["own_ms"].items() if what != "the button"}
-        assert max(own.values()) < LIMIT_MS, own
-    assert {"listening", "BLENDNET_PT_jobs", "BLENDNET_PT_main"} <= set(told[SENDING]["own_ms"])
+        assert max(told[phase]["own_ms"].values()) < LIMIT_MS, told[phase]["own_ms"]
+    assert {"the button", "listening", "BLENDNET_PT_jobs", "BLENDNET_PT_main"} <= set(told[SENDING]["own_ms"])
 
 
 def _phases(window: Window, served: Served, kit: Kit, watched: str) -> dict[str, Any]:
@@ -131,6 +134,16 @@ def _picture(path: Path, number: int) -> Path:
     planes["A"] = np.ones((height, width), np.float32)
     exr.write(path, exr.Image(planes, exr.header_for(width, height)), half=True)
     return path
+
+
+def _sequence(folder: Path) -> Path:
+    """Frames without content, which take no room on the disk; the first one."""
+    folder.mkdir()
+    paths = [folder / f"frame_{number:04d}.png" for number in range(FILES)]
+    for path in paths:
+        with path.open("wb") as file:
+            file.truncate(FILE_BYTES)
+    return paths[0]
 
 
 def _fill(path: Path) -> None:
