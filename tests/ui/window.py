@@ -154,7 +154,7 @@ class Window:
             time.sleep(STILL_S)
             return moving or (len(seen) >= STILL and len(set(seen[-STILL:])) == 1)
 
-        wait_until(still, "the window is still", 20.0)
+        wait_until(still, "the window is still", 60.0)
 
     def kill(self) -> None:
         """As a crash does."""

@@ -139,6 +139,7 @@ def state():
         "picture": picture(),
         "images": [image.name for image in bpy.data.images],
         "texts": {text.name: text.as_string() for text in bpy.data.texts},
+        "windows": len(bpy.context.window_manager.windows),
         "dirty": bpy.data.is_dirty,
         "file": bpy.data.filepath,
         "cloud": cloud(session),
