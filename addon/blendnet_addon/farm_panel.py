@@ -6,8 +6,7 @@ from . import classes, cloud_panel, preferences, runtime
 from .classes import say
 from .lib.kept_login import CLOUD, HERE
 from .panels import BelowMain
-
-IN_USE = ("starting", "idle", "busy", "draining", "aside")
+from .session import IN_USE
 
 
 class BLENDNET_PT_farm(BelowMain, bpy.types.Panel):

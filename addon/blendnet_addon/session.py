@@ -12,6 +12,8 @@ from .lib.notes import Notes
 from .lib.work import Outbox, Worker
 
 ENDED = ("completed", "failed", "canceled")
+IN_USE = ("starting", "idle", "busy", "draining", "aside")
+"""States of agents that are there; others are listed for a while after their end."""
 EVENTS_KEPT = 200
 LISTED = 8
 """Jobs that the list shows at first; each word for older ones shows so many more."""

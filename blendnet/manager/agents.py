@@ -78,8 +78,8 @@ class AgentBook(FarmPart):
     def agents(self) -> list[AgentView]:
         """All agents by name. Who holds a lease is busy, whatever it said last."""
         with self.ledger.read() as tx:
-            rows = (*tx.frames.leased(), *tx.chunks.active())
-            work = {row.agent: (row.id, row.job_id) for row in rows}
+            work = {frame.agent: (frame.id, frame.job_id) for frame in tx.frames.leased()}
+            work |= {chunk.agent: (chunk.id, chunk.job_id) for chunk in tx.chunks.active()}
             now = self.work.looked_at
             machines = tx.instances.since(now - ENDED_SHOWN_S)
             bills = {row.name: (row.usd_per_hour, costs.spent([row], Span(0.0, now))) for row in machines}

@@ -18,6 +18,8 @@ plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 OUT = os.path.join(plan["folder"], "out")
 LONG = 20000
 """Samples of a job that is not done before it is steered."""
+ENDLESS = 4000000
+"""Samples with which even the fastest agent is seen at work."""
 ops = bpy.ops.blendnet
 
 
@@ -176,41 +178,46 @@ def animation():
     ops.log(job=job_id)
     ops.steer(verb="cancel", job=job_id)
     assert jobs()[job_id]["state"] == "canceled"
-    ops.steer(verb="retry", job=job_id)
-    assert jobs()[job_id]["state"] in ("queued", "active")
-    ops.cap(usd=12.5)
-    assert jobs()[job_id]["cap_usd"] == 12.5
-    ops.cap(usd=0.0)
-    assert jobs()[job_id]["cap_usd"] is None
-    agents(job_id)
-    ops.steer(verb="cancel", job=job_id)
     refused("is canceled", ops.watch, timeout_s=5)
     ops.remove(job=job_id)
     assert job_id not in jobs()
     refused("no job begins with", ops.fetch, job=job_id)
 
 
-def agents(job_id):
-    """The list says who works on what; it grows and shrinks."""
-    before = seen("an agent works", lambda agents: any(agent.get("job") == job_id for agent in agents))
-    ops.steer(verb="pause", job=job_id)
+def endless():
+    """A job is capped and tried again. The list of agents says who works on what; it grows and shrinks."""
+    ops.render(samples=ENDLESS, strategy="frame", noise=0.0, name="endless")
+    job_id = bpy.context.window_manager.blendnet_job
+    seen("an agent works", lambda agents: any(agent["job"] == job_id for agent in agents))
+    ops.cap(job=job_id, usd=12.5)
+    assert jobs()[job_id]["cap_usd"] == 12.5
+    ops.cap(usd=0.0)
+    assert jobs()[job_id]["cap_usd"] is None
+    ops.steer(verb="cancel", job=job_id)
+    ops.steer(verb="retry", job=job_id)
+    assert jobs()[job_id]["state"] in ("queued", "active")
+    ops.steer(verb="cancel", job=job_id)
+    ops.remove(job=job_id)
+    before = seen("there are agents", there)
     ops.add_agents(count=1)
-    names = {agent["name"] for agent in before}
-    (new,) = seen("one more", lambda agents: len({agent["name"] for agent in agents} - names) == 1, names)
-    ops.remove_agent(name=new["name"])
-    ended = ("stopped", "lost", "interrupted")
-    gone = lambda agents: all(agent["name"] != new["name"] or agent["state"] in ended for agent in agents)  # noqa: E731
-    seen("one less", gone)
+    (new,) = seen("one more", lambda agents: len(there(agents) - before) == 1) - before
+    ops.remove_agent(name=new)
+    seen("one less", lambda agents: there(agents) == before)
     refused("no agent", ops.remove_agent, name="nobody")
 
 
-def seen(what, holds, without=()):
-    """The farm's agents once that holds, but for those named."""
+def there(agents):
+    """Names of agents that have not ended: a new one may get the name of one that has."""
+    return {agent["name"] for agent in agents if agent["state"] not in ("stopped", "lost", "interrupted")}
+
+
+def seen(what, holds):
+    """Names of the farm's agents once that holds."""
     session, until = sys.modules[module + ".runtime"].get(), time.monotonic() + 60
     while True:
         ops.refresh()
         if holds(session.agents):
-            return [agent for agent in session.agents if agent["name"] not in without]
+            return there(session.agents)
         assert time.monotonic() < until, (what, session.agents)
         time.sleep(0.5)
 
@@ -253,6 +260,7 @@ def main():
     newer(job_id)
     estimate()
     animation()
+    endless()
     bad_scenes()
     bpy.ops.preferences.addon_disable(module=module)
     assert traces() == [], traces()
