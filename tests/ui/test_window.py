@@ -148,7 +148,7 @@ def test_manager_elsewhere_is_compared_before_it_is_trusted(
         window.wait(lambda state: state["selected"] == job_id, "a click on the job selects it")
         window.click_list(LOG_BUTTON, lines=1)
         window.wait(lambda state: "submitted: 3 frames" in state["texts"].get("BlendNet Log", ""), "the log is shown")
-        window.photograph(pictures / "addon-log.png")
+        window.photograph(pictures / "addon-log.png", "1216x240+33+64")
         window.do(f"bpy.ops.wm.save_as_mainfile(filepath={str(tmp_path / 'saved.blend')!r}, copy=True)")
         window.wait(lambda state: not state["texts"], "the log is gone")
         window.do(f"bpy.ops.blendnet.log(job={job_id!r})")
@@ -157,6 +157,7 @@ def test_manager_elsewhere_is_compared_before_it_is_trusted(
         window.do('in_window(bpy.ops.wm.window_close, showing="TEXT_EDITOR")')
         window.wait(lambda state: not state["texts"], "the log goes with its window")
 
+        window.do('sys.modules["blendnet_addon.runtime"].get().select("")')
         farm.door.close()
         window.wait(lambda state: state["problem"] == "unreachable", "the Manager is gone")
         assert [job["id"] for job in window.state["jobs"]] == [job_id], "what was known of it is still shown"
