@@ -30,6 +30,7 @@ MODULES = (
     "ops_submit",
     "ops_estimate",
     "ops_question",
+    "ops_list",
     "ops_jobs",
     "ops_results",
     "ops_picture",

@@ -6,8 +6,7 @@ from . import classes, cloud_panel, preferences, runtime
 from .classes import say
 from .lib.kept_login import CLOUD, HERE
 from .panels import BelowMain
-
-IN_USE = ("starting", "idle", "busy", "draining", "aside")
+from .session import IN_USE
 
 
 class BLENDNET_PT_farm(BelowMain, bpy.types.Panel):
@@ -22,7 +21,7 @@ class BLENDNET_PT_farm(BelowMain, bpy.types.Panel):
             cloud_panel.draw_farm(layout, context, session)
         agents = [agent for agent in session.agents if agent["state"] in IN_USE]
         for agent in agents:
-            _draw_agent(layout, agent)
+            _draw_agent(layout, agent, session.job(agent.get("job")))
         if not agents:
             layout.label(text="No agents: they come with jobs" if in_cloud else "No agents", icon="INFO")
         row = layout.row(align=True)
@@ -47,12 +46,14 @@ def _where(session):
     return about["url"]
 
 
-def _draw_agent(layout, agent):
+def _draw_agent(layout, agent, job):
+    """`job`: what it works on; None: nothing that is listed."""
     split = layout.split(factor=0.45)
     split.label(text=agent["name"], icon="DESKTOP")
     row = split.row(align=True)
     busy = agent["chunk"] or agent["state"] == "busy"
-    row.label(text=agent["aside"] or agent["state"], icon="RENDER_STILL" if busy else "NONE")
+    state = f"{agent['state']}: {job['name']}" if job is not None else agent["state"]
+    row.label(text=agent["aside"] or state, icon="RENDER_STILL" if busy else "NONE")
     cost = classes.dollars(agent["cost_usd"])
     if cost:
         row.label(text=cost)

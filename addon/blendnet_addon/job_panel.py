@@ -3,10 +3,9 @@
 from . import picture_bar
 from .classes import dollars, say, seconds
 from .lib import grouping
-from .lib.words import log_lines, plural
+from .lib.words import log_lines, plural, proposed_cap, without_command
 from .ops_jobs import can
 
-LISTED = 8
 FRAMES_LISTED = 8
 LINES = 5
 ICONS = {
@@ -32,14 +31,17 @@ def draw(layout, context, session):
         layout.label(text="No jobs yet", icon="INFO")
         return
     groups = grouping.grouped(jobs)
-    left = LISTED
+    left = session.listed
     for group in groups:
         shown = [] if group.key in session.folded else group.jobs[:left]
         _draw_group(layout, group, shown, session, titled=len(groups) > 1)
         left -= len(shown)
-    older = len(jobs) - sum(len(group.jobs) for group in groups if group.key in session.folded) - (LISTED - left)
+    older = (
+        len(jobs) - sum(len(group.jobs) for group in groups if group.key in session.folded) - (session.listed - left)
+    )
     if older:
-        layout.label(text=f"and {plural(older, 'older one')}", icon="BLANK1")
+        text = f"and {plural(older, 'older one')}"
+        layout.operator("blendnet.older", text=text, icon="DOWNARROW_HLT", emboss=False)
     job = session.job(session.selected)
     if job is not None:
         _draw_details(layout.box(), context, session, job)
@@ -75,6 +77,9 @@ def _draw_details(box, context, session, job):
     if job["state"] in ("completed", "failed", "canceled"):
         row.operator("blendnet.remove", text="Remove", icon="TRASH").job = job["id"]
     row.operator("blendnet.priority", text=f"Priority {job['priority']}").job = job["id"]
+    if job["state"] != "completed":
+        cap = f"Cap {dollars(job['cap_usd'])}" if job["cap_usd"] else "No Cap"
+        row.operator("blendnet.cap", text=cap).job = job["id"]
     picture_bar.draw(box, job)
     row = box.row(align=True)
     row.operator("blendnet.log", text="Log", icon="TEXT").job = job["id"]
@@ -99,7 +104,6 @@ def _draw_facts(box, context, session, job):
         ("Agents", str(job["agents"]) if job["state"] == "active" else ""),
         ("Interrupted", str(job["interrupted"] or "")),
         ("Cost", dollars(job["cost_usd"])),
-        ("Cap", dollars(job["cap_usd"])),
     ]
     for name, value in facts:
         if value:
@@ -109,9 +113,13 @@ def _draw_facts(box, context, session, job):
     say(box, EXACTNESS.get(job["exactness"], job["exactness"]), context, icon="INFO")
     report = session.report if session.report and session.report["job"] == job["id"] else None
     for text in job["reasons"] + (report["warnings"] if report else []):
-        say(box, text, context, icon="DOT")
+        say(box, without_command(text), context, icon="DOT")
     if job["message"]:
-        say(box, job["message"], context, icon="ERROR", alert=job["state"] == "failed")
+        say(box, without_command(job["message"]), context, icon="ERROR", alert=job["state"] == "failed")
+    proposed = proposed_cap(job)
+    if proposed is not None:
+        entry = box.operator("blendnet.cap", text=f"Raise the Cap to {dollars(proposed)}", icon="PLAY")
+        entry.job, entry.usd = job["id"], proposed
 
 
 def _draw_frames(box, context, session, told):
@@ -135,4 +143,4 @@ def _draw_frames(box, context, session, told):
 
 def _draw_log(box, context, session, told):
     for level, text in log_lines(session.events, told, LINES):
-        say(box, text, context, icon="ERROR" if level == "error" else "NONE")
+        say(box, without_command(text), context, icon="ERROR" if level == "error" else "NONE")

@@ -1,27 +1,39 @@
-"""A log in a Text Editor of its own. The artist's file never keeps it."""
+"""A log in a Text Editor of its own. It is gone when that is closed, and the artist's file never keeps it."""
 
 import time
 
 import bpy
 from bpy.app.handlers import persistent
 
+from . import runtime
+
 TEXT_NAME = "BlendNet Log"
 
 
 def open_editor(context):
-    """Show the log's text, empty yet, in the Text Editor that shows it already, else in a new window."""
-    text = _text()
-    areas = [area for window in context.window_manager.windows for area in window.screen.areas]
-    if any(area.type == "TEXT_EDITOR" and area.spaces.active.text == text for area in areas):
+    """Show the log's text, empty yet, in the Text Editor that shows it already or nothing, else in a new window."""
+    text, spaces = _text(), _spaces()
+    if any(space.text == text for space in spaces):
         return
+    space = next((space for space in spaces if space.text is None), None) or _new_editor(context)
+    space.text = text
+    space.show_word_wrap = True
+    space.show_syntax_highlight = False
+
+
+def _new_editor(context):
     before = {window.as_pointer() for window in context.window_manager.windows}
     bpy.ops.wm.window_new()
     window = next(each for each in context.window_manager.windows if each.as_pointer() not in before)
     area = max(window.screen.areas, key=lambda each: each.width * each.height)
     area.type = "TEXT_EDITOR"
-    area.spaces.active.text = text
-    area.spaces.active.show_word_wrap = True
-    area.spaces.active.show_syntax_highlight = False
+    return area.spaces.active
+
+
+def _spaces():
+    """The spaces of all Text Editors that are open."""
+    areas = [area for window in bpy.context.window_manager.windows for area in window.screen.areas]
+    return [area.spaces.active for area in areas if area.type == "TEXT_EDITOR"]
 
 
 def fill(title, events):
@@ -55,7 +67,15 @@ def remove(*_):
         bpy.data.texts.remove(text)
 
 
+def _tidy(_session):
+    """Whoever has closed the editor is done with the log."""
+    text = bpy.data.texts.get(TEXT_NAME)
+    if text is not None and not any(space.text == text for space in _spaces()):
+        remove()
+
+
 def register():
+    runtime.listen(_tidy)
     bpy.app.handlers.save_pre.append(remove)
 
 

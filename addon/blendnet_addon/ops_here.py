@@ -11,7 +11,7 @@ from .lib import farm_here, install
 from .lib.errors import AddonError, SetUpError
 from .lib.kept_login import HERE
 from .lib.words import plural
-from .session import Visible
+from .session import IN_USE, Visible
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "program")
 """What the build puts beside us: the `blendnet` command as a wheel."""
@@ -94,7 +94,7 @@ class _Start:
 
     def heard(self, answer):
         self._session.set_up_changed()
-        agents = len(answer.get("agents", []))
+        agents = sum(agent["state"] in IN_USE for agent in answer.get("agents", []))
         self._session.say(f"The farm of this computer is up with {plural(agents, 'agent')}.")
         runtime.look_soon()
 

@@ -3,10 +3,11 @@
 import json
 
 import bpy
-from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from . import classes, log_text, runtime
 from .lib.errors import AddonError
+from .lib.words import proposed_cap
 from .session import ENDED
 
 VERBS = {
@@ -36,81 +37,6 @@ def chosen(words):
     return fitting[0]
 
 
-class BLENDNET_OT_refresh(bpy.types.Operator):
-    """Ask the Manager for its jobs and agents now"""
-
-    bl_idname = "blendnet.refresh"
-    bl_label = "Refresh"
-    bl_options = {"INTERNAL"}
-
-    def execute(self, context):
-        if not bpy.app.background:
-            runtime.look_soon()
-            return {"FINISHED"}
-        try:
-            runtime.look_now()
-        except AddonError as error:
-            return runtime.fail(self, error)
-        return {"FINISHED"}
-
-
-class BLENDNET_OT_list_jobs(bpy.types.Operator):
-    """Print the farm's jobs as one JSON object per line, for scripts"""
-
-    bl_idname = "blendnet.list_jobs"
-    bl_label = "List Jobs"
-    bl_options = {"INTERNAL"}
-
-    def execute(self, context):
-        try:
-            if bpy.app.background:
-                runtime.look_now()
-        except AddonError as error:
-            return runtime.fail(self, error)
-        for job in runtime.get().newest_first():
-            print(json.dumps(job, sort_keys=True))  # noqa: T201 - the result
-        return {"FINISHED"}
-
-
-class BLENDNET_OT_select(bpy.types.Operator):
-    """Show this job's frames and log"""
-
-    bl_idname = "blendnet.select"
-    bl_label = "Select"
-    bl_options = {"INTERNAL"}
-
-    job: StringProperty(name="Job", description="Id of the job")
-
-    @classmethod
-    def description(cls, context, properties):
-        job = runtime.get().job(properties.job)
-        return f"Show the frames and the log of {job['name']} ({job['id']})" if job else "Show this job"
-
-    def execute(self, context):
-        session = runtime.get()
-        session.select("" if session.selected == self.job else self.job)
-        runtime.look_soon()
-        return {"FINISHED"}
-
-
-class BLENDNET_OT_fold(bpy.types.Operator):
-    """Hide the jobs of this scene, or show them again"""
-
-    bl_idname = "blendnet.fold"
-    bl_label = "Fold"
-    bl_options = {"INTERNAL"}
-
-    scene: StringProperty(name="Scene", description="Path of the scene")
-
-    @classmethod
-    def description(cls, context, properties):
-        return f"Hide the jobs of {properties.scene or 'no known scene'}, or show them again"
-
-    def execute(self, context):
-        runtime.get().fold(self.scene)
-        return {"FINISHED"}
-
-
 class BLENDNET_OT_steer(bpy.types.Operator):
     """Pause, resume, cancel or retry a job"""
 
@@ -118,7 +44,9 @@ class BLENDNET_OT_steer(bpy.types.Operator):
     bl_label = "Steer Job"
     bl_options = {"INTERNAL"}
 
-    verb: EnumProperty(name="Verb", items=[(verb, *words) for verb, words in VERBS.items()])
+    verb: EnumProperty(
+        name="Verb", description="What to do with the job", items=[(verb, *words) for verb, words in VERBS.items()]
+    )
     job: StringProperty(name="Job", description="Id of the job; empty: the selected one")
 
     @classmethod
@@ -158,6 +86,38 @@ class BLENDNET_OT_priority(bpy.types.Operator):
             return runtime.fail(self, error)
         set_ = lambda stop: _manager().set_priority(job_id, priority)  # noqa: E731
         return runtime.finish(self, "calls", "priority", set_, lambda job: _seen(job, None))
+
+
+class BLENDNET_OT_cap(bpy.types.Operator):
+    """Change the most that a job may cost; one that its cap has paused goes on when there is room now"""
+
+    bl_idname = "blendnet.cap"
+    bl_label = "Cap"
+    bl_options = {"INTERNAL"}
+
+    job: StringProperty(name="Job", description="Id of the job; empty: the selected one", options={"HIDDEN"})
+    usd: FloatProperty(
+        name="Cap",
+        description="US dollars; 0: the job may cost anything",
+        default=0.0,
+        min=0.0,
+        precision=2,
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context, event):
+        job = runtime.get().job(self.job or runtime.get().selected)
+        if job is not None and not self.properties.is_property_set("usd"):
+            self.usd = proposed_cap(job) or job["cap_usd"] or 0.0
+        return context.window_manager.invoke_props_dialog(self)
+
+    def execute(self, context):
+        try:
+            job_id, usd = chosen(self.job), round(self.usd, 4)
+        except AddonError as error:
+            return runtime.fail(self, error)
+        set_ = lambda stop: _manager().set_cap(job_id, usd)  # noqa: E731
+        return runtime.finish(self, "calls", "cap", set_, lambda job: _seen(job, None))
 
 
 class BLENDNET_OT_remove(bpy.types.Operator):
@@ -257,12 +217,9 @@ def can(verb, job):
 
 
 CLASSES = (
-    BLENDNET_OT_refresh,
-    BLENDNET_OT_list_jobs,
-    BLENDNET_OT_select,
-    BLENDNET_OT_fold,
     BLENDNET_OT_steer,
     BLENDNET_OT_priority,
+    BLENDNET_OT_cap,
     BLENDNET_OT_remove,
     BLENDNET_OT_log,
 )

@@ -12,7 +12,11 @@ from .lib.notes import Notes
 from .lib.work import Outbox, Worker
 
 ENDED = ("completed", "failed", "canceled")
+IN_USE = ("starting", "idle", "busy", "draining", "aside")
+"""States of agents that are there; others are listed for a while after their end."""
 EVENTS_KEPT = 200
+LISTED = 8
+"""Jobs that the list shows at first; each word for older ones shows so many more."""
 
 
 class Session:
@@ -48,6 +52,7 @@ class Session:
         self.selected = ""
         self.folded = set()
         """Keys of scenes whose jobs the list hides."""
+        self.listed = LISTED
         self.last_job = ""
         """The job that was sent last."""
         self.problem = None
@@ -101,7 +106,7 @@ class Session:
         before, self.about = self.about, self.kept.about()
         self.drop_question()
         self.jobs, self.agents, self.problem, self.pending, self.estimate = [], [], None, None, None
-        self.cost_usd = None
+        self.cost_usd, self.listed = None, LISTED
         self.select("")
         if _which(before) != _which(self.about):
             self.turn += 1
@@ -249,6 +254,11 @@ class Session:
     def fold(self, key):
         """Hide the jobs of a scene in the list, or show them again."""
         self.folded ^= {key}
+        self.version += 1
+
+    def list_more(self):
+        """Show older jobs in the list as well."""
+        self.listed += LISTED
         self.version += 1
 
     def select(self, job_id):

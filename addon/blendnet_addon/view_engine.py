@@ -11,7 +11,7 @@ from bpy.app.handlers import persistent
 
 from . import classes, editors, runtime
 from .lib.errors import AddonError, DiskError, SceneError
-from .view_settings import FrameSettings
+from .view_settings import FrameSettings, restore
 
 ENGINE = "BLENDNET_VIEW"
 COMBINED = "Combined"
@@ -46,8 +46,6 @@ class _View:
 class _State:
     view = None
     """The view under way."""
-    last = None
-    """The one before: an undo step may hold what it had changed."""
     saving = threading.Lock()
     """Held while a file is saved: no render takes the scene's settings then."""
     is_saving = False
@@ -119,7 +117,7 @@ def _end(view):
     """The scene has its own settings again. On the main thread."""
     if _State.view is view:
         view.settings.give_back()
-        _State.view, _State.last = None, view
+        _State.view = None
 
 
 def _ended(view):
@@ -229,16 +227,19 @@ def _after_save(*_):
 def _before_load(*_):
     if _State.view is not None:
         _end(_State.view)
-    _State.last = None
 
 
 @persistent
-def _after_undo(*_):
-    """An undo step that was made while a view was under way has its settings."""
-    if _State.view is None and _State.last is not None:
-        scene = bpy.data.scenes.get(_State.last.settings.scene)
-        if scene is not None and scene.render.engine == ENGINE:
-            _State.last.settings.give_back()
+def _heal(*_):
+    """Undo steps that were made while a view was under way have its settings; so have files saved by Blender itself."""
+    if _State.view is not None:
+        return
+    for scene in bpy.data.scenes:
+        if scene.library is not None:
+            continue
+        restore(scene)
+        if scene.render.engine == ENGINE:
+            scene.render.engine = "CYCLES"
 
 
 HANDLERS = (
@@ -249,8 +250,9 @@ HANDLERS = (
     ("save_pre", _before_save),
     ("save_post", _after_save),
     ("load_pre", _before_load),
-    ("undo_post", _after_undo),
-    ("redo_post", _after_undo),
+    ("load_post", _heal),
+    ("undo_post", _heal),
+    ("redo_post", _heal),
 )
 
 

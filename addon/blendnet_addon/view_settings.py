@@ -1,5 +1,7 @@
 """A scene's render settings, changed to those of a finished frame for a while, with the way back."""
 
+import json
+
 import bpy
 
 from . import classes
@@ -8,6 +10,15 @@ SWITCHED_OFF = (
     *("use_border", "use_compositing", "use_sequencer", "use_freestyle", "use_persistent_data", "use_single_layer"),
 )
 """What would change the picture, write files or keep the engine in memory."""
+
+
+NAMES = ("resolution_x", "resolution_y", "resolution_percentage", *SWITCHED_OFF, "use_lock_interface", "use", "engine")
+"""All that is changed: of the render settings, `use` of view layers."""
+KEPT = "blendnet_view"
+"""A scene's custom property while it has a frame's settings: its own ones, as JSON.
+
+It is in undo steps as well, and in files that Blender saves by itself, of which it tells no add-on.
+"""
 
 
 class _State:
@@ -23,44 +34,55 @@ class FrameSettings:
         self.scene = scene.name
         self._header = header
         self._engine = engine
-        self._changed = []
-        """(view layer or None, attribute, its own value, ours) of everything that was changed."""
 
     def put(self):
         """Give them to the scene."""
-        self._changed = []
         _written(self._put)
 
     def give_back(self):
         """Give the scene its own again, as far as they are still ours."""
-        _written(self._give_back)
+        scene = bpy.data.scenes.get(self.scene)
+        if scene is not None:
+            restore(scene)
 
     def _put(self):
-        scene, header = bpy.data.scenes[self.scene], self._header
-        self._set(scene, None, "resolution_x", header.width)
-        self._set(scene, None, "resolution_y", header.height)
-        self._set(scene, None, "resolution_percentage", 100)
+        scene, header, changed = bpy.data.scenes[self.scene], self._header, []
+        _set(changed, scene, None, "resolution_x", header.width)
+        _set(changed, scene, None, "resolution_y", header.height)
+        _set(changed, scene, None, "resolution_percentage", 100)
         for name in SWITCHED_OFF:
-            self._set(scene, None, name, False)
+            _set(changed, scene, None, name, False)
         # Nobody edits the scene, and no undo step is made, while Blender's thread reads it.
-        self._set(scene, None, "use_lock_interface", True)
+        _set(changed, scene, None, "use_lock_interface", True)
         for layer in scene.view_layers:
-            self._set(scene, layer.name, "use", layer.name in header.layers)
-        self._set(scene, None, "engine", self._engine)
+            _set(changed, scene, layer.name, "use", layer.name in header.layers)
+        _set(changed, scene, None, "engine", self._engine)
+        scene[KEPT] = json.dumps(changed)
 
-    def _set(self, scene, layer, name, value):
-        owner = _owner(scene, layer)
-        own = getattr(owner, name, value)  # A Blender without it has nothing to switch off.
-        if own != value:
-            setattr(owner, name, value)
-            self._changed.append((layer, name, own, getattr(owner, name)))
 
-    def _give_back(self):
-        scene = bpy.data.scenes.get(self.scene)
-        for layer, name, own, ours in reversed(self._changed if scene is not None else ()):
+def restore(scene):
+    """Give a scene its own settings again where it has a frame's, as far as nobody has changed those."""
+    if KEPT in scene:
+        _written(lambda: _restore(scene))
+
+
+def _restore(scene):
+    try:
+        for layer, name, own, ours in reversed(json.loads(scene[KEPT])):
             owner = _owner(scene, layer)
-            if owner is not None and getattr(owner, name) == ours:
+            if owner is not None and name in NAMES and getattr(owner, name, None) == ours:
                 setattr(owner, name, own)
+    except (TypeError, ValueError):
+        pass  # Somebody else's words, or an engine that this Blender lacks: what is left is as it is.
+    del scene[KEPT]
+
+
+def _set(changed, scene, layer, name, value):
+    owner = _owner(scene, layer)
+    own = getattr(owner, name, value)  # A Blender without it has nothing to switch off.
+    if own != value:
+        setattr(owner, name, value)
+        changed.append((layer, name, own, getattr(owner, name)))
 
 
 def _owner(scene, layer):

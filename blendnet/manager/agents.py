@@ -78,8 +78,8 @@ class AgentBook(FarmPart):
     def agents(self) -> list[AgentView]:
         """All agents by name. Who holds a lease is busy, whatever it said last."""
         with self.ledger.read() as tx:
-            work = {frame.agent: frame.id for frame in tx.frames.leased()}
-            work |= {chunk.agent: chunk.id for chunk in tx.chunks.active()}
+            work = {frame.agent: (frame.id, frame.job_id) for frame in tx.frames.leased()}
+            work |= {chunk.agent: (chunk.id, chunk.job_id) for chunk in tx.chunks.active()}
             now = self.work.looked_at
             machines = tx.instances.since(now - ENDED_SHOWN_S)
             bills = {row.name: (row.usd_per_hour, costs.spent([row], Span(0.0, now))) for row in machines}
@@ -171,7 +171,8 @@ def _with_bill(view: AgentView, usd_per_hour: float | None, usd: float) -> Agent
     return view.model_copy(update={"usd_per_hour": usd_per_hour, "cost_usd": usd})
 
 
-def _view(agent: AgentRow, work: str | None) -> AgentView:
+def _view(agent: AgentRow, work: tuple[str, str] | None) -> AgentView:
+    """`work`: ids of the chunk or frame that it holds, and of its job."""
     there = agent.state not in (*ENDED, LOST)
     state = "busy" if work and agent.state == "idle" else agent.state
     return AgentView(
@@ -185,7 +186,8 @@ def _view(agent: AgentRow, work: str | None) -> AgentView:
         memory_bytes=agent.memory_bytes,
         render_memory_bytes=agent.render_memory_bytes,
         gpu_memory_bytes=agent.gpu_memory_bytes,
-        chunk=work,
+        chunk=work[0] if work else None,
+        job=work[1] if work else None,
         seen_at=agent.seen_at,
         message=agent.message or agent.aside,
         aside=agent.aside,

@@ -175,6 +175,8 @@ class AgentView(Message):
     gpu_memory_bytes: int | None = None
     """Memory of its smallest GPU; None: nobody knows, or none renders."""
     chunk: str | None = None
+    job: str | None = None
+    """Job that its chunk is of."""
     seen_at: float | None = None
     message: str = ""
     aside: str = ""

@@ -64,3 +64,13 @@ def test_folded_scene_is_unfolded_again(tmp_path: Path) -> None:
     session.fold("/p/a.blend")
     assert session.folded == set()
     session.end()
+
+
+def test_older_jobs_are_shown_when_they_are_asked_for(tmp_path: Path) -> None:
+    session = Session(str(tmp_path), online=True)
+    shown, version = session.listed, session.version
+    session.list_more()
+    assert (session.listed, session.version) == (2 * shown, version + 1)
+    session.set_up_changed()
+    assert session.listed == shown
+    session.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from addon import build
 from blendnet.agent.blenders import Build
 from blendnet.security.ca import ensure_server_certificate
+from tests.conftest import ROOT
 from tests.end_to_end import debians, farms, older_addon
 
 pytestmark = pytest.mark.end_to_end
@@ -122,6 +124,7 @@ def do_everything(blender: Build, farm: Path, folder: Path) -> None:
         "other_ca": str(ensure_server_certificate(folder / "other").ca),
         "command": str(debians.reachable(Path(sys.executable).with_name("blendnet"), blender, folder)),
         "folder": str(folder),
+        "operators": documented_operators(),
     }
     done = run(blender, folder, plan)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -171,6 +174,21 @@ def _state(farm: Path, job_id: str) -> str:
     return farms.blendnet("job", "show", job_id, "--data", farm, "--json").json["state"]
 
 
+def documented_operators() -> dict[str, list[str]]:
+    """Operators of the table in docs/addon.md -> names of their properties, sorted."""
+    found: dict[str, set[str]] = {}
+    text = (ROOT / "docs" / "addon.md").read_text("utf-8").partition("| operator | what it does |")[2]
+    for line in text.partition("\n\n")[0].splitlines():
+        for name, words in re.findall(r"(\w+)\(([^)]*)\)", line.split("|")[1] if "|" in line else ""):
+            found.setdefault(name, set()).update(word.strip() for word in words.split(",") if word.strip())
+    for names in found.values():
+        if "and all of render" in names:
+            names.remove("and all of render")
+            names |= found["render"]
+    assert {"render", "watch", "fetch"} <= set(found)
+    return {name: sorted(names) for name, names in found.items()}
+
+
 def upgrade(blender: Build, folder: Path) -> None:
     """Replace the add-on by a newer version in all the forms that a Blender knows."""
     build.build(folder / "newer.zip")
@@ -183,7 +201,7 @@ def upgrade(blender: Build, folder: Path) -> None:
 
 
 def run(
-    blender: Build, folder: Path, plan: dict[str, str], script: Path = FLOW, timeout_s: float = 300.0, **env: str
+    blender: Build, folder: Path, plan: dict[str, Any], script: Path = FLOW, timeout_s: float = 300.0, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """A script in a Blender whose settings are in `folder`."""
     (folder / "scripts" / "addons").mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from blendnet.agent.blenders import Build
 from blendnet.merge import exr
 from tests.end_to_end import farms
 from tests.end_to_end.test_addon import do_everything, find_again, upgrade
+from tests.end_to_end.test_addon_pictures import look_at_pictures
 from tests.end_to_end.test_exactness import assert_like_plain
 
 pytestmark = [pytest.mark.matrix, pytest.mark.end_to_end]
@@ -127,3 +128,7 @@ def test_addon_does_everything_without_a_window(build: Build, tmp_path: Path) ->
 
 def test_job_is_found_again_by_the_next_blender(build: Build, tmp_path: Path) -> None:
     find_again(build, tmp_path)
+
+
+def test_pictures_of_addon_look_as_those_of_this_computer(build: Build, farm: Path, tmp_path: Path) -> None:
+    look_at_pictures(build, farm, tmp_path)

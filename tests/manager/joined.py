@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from blendnet.cli.agent_folder import AgentFolder
 from blendnet.cli.agent_join import Invitation, Standing, stand
@@ -21,6 +22,7 @@ from blendnet.manager.broker_users import BrokerUsers
 from blendnet.manager.jobs import Farm
 from blendnet.manager.joining import Joining
 from blendnet.messages import AgentReport
+from blendnet.security.ca import ServerCertificate
 from blendnet.security.credentials import OWNER, PASSWORD_FILES
 from blendnet.settings import Settings
 from blendnet.storage.files import FileStore
@@ -31,11 +33,39 @@ from tests.security.outside_redis import OutsideRedis, outside_redis
 SETTINGS = Settings()
 
 
+class Door:
+    """Where the Manager's API is served. It may close and open again at the same address, with another certificate."""
+
+    def __init__(self, api: FastAPI) -> None:
+        self._api = api
+        self._port = 0
+        self._server: ApiServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def open(self, certificate: ServerCertificate) -> str:
+        """Serve; the URL."""
+        server = ApiServer(self._api, certificate, host="127.0.0.1", port=self._port, agents_certificates=True)
+        self._server = server
+        self._port = int(server.url.rpartition(":")[2])
+        self._thread = threading.Thread(target=server.run, name="api")
+        self._thread.start()
+        wait_until(lambda: server.started, START_TIMEOUT_S)
+        return server.url
+
+    def close(self) -> None:
+        """Nobody answers at the address any more."""
+        if self._server is not None and self._thread is not None:
+            self._server.stop()
+            self._thread.join()
+        self._server = self._thread = None
+
+
 @dataclass
 class OpenFarm:
     """The farm, and the time on its Manager's clock."""
 
     served: Served
+    door: Door
     redis: OutsideRedis
     joining: Joining
     machines: Path
@@ -98,18 +128,14 @@ def open_farm(root: Path, **changes: Any) -> Iterator[OpenFarm]:
 
         joining = joining_of(redis.users, "https://manager.example:8443")
         api = make_api(farm, farm.store, users, settings, fleet, joining=joining, clock=clock)
-        server = ApiServer(api, certificate, host="127.0.0.1", agents_certificates=True)
-        thread = threading.Thread(target=server.run, name="api")
-        thread.start()
+        door = Door(api)
         try:
-            wait_until(lambda: server.started, START_TIMEOUT_S)
-            served = Served(server.url, certificate, security, farm, farm.store, fleet)
-            opened.append(OpenFarm(served, redis, joining, root / "machines"))
+            served = Served(door.open(certificate), certificate, security, farm, farm.store, fleet)
+            opened.append(OpenFarm(served, door, redis, joining, root / "machines"))
             assert (security / PASSWORD_FILES[OWNER]).exists()
             yield opened[0]
         finally:
-            server.stop()
-            thread.join()
+            door.close()
             farm.ledger.close()
 
 

@@ -241,6 +241,7 @@ def test_agent_is_busy_while_it_holds_a_chunk(kit: Kit) -> None:
     kit.claim(chunk)
     [agent] = kit.farm.agents()
     assert (agent.state, agent.chunk, agent.pid, agent.seen_at) == ("busy", chunk, 7, kit.now)
+    assert agent.job == job.id
     assert kit.farm.job(job.id).agents == 1
 
 

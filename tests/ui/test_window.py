@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -139,20 +138,25 @@ def test_manager_elsewhere_is_compared_before_it_is_trusted(
         window.wait(lambda state: state["selected"] == job_id, "a click on the job selects it")
         window.click_list(LOG_BUTTON, lines=1)
         window.wait(lambda state: "submitted: 3 frames" in state["texts"].get("BlendNet Log", ""), "the log is shown")
-        window.photograph(tmp_path / "log.png")
+        window.photograph(pictures / "addon-log.png", "1216x240+33+64")
         window.do(f"bpy.ops.wm.save_as_mainfile(filepath={str(tmp_path / 'saved.blend')!r}, copy=True)")
         window.wait(lambda state: not state["texts"], "the log is gone")
+        window.do(f"bpy.ops.blendnet.log(job={job_id!r})")
+        window.wait(lambda state: state["texts"].get("BlendNet Log"), "the log is shown again")
+        assert window.state["windows"] == 2, "the editor that showed nothing is taken"
+        window.do('in_window(bpy.ops.wm.window_close, showing="TEXT_EDITOR")')
+        window.wait(lambda state: not state["texts"], "the log goes with its window")
 
-        kept = folder / "blendnet" / "manager.json"
-        login = json.loads(kept.read_text("utf-8"))
-        good = login["ca"]
-        login["ca"] = ensure_server_certificate(tmp_path / "other").ca.read_text("ascii")
-        kept.write_text(json.dumps(login), "utf-8")
+        window.do('sys.modules["blendnet_addon.runtime"].get().select("")')
+        farm.door.close()
+        window.wait(lambda state: state["problem"] == "unreachable", "the Manager is gone")
+        assert [job["id"] for job in window.state["jobs"]] == [job_id], "what was known of it is still shown"
+        window.photograph(pictures / "addon-unreachable.png", "526x480+530+44")
+        farm.door.open(ensure_server_certificate(tmp_path / "other"))
         window.wait(lambda state: state["problem"] == "untrusted", "another certificate is refused")
         window.photograph(pictures / "addon-another-certificate.png", "526x480+530+44")
-        kept.write_text(json.dumps({**login, "ca": good}), "utf-8")
-        window.wait(lambda state: state["problem"] is None, "the Manager is trusted again")
-        kept.write_text(json.dumps({**login, "ca": good, "url": "https://127.0.0.1:9"}), "utf-8")
-        window.wait(lambda state: state["problem"] == "unreachable", "the Manager is gone")
-        kept.write_text(json.dumps({**login, "ca": good}), "utf-8")
-        window.wait(lambda state: state["problem"] is None and state["jobs"], "the Manager is back")
+        farm.door.close()
+        farm.door.open(farm.served.certificate)
+        window.wait(lambda state: state["problem"] is None, "the Manager is back")
+        kit.submit([7])
+        window.wait(lambda state: len(state["jobs"]) == 2, "it is listened to again")

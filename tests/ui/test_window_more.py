@@ -21,6 +21,12 @@ MEMORY_BYTES = 1 << 30
 FRAMES = 10
 """So many that an animation can be paused in its midst."""
 SIZE = (320, 180)
+LONG = 200000
+"""Samples of a job that is not done while it is looked at."""
+JOBS, FARM = -30, -4
+"""Pixels from the first line of the list of jobs to the titles of Jobs, and of Farm when Jobs is closed."""
+PANEL = "526x520+530+44"
+"""Of the screen."""
 SCENE = 26
 """Pixels from the name of a scene whose jobs are hidden to the next one's."""
 END_S = 120.0
@@ -121,6 +127,31 @@ def test_animation_comes_home_frame_by_frame(desk: Desk, pictures: Path, tmp_pat
     farms.plain_render(desk.build, desk.scene, tmp_path / "plain", [FRAMES], ["finished"])
     ours = farms.read_png16(desk.output / f"pic_{FRAMES:04d}.png")
     assert np.abs(ours - farms.read_png16(tmp_path / "plain" / f"finished_{FRAMES:04d}.png")).max() <= 1
+
+
+def test_farm_shows_what_agents_work_on_and_a_cap_is_changed(desk: Desk, pictures: Path, tmp_path: Path) -> None:
+    window, before = desk.window, desk.ids()
+    window.do(f"in_window(bpy.ops.blendnet.render, samples={LONG}, noise=0.0, strategy='frame', name='long')")
+    job_id = desk.sent(before)
+    window.wait(lambda _: desk.job(job_id)["agents"] == 1, "the agent works on it", END_S)
+    window.do(f"bpy.ops.blendnet.cap(job={job_id!r}, usd=2.5)")
+    window.wait(lambda _: desk.job(job_id)["cap_usd"] == 2.5, "it has a cap")
+    closed, opened = tmp_path / "closed.png", pictures / "addon-farm.png"
+    window.click_list(JOBS, lines=1, across=0.1)
+    window.photograph(closed, PANEL)
+    window.click_list(FARM, lines=1, across=0.1)
+    agents = 'sys.modules["blendnet_addon.runtime"].get().agents'
+    window.do(f"watch.told = [[agent['state'], agent['job']] for agent in {agents}]")
+    window.wait(lambda state: state["told"] == [["busy", job_id]], "the agent is listed with its job")
+    window.photograph(opened, PANEL)
+    assert opened.read_bytes() != closed.read_bytes()
+    window.click_list(FARM, lines=1, across=0.1)
+    window.photograph(tmp_path / "closed_again.png", PANEL)
+    window.click_list(JOBS, lines=1, across=0.1)
+    window.do(f"bpy.ops.blendnet.steer(verb='cancel', job={job_id!r})")
+    desk.ended(job_id, "canceled")
+    window.do(f"bpy.ops.blendnet.remove(job={job_id!r})")
+    window.wait(lambda _: job_id not in desk.ids(), "it is removed")
 
 
 def test_shortcuts_send_image_and_animation(desk: Desk, pictures: Path) -> None:

@@ -1,4 +1,8 @@
-"""Numbers as people say them."""
+"""Numbers as people say them, and what the Manager says in ways that panels can take up."""
+
+import re
+
+_PROPOSAL = re.compile(r" Raise it(?: and go on)? with `blendnet job cap (?P<job>\S+) (?P<usd>[0-9.e+]+)`")
 
 
 def plural(count, word):
@@ -44,3 +48,14 @@ def memory(size_bytes):
     if gib < 1.0:
         return f"{size_bytes / (1 << 20):.0f} MiB"
     return f"{gib:.0f} GiB" if gib >= 10.0 else f"{gib:.1f} GiB"
+
+
+def proposed_cap(job):
+    """The cap in US dollars with which the Manager says that a job can go on; None: it says nothing of that."""
+    found = _PROPOSAL.search(job["message"])
+    return float(found["usd"]) if found and found["job"] == job["id"] else None
+
+
+def without_command(text):
+    """What the Manager says of a cap, without the command of a shell: there is a button for it."""
+    return _PROPOSAL.sub("", text)

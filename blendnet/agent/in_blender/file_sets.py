@@ -5,6 +5,8 @@ import os
 from . import patterns
 
 COMPILED, SOURCE = ".oso", ".osl"
+ONE_BY_ONE = 16
+"""So many files of a folder are looked for one by one. Then the folder is listed: Blender's window waits for this."""
 
 
 class Found:
@@ -13,6 +15,10 @@ class Found:
     def __init__(self):
         self._entries = {}
         self._known = set()
+        self._asked = {}
+        """Folder -> how many of its files were looked for."""
+        self._listed = {}
+        """Folder -> names of its files."""
 
     def __contains__(self, path):
         return path in self._known or path in self._entries
@@ -25,7 +31,7 @@ class Found:
         """Add one file; one that is not there is added only when it is needed."""
         if not path or path in self._entries:
             return
-        missing = not os.path.isfile(path)
+        missing = not self._is_file(path)
         if needed or not missing:
             self._entries[path] = {"path": path, "kind": kind, "missing": missing, "user": user}
 
@@ -33,9 +39,29 @@ class Found:
         for path in paths:
             self.add(path, kind, user, needed)
 
+    def _is_file(self, path):
+        folder, name = os.path.split(path)
+        asked = self._asked[folder] = self._asked.get(folder, 0) + 1
+        if asked > ONE_BY_ONE:
+            if folder not in self._listed:
+                self._listed[folder] = _files(folder)
+            if name in self._listed[folder]:
+                return True
+        # Some systems find a file by a name that they list in other letters.
+        return os.path.isfile(path)
+
     def entries(self):
         """All of them, sorted by path."""
         return [self._entries[path] for path in sorted(self._entries)]
+
+
+def _files(folder):
+    """Names of the files in a folder; none when there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except OSError:
+        return set()
 
 
 def matching(folder, pattern):

@@ -1,22 +1,25 @@
 """Run inside Blender: all that the add-on's operators do without a window. Stops at the first thing that is wrong.
 
 Argument after --: JSON with zip, how ('legacy' or 'extension'), scene, farm (data folder), ca, url, password_file,
-other_ca, command, folder.
+other_ca, command, folder, operators (those that the documentation names -> their properties).
 """
 
 import json
 import os
 import sys
+import time
 
 import bpy
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from addon_parts import installed, refused, shortcuts, strangers, traces, watch_threads
+from addon_parts import installed, refused, shortcuts, strangers, traces, untold, watch_threads
 
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 OUT = os.path.join(plan["folder"], "out")
 LONG = 20000
 """Samples of a job that is not done before it is steered."""
+ENDLESS = 4000000
+"""Samples with which even the fastest agent is seen at work."""
 ops = bpy.ops.blendnet
 
 
@@ -37,6 +40,16 @@ def shortcut():
             same = [i.idname for i in items if (i.type, i.ctrl, i.shift, i.alt, i.oskey) in keys and i.active]
             assert same == [], (name, same)
     assert seen > 1000, seen
+
+
+def documented():
+    """The operators of the documentation are there, with exactly the properties that it names."""
+    there = {}
+    for name in plan["operators"]:
+        properties = getattr(ops, name).get_rna_type().properties
+        there[name] = sorted(each.identifier for each in properties if each.identifier != "rna_type")
+    wrong = {name: there[name] for name in there if there[name] != plan["operators"][name]}
+    assert wrong == {}, wrong
 
 
 def message():
@@ -185,6 +198,44 @@ def animation():
     refused("no job begins with", ops.fetch, job=job_id)
 
 
+def endless():
+    """A job is capped and tried again. The list of agents says who works on what; it grows and shrinks."""
+    ops.render(samples=ENDLESS, strategy="frame", noise=0.0, name="endless")
+    job_id = bpy.context.window_manager.blendnet_job
+    seen("an agent works", lambda agents: any(agent["job"] == job_id for agent in agents))
+    ops.cap(job=job_id, usd=12.5)
+    assert jobs()[job_id]["cap_usd"] == 12.5
+    ops.cap(usd=0.0)
+    assert jobs()[job_id]["cap_usd"] is None
+    ops.steer(verb="cancel", job=job_id)
+    ops.steer(verb="retry", job=job_id)
+    assert jobs()[job_id]["state"] in ("queued", "active")
+    ops.steer(verb="cancel", job=job_id)
+    ops.remove(job=job_id)
+    before = seen("there are agents", there)
+    ops.add_agents(count=1)
+    (new,) = seen("one more", lambda agents: len(there(agents) - before) == 1) - before
+    ops.remove_agent(name=new)
+    seen("one less", lambda agents: there(agents) == before)
+    refused("no agent", ops.remove_agent, name="nobody")
+
+
+def there(agents):
+    """Names of agents that have not ended: a new one may get the name of one that has."""
+    return {agent["name"] for agent in agents if agent["state"] not in ("stopped", "lost", "interrupted")}
+
+
+def seen(what, holds):
+    """Names of the farm's agents once that holds."""
+    session, until = sys.modules[module + ".runtime"].get(), time.monotonic() + 60
+    while True:
+        ops.refresh()
+        if holds(session.agents):
+            return there(session.agents)
+        assert time.monotonic() < until, (what, session.agents)
+        time.sleep(0.5)
+
+
 def bad_scenes():
     scene = bpy.context.scene
     camera, scene.camera = scene.camera, None
@@ -206,9 +257,13 @@ def bad_scenes():
     bpy.data.images.remove(image)
 
 
+module = installed(plan["zip"], plan["how"])
+
+
 def main():
-    module = installed(plan["zip"], plan["how"])
     assert traces()
+    assert untold(module) == [], untold(module)
+    documented()
     shortcut()
     bpy.ops.preferences.addon_disable(module=module)
     assert traces() == [], traces()
@@ -220,6 +275,7 @@ def main():
     newer(job_id)
     estimate()
     animation()
+    endless()
     bad_scenes()
     assert strangers() == [], strangers()
     bpy.ops.preferences.addon_disable(module=module)

@@ -89,3 +89,20 @@ def _drawn(kind):
 def _calls(name):
     calls = getattr(bpy.app.handlers, name)
     return calls if isinstance(calls, list) else []
+
+
+def untold(module):
+    """What people can press or set of ours without being told what it does."""
+    own = [getattr(bpy.ops.blendnet, name).get_rna_type() for name in dir(bpy.ops.blendnet) if name[0] != "_"]
+    preferences = bpy.context.preferences.addons[module].preferences
+    found = [kind.identifier for kind in own if not kind.description]
+    own += [preferences.bl_rna, preferences.cloud.bl_rna, bpy.context.scene.blendnet.bl_rna]
+    for kind in own:
+        for each in kind.properties:
+            # What Blender adds itself is its own affair.
+            if each.identifier not in ("rna_type", "name", "bl_idname") and not each.description:
+                found.append("%s.%s" % (kind.identifier, each.identifier))
+            for item in each.enum_items if each.type == "ENUM" else ():
+                if not item.description:
+                    found.append("%s.%s: %s" % (kind.identifier, each.identifier, item.identifier))
+    return found

@@ -21,15 +21,24 @@ plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 FOLDER, TIMES = plan["folder"], 200
 LONG = 20000
 """Samples of a job that is not done while it is looked at."""
+GREEN = (0.0, 1.0, 0.0, 1.0)
 SEEN = 400
 """Samples after which noise no longer hides a wrong view transform."""
+KEPT = "blendnet_view"
+"""A scene's property while it has a frame's settings."""
 ops = bpy.ops.blendnet
+
+
+def compositor(scene):
+    """The scene's compositor tree; None: it has none."""
+    return scene.compositing_node_group if hasattr(scene, "compositing_node_group") else scene.node_tree
 
 
 def tree(scene):
     """(nodes with their sockets, links) of the compositor."""
-    nodes = [(node.name, [socket.identifier for socket in node.outputs]) for node in scene.node_tree.nodes]
-    links = [(link.from_node.name, link.from_socket.name, link.to_node.name) for link in scene.node_tree.links]
+    own = compositor(scene)
+    nodes = [(node.name, [socket.identifier for socket in node.outputs]) for node in own.nodes]
+    links = [(link.from_node.name, link.from_socket.name, link.to_node.name) for link in own.links]
     return sorted(nodes), sorted(links)
 
 
@@ -44,7 +53,7 @@ def state():
     layers = [(layer.name, layer.use) for layer in scene.view_layers]
     own = {name: getattr(render, name) for name in names}
     own.update(format=render.image_settings.file_format, frame=scene.frame_current, dirty=bpy.data.is_dirty)
-    return dict(own, cycles=cycles, layers=layers, tree=tree(scene), scenes=len(bpy.data.scenes))
+    return dict(own, cycles=cycles, layers=layers, tree=tree(scene), scenes=len(bpy.data.scenes), kept=KEPT in scene)
 
 
 def add_passes_and_compositor():
@@ -53,20 +62,46 @@ def add_passes_and_compositor():
     scene.view_settings.view_transform = "Filmic" if bpy.app.version < (4, 0, 0) else "AgX"
     scene.view_settings.exposure = 0.7
     first = scene.view_layers[0]
-    for name in ("use_pass_z", "use_pass_normal", "use_pass_diffuse_color", "use_pass_cryptomatte_object"):
+    for name in ("use_pass_z", "use_pass_normal", "use_pass_diffuse_color"):
         setattr(first, name, True)
+    if hasattr(first, "use_pass_cryptomatte_object"):
+        first.use_pass_cryptomatte_object = True
+    else:
+        first.cycles.use_pass_crypto_object = True
     scene.view_layers.new("Second.001").use_pass_mist = True
+    (compose_in_5 if hasattr(scene, "compositing_node_group") else compose)(scene)
+    assert bpy.ops.wm.save_mainfile() == {"FINISHED"}
+
+
+def compose(scene):
     scene.use_nodes = True
     nodes, links = scene.node_tree.nodes, scene.node_tree.links
     source, target = nodes["Render Layers"], nodes["Composite"]
     mix = nodes.new("CompositorNodeMixRGB")
-    mix.inputs[0].default_value, mix.inputs[2].default_value = 0.5, (0.0, 1.0, 0.0, 1.0)
+    mix.inputs[0].default_value, mix.inputs[2].default_value = 0.5, GREEN
     links.new(source.outputs["Image"], mix.inputs[1])
     links.new(mix.outputs[0], target.inputs[0])
     file = nodes.new("CompositorNodeOutputFile")
     file.base_path = os.path.join(FOLDER, "nodes")
     links.new(source.outputs["DiffCol"], file.inputs[0])
-    assert bpy.ops.wm.save_mainfile() == {"FINISHED"}
+
+
+def compose_in_5(scene):
+    """The same where the compositor is a node group with an output of its own."""
+    group = scene.compositing_node_group = bpy.data.node_groups.new("Compositor", "CompositorNodeTree")
+    group.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+    nodes, links = group.nodes, group.links
+    source, target = nodes.new("CompositorNodeRLayers"), nodes.new("NodeGroupOutput")
+    source.scene = scene
+    mix = nodes.new("ShaderNodeMix")
+    mix.data_type, mix.blend_type = "RGBA", "MIX"
+    mix.inputs[0].default_value, mix.inputs[7].default_value = 0.5, GREEN
+    links.new(source.outputs["Image"], mix.inputs[6])
+    links.new(mix.outputs[2], target.inputs[0])
+    file = nodes.new("CompositorNodeOutputFile")
+    file.directory, file.format.media_type = os.path.join(FOLDER, "nodes"), "IMAGE"
+    file.file_output_items.new("RGBA", "DiffCol")
+    links.new(source.outputs["Diffuse Color"], file.inputs["DiffCol"])
 
 
 def rendered(**choices):
@@ -81,10 +116,14 @@ def save_image(image, name, file_format):
     """Save an image as Blender's Save As Render does, and see to it that the scene does not notice."""
     settings = bpy.context.scene.render.image_settings
     before = (settings.file_format, settings.color_mode, settings.color_depth)
+    if hasattr(settings, "media_type"):
+        settings.media_type = "MULTI_LAYER_IMAGE" if file_format == "OPEN_EXR_MULTILAYER" else "IMAGE"
     settings.file_format = file_format
     settings.color_mode = "RGBA" if file_format != "PNG" else "RGB"
     settings.color_depth = "32" if file_format != "PNG" else "16"
     image.save_render(os.path.join(FOLDER, name), scene=bpy.context.scene)
+    if hasattr(settings, "media_type"):
+        settings.media_type = "IMAGE"
     settings.file_format = before[0]
     settings.color_mode, settings.color_depth = before[1:]
 
@@ -195,6 +234,38 @@ def saved_in_between(job_id):
     bpy.data.scenes.remove(scene)
 
 
+def saved_by_blender_itself(job_id):
+    """A file that Blender saves during a view and tells nobody has the scene's own settings once it is opened."""
+    path, before = os.path.join(FOLDER, "by_itself.blend"), state()
+    told = sys.modules[MODULE + ".view_engine"]._before_save
+
+    def save(*_):
+        if not os.path.exists(path):
+            bpy.app.handlers.save_pre.remove(told)
+            bpy.ops.wm.save_as_mainfile(filepath=path, copy=True)
+            bpy.app.handlers.save_pre.append(told)
+
+    bpy.app.handlers.render_pre.append(save)
+    view(job_id, "by_itself")
+    bpy.app.handlers.render_pre.remove(save)
+    with bpy.data.libraries.load(path) as (theirs, ours):
+        ours.scenes = theirs.scenes
+    assert (ours.scenes[0].render.engine, KEPT in ours.scenes[0]) == ("BLENDNET_VIEW", True), "it was told"
+    bpy.data.scenes.remove(ours.scenes[0])
+    bpy.ops.wm.open_mainfile(filepath=path)
+    assert state() == before, state()
+
+
+def strange_words():
+    """What somebody else has written where a view's settings are kept does no harm, and is removed."""
+    scene = bpy.context.scene
+    before = state()
+    for text in ("", "[1]", "7", '[[null, "filepath", "/elsewhere", "%s"]]' % scene.render.filepath):
+        scene[KEPT] = text
+        sys.modules[MODULE + ".view_settings"].restore(scene)
+        assert state() == before, state()
+
+
 def refusals(job_id):
     scene = bpy.context.scene
     camera, scene.camera = scene.camera, None
@@ -284,6 +355,8 @@ def main():
     scene.frame_set(2)
     linear_format()
     live()
+    saved_by_blender_itself(job_id)
+    strange_words()
     assert not os.path.exists(os.path.join(FOLDER, "nodes"))
     plain()
     bpy.ops.preferences.addon_disable(module=MODULE)
