@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from addon.blendnet_addon.lib import places
+from addon.blendnet_addon.lib.errors import Refused
 from addon.blendnet_addon.lib.fetching import Fetched, fetch_results, job_mark, unfetched
 from addon.blendnet_addon.lib.manager import Manager
 from addon.blendnet_addon.lib.notes import Notes, new_note
@@ -143,6 +144,16 @@ def test_files_of_file_output_nodes_go_where_their_nodes_write(path: str, home: 
     }
     place = {"directory": "/p/renders", "name": "####", "homes": homes}
     assert places.path_of(place, {"kind": "file", "frame": 1, "path": path}, frame_name) == home
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/etc/passwd", "../up.png", "a/../../up.png", "a//b", "./a", "C:/a.png", "a\\b.png"]
+)
+@pytest.mark.parametrize("homes", [{}, {"": "/elsewhere/"}])
+def test_no_result_leaves_its_folder(path: str, homes: dict[str, str]) -> None:
+    place = {"directory": "/out", "name": "####", "homes": homes}
+    with pytest.raises(Refused, match="leaves its folder"):
+        places.path_of(place, {"kind": "file", "frame": 1, "path": path}, frame_name)
 
 
 def test_results_come_together_to_a_folder_that_is_named(

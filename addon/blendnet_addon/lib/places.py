@@ -2,6 +2,7 @@
 
 import os
 
+from .errors import Refused
 from .files import hash_file
 
 MERGED_SUFFIX = "_merged.exr"
@@ -13,15 +14,22 @@ def path_of(place, result, frame_name):
     """Where a result goes; `place`: {'directory', 'name', 'homes'}, `frame_name(template, frame)` puts the number in.
 
     As the scene names it; the merged EXR lies beside the picture as <name>_merged.exr. 'homes', which may be absent:
-    how paths of results begin that have another place -> what they begin with there.
+    how paths of results begin that have another place -> what they begin with there. Raises Refused.
     """
     if result["kind"] == "merged" and result["frame"] is not None:
         return os.path.join(place["directory"], frame_name(place["name"], result["frame"]) + MERGED_SUFFIX)
-    path, homes = result["path"], place.get("homes") or {}
+    path, homes = _inside(result["path"]), place.get("homes") or {}
     begins = max((begin for begin in homes if path.startswith(begin)), key=len, default=None)
     if begins is not None:
         return os.path.normpath(homes[begins] + path[len(begins) :].replace("/", os.sep))
     return os.path.join(place["directory"], *path.split("/"))
+
+
+def _inside(path):
+    """The path of a result, as the Manager says it. Raises Refused when it leaves its folder, on Windows too."""
+    if "\\" in path or path[1:2] == ":" or any(part in ("", ".", "..") for part in path.split("/")):
+        raise Refused(f"the Manager names a result {path!r}, which leaves its folder: nothing was written for it")
+    return path
 
 
 def decide(path, result, ours, submitted_at):
