@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from addon_parts import MODULES, installed, refused, strangers, watch_threads
 
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
-LONG = 20000
+LONG = 400000
 """Samples of a job that is not done while it is looked at."""
 LOOK_S, LIMIT_S = 0.5, 120.0
 SENT = os.path.join(plan["folder"], "sent.json")
