@@ -12,6 +12,7 @@ from google.cloud import compute_v1
 
 from blendnet.errors import FarmError, UserError
 from blendnet.provision.base import Check, CheckState, MachineType, Place
+from blendnet.provision.gcp import sdk
 from blendnet.provision.gcp.account import account_of
 from blendnet.provision.gcp.provider import GcpProvider, open_gcp
 from blendnet.provision.gcp.quotas import quotas_of
@@ -58,7 +59,8 @@ def test_a_project_that_there_is_not_ends_the_checks(make: Make) -> None:
     assert checks[-1].help == "gcloud projects list"
 
 
-def test_a_google_that_does_not_answer_is_told_with_what_shows_it(make: Make) -> None:
+def test_a_google_that_does_not_answer_is_told_with_what_shows_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sdk, "RETRY_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         nowhere = f"http://127.0.0.1:{server.getsockname()[1]}"
     checks = make(endpoint=nowhere).checks()
