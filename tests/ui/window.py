@@ -125,6 +125,11 @@ class Window:
         x, y, window_height = self._place()
         return x + left, y + window_height - bottom - height, width, height
 
+    def part(self, name: str) -> str:
+        """The same for `photograph`."""
+        left, top, width, height = self.place(name)
+        return f"{width}x{height}+{left}+{top}"
+
     @staticmethod
     def _offset(number: int, lines: int) -> int:
         return FIRST_BUTTON + lines * LINE + number * BUTTON
