@@ -41,4 +41,5 @@ def register():
 def unregister():
     if bpy.app.timers.is_registered(_clear):
         bpy.app.timers.unregister(_clear)
-        _clear()
+        # In a moment, not here: Blender 4.3 crashes when an add-on says it while Blender ends.
+        bpy.app.timers.register(_clear)
