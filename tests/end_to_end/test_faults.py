@@ -58,7 +58,7 @@ def _frame(data: Path, job: str) -> dict:
 
 def completed(data: Path, job: str, out: Path) -> dict:
     """Wait for the job and bring its files home; what `job show` says of it."""
-    waited = farms.blendnet("job", "wait", job, "--data", data, timeout_s=200)
+    waited = farms.blendnet("job", "wait", job, "--data", data, timeout_s=400)
     assert waited.code == 0, waited.err
     got = farms.blendnet("job", "download", job, "--data", data, "--output", out)
     assert got.code == 0, got.err
