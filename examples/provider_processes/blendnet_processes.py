@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -32,8 +32,8 @@ class Processes:
     features = base.Features(lifetime=True, boot_log=True, cannot={"spot": "a process costs the same either way"})
 
     def __init__(self, place):
-        home = place.options.get("folder") or Path.home() / ".cache" / "blendnet-processes"
-        self._farm = Path(home).expanduser() / place.farm  # Everything of one farm, and of no other.
+        home = Path(place.options.get("folder") or "~/.cache/blendnet-processes")
+        self._farm = home.expanduser().resolve() / place.farm  # Everything of one farm, and of no other.
         self._usd_per_vcpu_hour = place.options.get("usd_per_vcpu_hour")
 
     def create(self, wanted):
@@ -41,7 +41,7 @@ class Processes:
         if words := self._no(offer):
             return Created(refusals=[base.Refusal(offer, base.Shortage.REFUSED, words) for _ in wanted.names])
         try:
-            return Created([self._one(name, offer, wanted) for name in wanted.names])
+            return Created([self._one(self._farm / name, offer, wanted) for name in wanted.names])
         except OSError as error:
             raise FarmError(f"cannot start a process in {self._farm}: {error}") from error
 
@@ -50,60 +50,50 @@ class Processes:
             return f"there is no machine type {offer.machine!r}"
         return self.features.cannot["spot"] if offer.spot else ""
 
-    def _one(self, name, offer, wanted):
-        folder = self._farm / name
+    def _one(self, folder, offer, wanted):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # Two calls at the same moment take turns: no machine is made twice.
-            old = self._look(folder)
-            return old if old and old.state is InstanceState.RUNNING else self._start(folder, offer, wanted)
+        with self._turn(folder):
+            if not self._members(folder):
+                self._start(folder, offer, wanted)
+        return self._look(folder)
+
+    def _turn(self, folder):
+        """Calls at the same moment take turns until they close it: nothing is made twice, or listed half made."""
+        lock = (folder / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return lock
 
     def _start(self, folder, offer, wanted):
         script = folder / "user-data"
         script.write_text(wanted.user_data(folder.name))
+        # Before it exists: whenever the Manager crashes, the machine is known.
+        self._write(folder, {"id": str(time.time_ns()), "machine": offer.machine, "launched_at": time.time()})
         # timeout(1) ends it even if the Manager is never heard of again.
         command = ["timeout", "--kill-after=5", str(wanted.lifetime_s), "sh", str(script)]
-        mark = uuid.uuid4().hex
+        marked = {**os.environ, MARK: str(folder)}
         with (folder / "boot.log").open("wb") as log:
-            process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True, cwd=folder, env={**os.environ, MARK: mark}
-            )
-        facts = {"pid": process.pid, "mark": mark, "machine": offer.machine}
-        (folder / "new").write_text(json.dumps({**facts, "launched_at": time.time()}))
-        (folder / "new").rename(folder / "machine.json")  # Whoever lists meanwhile sees the old one, or all of it.
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder, env=marked)
         threading.Thread(target=process.wait, daemon=True).start()  # Or it would stay a zombie.
-        return self._look(folder)
+
+    def _write(self, folder, facts):
+        (folder / "new").write_text(json.dumps(facts))
+        (folder / "new").rename(folder / "machine.json")  # After a crash it is the old one or the new one.
 
     def list(self):
-        return [found for path in sorted(self._farm.glob("*/machine.json")) if (found := self._look(path.parent))]
+        return [self._look(path.parent) for path in sorted(self._farm.glob("*/machine.json"))]
 
     def _look(self, folder):
-        facts = self._facts(folder)
-        if facts is None:
-            return None
-        gone, end = not self._members(facts), folder / f"ended-{facts['pid']}-{facts['launched_at']}"
-        if gone and not end.exists():
-            end.write_text(str(time.time()))  # From now on nobody pays for it.
-        return Instance(
-            folder.name, InstanceState.GONE if gone else InstanceState.RUNNING, facts["pid"], id=str(facts["pid"]),
-            machine=facts["machine"], launched_at=facts["launched_at"],
-            ended_at=end.stat().st_mtime if gone else None,
-        )  # fmt: skip
+        with self._turn(folder):
+            facts = json.loads((folder / "machine.json").read_text())
+            if "ended_at" not in facts and not self._members(folder):
+                facts["ended_at"] = time.time()  # From now on nobody pays for it.
+                self._write(folder, facts)
+        return Instance(folder.name, InstanceState.GONE if "ended_at" in facts else InstanceState.RUNNING, **facts)
 
-    def _facts(self, folder):
-        path = folder / "machine.json"
-        return json.loads(path.read_text()) if path.exists() else None
-
-    def _members(self, facts):
+    def _members(self, folder):
         """The living processes of a machine. Its mark tells them: numbers and sessions go to somebody else in time."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == facts["mark"] and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except (OSError, psutil.Error):
-                continue  # It ended just now, or is none of ours.
-        return found
+        processes = psutil.process_iter(["environ"])  # None: it is none of ours. A zombie's is empty.
+        return [process for process in processes if (process.info["environ"] or {}).get(MARK) == str(folder)]
 
     def destroy(self, names):
         self._signal(names, signal.SIGKILL)
@@ -112,15 +102,9 @@ class Processes:
         self._signal([name], signal.SIGTERM)  # An agent takes it for a notice.
 
     def _signal(self, names, number):
-        for name in names:
-            facts = self._facts(self._farm / name)
-            for process in self._members(facts) if facts else ():
-                try:
-                    process.send_signal(number)
-                except psutil.NoSuchProcess:
-                    continue
-                except psutil.Error as error:
-                    raise FarmError(f"cannot end {name}: {error}") from error
+        for process in [process for name in names for process in self._members(self._farm / name)]:
+            with suppress(psutil.NoSuchProcess):  # It ended just now.
+                process.send_signal(number)
 
     def machine_types(self):
         return list(TYPES.values())
@@ -139,8 +123,7 @@ class Processes:
         if shutil.which("timeout") is None:
             return [Check("timeout", CheckState.PROBLEM, "there is no timeout(1)", "apt-get install coreutils")]
         if self._usd_per_vcpu_hour is None:
-            help_ = "--option usd_per_vcpu_hour=0.01"
-            return [Check("price", CheckState.WARNING, "nobody knows what a core costs", help_)]
+            return [Check("price", CheckState.WARNING, "a core has no price", "--option usd_per_vcpu_hour=0.01")]
         return [Check("timeout", CheckState.OK, "machines end by themselves")]
 
     def boot_log(self, name):

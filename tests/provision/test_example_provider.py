@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import re
 import subprocess
 import time
+import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from blendnet.errors import FarmError
 from blendnet.provision.base import CheckState, InstanceState, Offer, Provider, Wanted
 from blendnet.provision.registry import provider_names
 from tests.provision import example_provider
 from tests.provision.contract import Subject, wait_until
 from tests.provision.example_provider import EXAMPLE, MODULE, STAYS
 
+LINES = 100
+"""Of code, imports among them: an example is to be read in one go."""
+NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 DOCS = EXAMPLE.parents[1] / "docs" / "providers.md"
 Opener = Callable[..., Provider]
 
@@ -116,6 +123,16 @@ def test_user_data_is_for_its_owner_alone(opened: Opener, tmp_path: Path) -> Non
     assert (tmp_path / "machines" / "farm" / "agent-1").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_machine_that_did_not_come_to_be_is_listed_as_gone(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = opened()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FarmError, match="timeout"):
+        provider.create(wanted(STAYS))
+    assert [(found.name, found.state) for found in provider.list()] == [("agent-1", InstanceState.GONE)]
+
+
 def test_price_is_what_its_user_says_and_unknown_otherwise(opened: Opener) -> None:
     offer = Offer("core", "", False)
     assert opened().prices([offer]) == {}
@@ -129,6 +146,10 @@ def test_docs_print_the_example_as_it_is() -> None:
     assert without_blank_lines("".join(blocks)) == without_blank_lines(code)
 
 
+def test_it_is_no_longer_than_an_example_may_be() -> None:
+    assert len(lines_of_code((EXAMPLE / f"{MODULE}.py").read_text("utf-8"))) <= LINES
+
+
 def test_docs_print_its_project_file_as_it_is() -> None:
     (block,) = re.findall(r"^```toml\n(.*?)^```$", DOCS.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     assert block == (EXAMPLE / "pyproject.toml").read_text("utf-8")
@@ -136,3 +157,12 @@ def test_docs_print_its_project_file_as_it_is() -> None:
 
 def without_blank_lines(code: str) -> list[str]:
     return [line for line in code.splitlines() if line.strip()]
+
+
+def lines_of_code(source: str) -> set[int]:
+    """Numbers of the lines that are neither blank nor comment nor docstring."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    code = {n for token in tokens if token.type not in NO_CODE for n in range(token.start[0], token.end[0] + 1)}
+    nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    documented = [node.body[0] for node in nodes if ast.get_docstring(node) is not None]
+    return code - {n for text in documented for n in range(text.lineno, (text.end_lineno or text.lineno) + 1)}
