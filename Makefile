@@ -169,11 +169,16 @@ $(DEBIANS): build/debians/%/blender: tests/end_to_end/debian_blender.sh
 	$(call need_packages,debootstrap)
 	@$< $* $(@D)
 
+.PHONY: container
+container: system-test $(VENV)/.ready-test blender bundle ## Build the agent's container without a registry, and render in it; as root, podman
+	@worker_image/container.sh build/container
+	@BLENDNET_TEST_CONTAINERS=$(abspath build/container) $(BIN)/python -m pytest -q -s tests/machine/test_container.py
+
 DEBIAN := build/debian
 
 .PHONY: machine
 machine: $(VENV)/.ready-test $(DEBIAN)/.ready ## Boot a bare Debian that becomes a Manager, with real systemd; as root
-	@BLENDNET_TEST_DEBIAN=$(abspath $(DEBIAN)) $(BIN)/python -m pytest tests/machine
+	@BLENDNET_TEST_DEBIAN=$(abspath $(DEBIAN)) $(BIN)/python -m pytest tests/machine/test_manager_machine.py
 
 $(DEBIAN)/.ready:
 	@command -v debootstrap systemd-nspawn script >/dev/null || \

@@ -1,4 +1,7 @@
-"""Renders one sample of /var/local/scene.blend with this worker's Blender 4.5, as an agent would, and says when."""
+"""Renders one sample of /var/local/scene.blend with this worker's Blender 4.5, as an agent would, and says when.
+
+first_sample.py [drop] [DEVICE]     drop: with files read from the disk; DEVICE: GPU, CUDA, OPTIX, ... [default: CPU]
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ def forget_files() -> None:
 
 
 def main() -> None:
-    if sys.argv[1:] == ["drop"]:
+    drop, *devices = sys.argv[1:] if sys.argv[1:2] == ["drop"] else ["", *sys.argv[1:]]
+    if drop:
         forget_files()
     started = time.monotonic()
 
@@ -31,6 +35,7 @@ def main() -> None:
 
     from blendnet.agent import blenders
     from blendnet.agent.blender import WarmBlender
+    from blendnet.errors import BlenderError
 
     say("agent's code read")
     build = blenders.find("4.5", BUILDS)
@@ -39,7 +44,11 @@ def main() -> None:
         with WarmBlender(build, workdir=work, log_path=work / "log.txt") as blender:
             blender.call("open", timeout_s=300, path="/var/local/scene.blend")
             say(f"Blender {build.version} started, scene open")
-            blender.call("prepare", timeout_s=300, samples=16)
+            print(f"  it offers {', '.join(blender.hello['devices'])}", file=sys.stderr)
+            try:
+                blender.call("prepare", timeout_s=300, samples=16, device=devices[0] if devices else "CPU")
+            except BlenderError as error:
+                sys.exit(f"  {error}")
             blender.call("render", timeout_s=300, frame=1, offset=0, count=1, total=16, output=work / "x.exr")
             say("first sample rendered")
 

@@ -18,6 +18,7 @@ def test_image_has_all_libraries_that_blender_loads() -> None:
 def test_gpus_have_what_cuda_and_optix_need() -> None:
     packages = (ROOT / "worker_image" / "packages-gpu.txt").read_text().splitlines()
     assert {"nvidia-driver", "libcuda1", "libnvoptix1"} <= {*packages}, "OptiX's library comes with the driver"
+    assert "libnvidia-rtcore" in packages, "OptiX opens it, and no package brings it along"
     dockerfile = (ROOT / "worker_image" / "Dockerfile").read_text()
     capabilities = re.search(r"NVIDIA_DRIVER_CAPABILITIES=(\S+)", dockerfile)
     assert capabilities

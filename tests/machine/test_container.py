@@ -1,0 +1,123 @@
+"""The container that the Dockerfile makes is an agent of a real farm: `make container` (root, podman, network).
+
+BLENDNET_TEST_CONTAINERS: the folder in which worker_image/container.sh has built it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from blendnet.merge import exr
+from tests.conftest import ROOT
+from tests.end_to_end import farms
+
+FOLDER = os.environ.get("BLENDNET_TEST_CONTAINERS", "")
+IMAGE = "blendnet-worker"
+NAME = "desk-1"
+JOIN_S, RENDER_S = 120.0, 400.0
+STOP_S = 20
+"""Longer than an agent needs to commit what it has; Docker and podman wait for 10 s unless they are told."""
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.skipif(not FOLDER or os.geteuid() != 0, reason="needs root and podman: run `make container`"),
+]
+
+
+@dataclass(frozen=True)
+class Running:
+    """The container of one agent."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def stop(self) -> int:
+        """As a user stops it; the agent's exit status."""
+        podman("stop", "--ignore", "--time", str(STOP_S), NAME)
+        return self.process.wait(STOP_S + 10)
+
+
+def environment() -> dict[str, str]:
+    """Of podman, so that it finds the images in FOLDER and none other."""
+    return {**os.environ, "CONTAINERS_STORAGE_CONF": f"{FOLDER}/storage.conf"}
+
+
+def podman(*arguments: str) -> str:
+    done = subprocess.run(["podman", *arguments], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A farm that renders nothing by itself."""
+    data = tmp_path_factory.mktemp("manager") / "data"
+    started = farms.blendnet("up", "--agents", "0", "--listen", "127.0.0.1", "--data", data)
+    assert started.code == 0, started.err
+    yield data
+    farms.blendnet("down", "--data", data)
+    farms.wait_until(lambda: not farms.processes_mentioning(data), "all processes of the farm ended")
+
+
+@pytest.fixture(scope="module")
+def container(farm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """An agent, started as docs/worker-image.md says; afterwards there is no container."""
+    token = farms.blendnet("agent", "token", "--valid", "10m", "--data", farm, "--json").json
+    join = ["--join", token["url"], "-", "--ca-sha256", token["ca_sha256"], "--name", NAME]
+    command = ["podman", "run", "--rm", "--interactive", "--network", "host", "--name", NAME, IMAGE, *join]
+    log = tmp_path_factory.mktemp("container") / "log"
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=said, stderr=said)
+    assert process.stdin
+    process.stdin.write(f"{token['token']}\n".encode())
+    process.stdin.close()
+    running = Running(process, log)
+    try:
+        yield running
+    finally:
+        if process.poll() is None:
+            running.stop()
+        podman("rm", "--force", "--ignore", NAME)
+
+
+def agent(farm: Path) -> Any:
+    listed = farms.blendnet("agent", "list", "--data", farm, "--json").json
+    return next((found for found in listed if found["name"] == NAME), {"state": ""})
+
+
+def test_a_container_joins_renders_and_leaves(farm: Path, container: Running, tmp_path: Path) -> None:
+    started = time.monotonic()
+    farms.wait_until(lambda: agent(farm)["state"] == "idle" or container.process.poll() is not None, "it joins", JOIN_S)
+    assert container.process.poll() is None, container.log.read_text()
+    joined = time.monotonic()
+    assert agent(farm)["devices"] == ["CPU"]
+    users = podman("top", NAME, "user").split()[1:]
+    assert {*users} == {"blendnet"}, "nothing in it runs as root"
+
+    refused = farms.blendnet("job", "submit", ROOT / "examples" / "example.blend", "--device", "optix", "--data", farm)
+    waited = farms.blendnet("job", "wait", "example", "--data", farm, timeout_s=RENDER_S)
+    assert "OPTIX" in refused.err + waited.err, "no GPU is an error, never a render by the CPU"
+
+    submitted = farms.blendnet("job", "submit", ROOT / "examples" / "example.blend", "--data", farm, "--json")
+    assert submitted.code == 0, submitted.err
+    job = submitted.json["job"]
+    waited = farms.blendnet("job", "wait", job, "--data", farm, timeout_s=RENDER_S)
+    assert waited.code == 0, waited.err + container.log.read_text()
+    rendered = time.monotonic()
+    farms.blendnet("job", "download", job, "--data", farm, "--output", tmp_path)
+    (merged,) = tmp_path.glob("*_merged.exr")
+    assert all(np.isfinite(channel).all() and channel.any() for channel in exr.read(merged).channels.values())
+
+    assert container.stop() == 0, container.log.read_text()
+    assert agent(farm)["state"] == "stopped"
+    assert NAME not in podman("ps", "--all", "--format", "{{.Names}}").split()
+    sys.stdout.write(f"\njoined after {joined - started:.1f} s, rendered after {rendered - joined:.1f} s more\n")
