@@ -178,7 +178,7 @@ DEBIAN := build/debian
 
 .PHONY: machine
 machine: $(VENV)/.ready-test $(DEBIAN)/.ready ## Boot a bare Debian that becomes a Manager, with real systemd; as root
-	@BLENDNET_TEST_DEBIAN=$(abspath $(DEBIAN)) $(BIN)/python -m pytest tests/machine/test_manager_machine.py
+	@BLENDNET_TEST_DEBIAN=$(abspath $(DEBIAN)) $(BIN)/python -m pytest tests/machine
 
 $(DEBIAN)/.ready:
 	@command -v debootstrap systemd-nspawn script >/dev/null || \
