@@ -65,7 +65,7 @@ packages() {
 }
 
 gpu_packages() {
-  local kernel
+  local kernel name
   # Debian's own files name main alone; the driver is in non-free.
   cat >/etc/apt/sources.list.d/blendnet-gpu.sources <<'SOURCES'
 Types: deb
@@ -79,6 +79,10 @@ SOURCES
     awk '$4 == "installed" {sub("linux-image", "linux-headers", $1); sub("-unsigned", "", $1); print $1}')
   [ "${#kernel[@]}" -gt 0 ] || kernel=(linux-headers-cloud-amd64)
   apt-get update -qq
+  for name in "${kernel[@]}"; do
+    [ -n "$(apt-cache show "$name" 2>/dev/null)" ] ||
+      fail "Debian has no $name any more, so that no driver can be built for that kernel: take a newer image of Debian 12"
+  done
   mapfile -t listed < <(names "$here/packages-gpu.txt")
   packages "${kernel[@]}" "${listed[@]}"
   install -D -m 0644 "$here/units/gpu.conf" /etc/systemd/system/blendnet-agent.service.d/gpu.conf

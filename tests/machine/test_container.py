@@ -73,7 +73,7 @@ def container(farm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """An agent, started as docs/worker-image.md says; afterwards there is no container."""
     token = farms.blendnet("agent", "token", "--valid", "10m", "--data", farm, "--json").json
     join = ["--join", token["url"], "-", "--ca-sha256", token["ca_sha256"], "--name", NAME]
-    command = ["podman", "run", "--rm", "--interactive", "--network", "host", "--name", NAME, IMAGE, *join]
+    command = ["podman", "run", "--interactive", "--network", "host", "--name", NAME, IMAGE, *join]
     log = tmp_path_factory.mktemp("container") / "log"
     with log.open("wb") as said:
         process = subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=said, stderr=said)
@@ -102,7 +102,9 @@ def rendered(scene: Path, farm: Path, *options: str) -> tuple[str, farms.Result]
     return job, farms.blendnet("job", "wait", job, "--data", farm, timeout_s=RENDER_S)
 
 
-def test_a_container_joins_renders_and_leaves(farm: Path, container: Running, bpy_build: Build, tmp_path: Path) -> None:
+def test_a_container_joins_renders_leaves_and_comes_back(
+    farm: Path, container: Running, bpy_build: Build, tmp_path: Path
+) -> None:
     example = ROOT / "examples" / "example.blend"
     scene = farms.prepare(bpy_build, example, tmp_path / "example.blend", size=(96, 64), samples=20, frames=(1, 1, 1))
     started = time.monotonic()
@@ -128,5 +130,9 @@ def test_a_container_joins_renders_and_leaves(farm: Path, container: Running, bp
 
     assert container.stop() == 0, container.log.read_text()
     assert agent(farm)["state"] == "stopped"
-    assert NAME not in podman("ps", "--all", "--format", "{{.Names}}").split()
+
+    podman("start", NAME)
+    farms.wait_until(lambda: agent(farm)["state"] == "idle", "it is the same agent again, without a token", JOIN_S)
+    podman("stop", "--time", str(STOP_S), NAME)
+    assert podman("inspect", "--format", "{{.State.ExitCode}}", NAME).strip() == "0"
     sys.stdout.write(f"\njoined after {joined - started:.1f} s, a small frame took {took_s:.1f} s\n")
