@@ -17,7 +17,7 @@ remove() {
 
 # Identity: made anew at the first boot.
 remove "$root"/etc/ssh/ssh_host_* "$root"/var/lib/dbus/machine-id "$root"/var/lib/systemd/random-seed \
-  "$root"/var/lib/systemd/credential.secret "$root"/var/lib/dhcp/* "$root"/var/lib/cloud
+  "$root"/var/lib/systemd/credential.secret "$root"/var/lib/dhcp/* "$root"/var/lib/cloud "$root"/var/lib/dkms/mok.*
 mkdir -p "$root/etc"
 : >"$root/etc/machine-id"
 

@@ -108,7 +108,14 @@ SECRETS = [
     *("var/lib/cloud/instance/user-data.txt", "run/blendnet/token", "etc/blendnet/agent.env", "etc/blendnet/ca.crt"),
     *("var/lib/blendnet/agent/agent.key", "var/lib/blendnet/.cache/x", "var/lib/blendnet-bundle/bundle.tar.gz"),
     *("run/blendnet-fetch.py", "var/lib/apt/lists/x", "var/cache/apt/archives/x.deb", "var/lib/systemd/random-seed"),
-    *("tmp/x/y", "var/log/old.1", "var/log/x.gz", "var/lib/dhcp/leases", "var/lib/dbus/machine-id"),
+    *(
+        "tmp/x/y",
+        "var/log/old.1",
+        "var/log/x.gz",
+        "var/lib/dhcp/leases",
+        "var/lib/dbus/machine-id",
+        "var/lib/dkms/mok.key",
+    ),
 ]
 KEPT = ["etc/ssh/sshd_config", "opt/blendnet/bin/blendnet", "var/lib/blendnet/blenders/known.json", "home/admin/x"]
 
