@@ -122,6 +122,15 @@ def test_agent_is_shut_in(line: str) -> None:
     assert line in AGENT.read_text().splitlines()
 
 
+def test_devices_of_gpus_are_there_before_the_agent_which_may_make_none() -> None:
+    drop_in = (UNITS / "gpu.conf").read_text().splitlines()
+    assert {"Wants=blendnet-gpu.service", "After=blendnet-gpu.service"} <= {*drop_in}
+    makes = re.findall(r"^ExecStart=-(\S+) (.*)$", (UNITS / "blendnet-gpu.service").read_text(), flags=re.MULTILINE)
+    assert makes == [("/usr/bin/nvidia-modprobe", "-u -c=0"), ("/usr/bin/nvidia-smi", "--list-gpus")]
+    packages = (ROOT / "worker_image" / "packages-gpu.txt").read_text().splitlines()
+    assert {Path(program).name for program, _ in makes} <= {*packages}
+
+
 @pytest.mark.parametrize(
     "line",
     [
