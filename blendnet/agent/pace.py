@@ -69,7 +69,8 @@ def preview_due(
 ) -> bool:
     """Whether to send a preview after a sub-pass. `more`: samples remain. `whole_frame`: the chunk is the frame.
 
-    `unseen_s`: seconds since the agent began with the frame, or has shown a preview of any of its chunks. The first one goes out as soon as there is anything to see; `since_preview_s` is None until then.
+    `unseen_s`: seconds since the agent began with the frame, or has shown a preview of any of its chunks. The first
+    one goes out as soon as there is anything to see; `since_preview_s` is None until then.
     """
     if not more and (whole_frame or unseen_s < LAST_PREVIEW_AFTER_S):
         return False
