@@ -6,6 +6,7 @@ from .lib import estimating
 from .lib.cloud_view import CloudView
 from .lib.connection import Http
 from .lib.errors import AddonError, NotConnected, Stopped
+from .lib.fetching import Unpaid
 from .lib.kept_login import KeptLogin
 from .lib.manager import Manager
 from .lib.notes import Notes
@@ -77,6 +78,7 @@ class Session:
         self.newer = {}
         """Job -> files that were not replaced because something newer is there."""
         self.fetched_for = {}
+        self.unpaid = Unpaid()
         self.report = None
         """What was checked when a scene was sent last: properties.CheckReport."""
         self.cloud = CloudView()
@@ -111,6 +113,7 @@ class Session:
         if _which(before) != _which(self.about):
             self.turn += 1
             self.cloud.begun = self.cloud.status = None
+            self.unpaid.clear()
             for call in self.left:
                 call()
 
