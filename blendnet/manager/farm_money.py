@@ -13,7 +13,7 @@ from blendnet.manager.egress import GB, PaidPassage, egress_usd_per_gb
 from blendnet.manager.homeward import Homecoming, Homeward
 from blendnet.manager.ledger import InstanceRow, Transaction
 from blendnet.manager.ledger.meters import ADDRESS, CAP_DAY, CAP_FARM, DISK, EGRESS, LOOK, MANAGER, METERED
-from blendnet.provision.bill import BILLED_APART, CENT, HOUR_S, HOURS_PER_MONTH, usd_text
+from blendnet.provision.bill import BILLED_APART, HOUR_S, HOURS_PER_MONTH, usd_text
 from blendnet.settings import Settings
 
 WRITE_S = 2.0
@@ -21,6 +21,8 @@ WRITE_S = 2.0
 QUIET_S = 60.0
 """So often when nobody works: a farm that crashes is known to have run until then."""
 DISK_S = 60.0
+TOLD_FROM = 0.01
+"""Share of a cap from which on people are told what is kept back."""
 DISK_AT = "disk-at"
 """Kept number: up to when disks and addresses are counted."""
 
@@ -52,7 +54,7 @@ class Money:
     @property
     def apart_usd(self) -> float:
         """What of `committed_usd` is not the price of agents' machines."""
-        return self.beside_usd + self.manager_usd + self.home.there_usd + self.home.coming_usd
+        return self.beside_usd + self.manager_usd + self.home.usd
 
     @property
     def fetching_left_usd(self) -> float:
@@ -77,10 +79,10 @@ class Money:
 
     @property
     def spent_text(self) -> str:
-        """What is gone of it, for people."""
-        home_usd = self.home.there_usd + self.home.coming_usd
-        kept = f", and {usd_text(home_usd)} kept back to bring results home" if home_usd >= CENT else ""
-        return f"{usd_text(self.spent_usd)} spent{' today' if self.cap == 'day' else ''}{kept}"
+        """What is gone of it, for people, and what else takes much of it."""
+        kept = ((self.home.usd, "to bring results home"), (self.manager_usd, "until the Manager has stopped"))
+        told = [f"{usd_text(usd)} kept back {why}" for usd, why in kept if usd >= TOLD_FROM * self.cap_usd]
+        return ", ".join([f"{usd_text(self.spent_usd)} spent{' today' if self.cap == 'day' else ''}", *told])
 
     @property
     def text(self) -> str:
@@ -127,7 +129,7 @@ class FarmMoney(Homecoming):
             beside = sum(map(_is_billed_apart, living)) * sum(beside_usd_per_hour(self.settings)) / HOUR_S
             beside_usd = beside * (self._wind_down_s() + DISK_S)
             manager_usd = self._manager_stop_usd()
-            committed_usd = burn * self._wind_down_s() + beside_usd + manager_usd + home.there_usd + home.coming_usd
+            committed_usd = burn * self._wind_down_s() + beside_usd + manager_usd + home.usd
             found.append(Money(cap, cap_usd, spent, burn + beside, committed_usd, beside_usd, manager_usd, home))
         return found
 

@@ -27,6 +27,11 @@ class Homeward:
     coming_usd: float = 0.0
     """Of those that are being made, and what agents in clouds still send to a Manager of one's own."""
 
+    @property
+    def usd(self) -> float:
+        """All of it."""
+        return self.there_usd + self.coming_usd
+
 
 class Homecoming(FarmPart):
     """The part of the Farm that knows what has to come home."""

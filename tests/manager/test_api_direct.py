@@ -15,9 +15,9 @@ import pytest
 
 from blendnet.client import direct, outside, transfers
 from blendnet.client.connection import Http
-from blendnet.errors import NotFound, StoreRefused, StoreUnreachable
+from blendnet.errors import CapReached, NotFound, StoreRefused, StoreUnreachable
 from blendnet.manager.ledger.meters import EGRESS
-from blendnet.messages import ClaimRequest
+from blendnet.messages import ClaimRequest, FarmCaps
 from blendnet.models import State
 from blendnet.storage.base import SignedUrl
 from blendnet.storage.bucket_store import BucketStore
@@ -139,6 +139,20 @@ def test_what_owners_fetch_from_the_bucket_is_on_the_bill_and_what_agents_fetch_
         assert on_the_bill(served) == len(DATA)
         assert owner.address(SHA).url, "as `blendnet job links` asks"
     assert on_the_bill(served) == 2 * len(DATA)
+
+
+def test_an_address_that_a_cap_has_no_room_for_is_not_given_and_no_other_way_is_taken(
+    served: Served, aws: Moto, tmp_path: Path
+) -> None:
+    stored(served)
+    with served.owner() as owner:
+        owner.set_farm_caps(FarmCaps(day_usd=1e-9))
+        with pytest.raises(CapReached, match="`blendnet costs --cap-day"):
+            owner.download(SHA, tmp_path / "got")
+        with pytest.raises(CapReached):
+            owner.address(SHA)
+    assert (on_the_bill(served), reads(aws, served)) == (0, [])
+    assert not (tmp_path / "got").exists()
 
 
 def test_damaged_object_is_not_taken_and_the_manager_mends_it(

@@ -191,8 +191,8 @@ def test_jobs_are_paused_while_the_money_still_brings_home_all_they_made(make: M
         kit.farm.look(kit.later(1))
     view = kit.farm.job(job.id)
     assert (view.state, view.frames_completed > 3) == (State.PAUSED, True)
-    assert "$0.00 spent, and $" in view.message
-    assert "kept back to bring results home" in view.message
+    assert "$0.00 spent, $" in view.message
+    assert "kept back to bring results home. Raise it and go on with `blendnet costs --cap-farm 400`" in view.message
     with pytest.raises(CapReached):
         kit.farm.begin_sending(FILE, 50, kit.now)  # Of something else: that money is not there for it.
     files = results(kit, job)
@@ -341,6 +341,7 @@ def test_the_manager_has_money_to_wait_for_work_and_to_stop(make: Make) -> None:
     job = kit.submit([1])
     while kit.farm.job(job.id).state is not State.PAUSED:
         kit.farm.look(kit.later(1))
+    assert "kept back until the Manager has stopped" in kit.farm.job(job.id).message
     kit.farm.close_books(kit.later(600))
     assert 1900 < money(kit).spent_usd <= 2000
 
