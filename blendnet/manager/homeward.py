@@ -56,9 +56,12 @@ class Homecoming(FarmPart):
     def _coming_bytes(self, tx: Transaction) -> float:
         """About what the results of frames under way will have, and of those that agents may begin at any moment."""
         begun, queued = tx.frames.under_way()
-        self._frame_bytes = _kept(self._frame_bytes, tx.results.largest_lately(), begun.keys() | queued.keys())
+        jobs = begun.keys() | queued.keys()
+        if not jobs:
+            return 0.0
+        self._frame_bytes = _kept(self._frame_bytes, tx.results.largest_lately(), jobs)
         agents, total = tx.agents.count(), 0
-        for job_id in begun.keys() | queued.keys():
+        for job_id in jobs:
             frames = begun.get(job_id, 0) + min(queued.get(job_id, 0), agents)
             total += frames * self._result_bytes(tx.jobs.need(job_id))
         return total

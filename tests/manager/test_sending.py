@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from blendnet.errors import CapReached
+from blendnet.manager.autoscale.memory import Memory
+from blendnet.manager.autoscale.view import Times, situation_of
 from blendnet.manager.days import day_bounds, day_of
 from blendnet.manager.egress import GB, Passage
 from blendnet.manager.farm_money import Money
@@ -349,3 +351,62 @@ def test_the_manager_has_money_to_wait_for_work_and_to_stop(make: Make) -> None:
 def test_a_manager_that_never_stops_keeps_nothing_back_for_that(make: Make) -> None:
     kit = make(cap_farm_usd=2000.0, manager_usd_per_hour=3600.0)
     assert money(kit).committed_usd == 0
+
+
+def test_what_a_look_found_too_late_keeps_no_result_on_the_farm(make: Make) -> None:
+    kit = make(cap_farm_usd=500.0, agent_usd_per_hour=3600.0)
+    kit.farm.report("agent1", AgentReport(pid=1), kit.now)
+    job = kit.submit([1], samples=1, scene=TINY)
+    kit.complete(job)
+    kit.farm.look(kit.later(money(kit).left_usd + 4))
+    assert money(kit).left_usd == pytest.approx(-4)
+    for blob in results(kit, job):
+        send(kit, blob)
+
+
+def test_results_come_home_while_the_manager_waits_and_stops(make: Make) -> None:
+    kit = make(cap_farm_usd=2000.0, manager_usd_per_hour=3600.0, manager_idle_s=600.0)
+    done, job = kit.submit([1], samples=1, scene=TINY), kit.submit([1])
+    kit.complete(done)
+    while kit.farm.job(job.id).state is not State.PAUSED:
+        kit.farm.look(kit.later(1))
+    kit.farm.look(kit.later(500))
+    for blob in results(kit, done):
+        send(kit, blob)
+    kit.farm.close_books(kit.later(100))
+    assert money(kit).spent_usd <= 2000
+
+
+def test_money_is_kept_back_for_one_download_and_not_for_a_second_one_meanwhile(make: Make) -> None:
+    kit = make(cap_farm_usd=14.0)
+    job = kit.submit([1], samples=1, scene=TINY)
+    kit.complete(job)
+    merged, picture = results(kit, job)
+    assert (merged.size_bytes, picture.size_bytes) == (5, 5)
+    kit.farm.begin_sending(picture.sha256, 5, kit.now)
+    with pytest.raises(CapReached):
+        kit.farm.begin_sending(picture.sha256, 5, kit.now)
+    assert kit.farm.begin_sending(merged.sha256, 5, kit.now)
+
+
+def test_a_content_that_came_home_is_not_awaited_as_a_result_of_another_job(make: Make) -> None:
+    kit = make(cap_farm_usd=1e6)
+    job, other = kit.submit([1], scene=TINY), kit.submit([1], scene=TINY)
+    kit.complete(job)
+    picture = results(kit, job)[0]
+    send(kit, picture)
+    kit.farm.look(kit.later(1))
+    before = money(kit).home.there_usd
+    with kit.farm.ledger.write() as tx:
+        tx.results.put(other.id, kind="image", path="a.png", blob=picture)
+    assert money(kit).home.there_usd == before
+
+
+def test_the_fleets_decision_keeps_it_back_too(make: Make) -> None:
+    kit = make(cap_farm_usd=2000.0, manager_usd_per_hour=3600.0, manager_idle_s=600.0)
+    kit.complete(kit.submit([1], samples=1, scene=TINY))
+    (cap,) = situation_of(kit.farm, [], [], Memory(), Times(boot_s=60, end_delay_s=60), kit.now).caps
+    found = money(kit)
+    assert found.manager_usd > 600
+    assert found.home.there_usd > 0
+    assert cap.spent_usd == pytest.approx(found.spent_usd + found.manager_usd + found.home.there_usd)
