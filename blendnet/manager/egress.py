@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,15 +98,15 @@ class Passages:
         with self._lock:
             self._under_way = [passage for passage in self._under_way if passage not in gone]
 
-    def carries(self, sha256: str) -> bool:
-        """True while a file is being sent to somebody."""
+    def carried(self, sha256: str) -> int:
+        """How often a file is being sent to somebody."""
         with self._lock:
-            return any(passage.sha256 == sha256 and not passage.ended for passage in self._under_way)
+            return sum(passage.sha256 == sha256 and not passage.ended for passage in self._under_way)
 
-    def files(self) -> set[str]:
-        """Hashes of all whose end is not in the ledger: they are on the bill whole."""
+    def files(self) -> Counter[str]:
+        """Hashes of all whose end is not in the ledger, and how often: they are on the bill whole."""
         with self._lock:
-            return {passage.sha256 for passage in self._under_way}
+            return Counter(passage.sha256 for passage in self._under_way)
 
     @property
     def any_ended(self) -> bool:

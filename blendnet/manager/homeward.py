@@ -44,10 +44,16 @@ class Homecoming(FarmPart):
         """What all results take that have not come home, and those of frames under way."""
         price, there_usd, coming_usd = home_usd_per_gb(self.settings), 0.0, 0.0
         if price:
-            since = self._awaited_since(now)
-            there_usd = tx.results.awaited_bytes(since, besides=self.passages.files()) / GB * price
+            there_usd = self._awaited_bytes(tx, now) / GB * price
             coming_usd = self._coming_bytes(tx) / GB * price
         return Homeward(there_usd, coming_usd + self._arriving_usd(tx))
+
+    def _awaited_bytes(self, tx: Transaction, now: float) -> int:
+        """Bytes of results that nobody was sent and that are not on their way: those are on the bill already."""
+        since, files = self._awaited_since(now), self.passages.files()
+        on_their_way = tx.results.awaited(files, since) if files else {}
+        carried = sum(min(files[sha256], count) * size for sha256, (count, size) in on_their_way.items())
+        return tx.results.awaited_bytes(since) - carried
 
     def _awaited_since(self, now: float) -> float:
         """Who has not fetched the results of a job that ended before then is not expected to."""
@@ -62,7 +68,9 @@ class Homecoming(FarmPart):
         self._frame_bytes = _kept(self._frame_bytes, tx.results.largest_lately(), jobs)
         agents, total = tx.agents.count(), 0
         for job_id in jobs:
-            frames = begun.get(job_id, 0) + min(queued.get(job_id, 0), agents)
+            # What is only assumed is much: it is not kept back for frames that may never begin.
+            next_ones = min(queued.get(job_id, 0), agents) if job_id in self._frame_bytes else 0
+            frames = begun.get(job_id, 0) + next_ones
             total += frames * self._result_bytes(tx.jobs.need(job_id))
         return total
 

@@ -40,23 +40,24 @@ class Sending(FarmMoney):
 
     def _begin_paid(self, passage: PaidPassage, now: float) -> PaidPassage:
         """Put a file on the bill, if there is room; alone in doing so: no two files go out on the same money."""
-        is_carried = self.passages.carries(passage.sha256)
+        carried = self.passages.carried(passage.sha256)
         # Before it is on the bill: nobody may find it there and its money still kept back.
         self.passages.begin(passage)
         try:
             with self.passages.settling() as ended, self.ledger.write() as tx:
                 self._settle(tx, ended, now)
-                self._check_room(tx, passage, now, is_carried=is_carried)
+                self._check_room(tx, passage, now, carried)
                 tx.meters.add(EGRESS, passage.day, passage.size_bytes, passage.usd)
         except BaseException:
             self.passages.forget([passage])
             raise
         return passage
 
-    def _check_room(self, tx: Transaction, passage: PaidPassage, now: float, *, is_carried: bool) -> None:
+    def _check_room(self, tx: Transaction, passage: PaidPassage, now: float, carried: int) -> None:
         if not self.caps_in(tx):
             return
-        kept = not is_carried and tx.results.is_awaited(passage.sha256, self._awaited_since(now))
+        awaited = tx.results.awaited([passage.sha256], self._awaited_since(now))
+        kept = carried < awaited.get(passage.sha256, (0, 0))[0]
         # Results do not wait for each other's money: who fetches one has chosen.
         for money in self.farm_money(tx, now, results=not kept):
             room_usd = money.fetching_left_usd if kept else money.left_usd

@@ -111,7 +111,7 @@ def test_a_file_that_would_pass_a_cap_is_refused_with_what_helps_and_counts_noth
     assert f"the cap of $100.00 {words} leaves no room for fetching this file, which takes $101.00" in str(error)
     assert f"`blendnet costs --cap-{cap} {error.details['enough_usd']:g}`" in str(error)
     assert ("midnight" in str(error)) is (cap == "day")
-    assert (egress(kit), kit.farm.passages.files()) == (0, set())
+    assert (egress(kit), kit.farm.passages.files()) == (0, {})
     kit.farm.set_farm_caps(kit.now, **{f"{cap}_usd": error.details["enough_usd"]})
     assert kit.farm.begin_sending(FILE, 101, kit.now)
 
@@ -138,7 +138,7 @@ def test_what_was_not_sent_is_given_back(make: Make) -> None:
     send(kit, blob, 30)
     send(kit, Blob(sha256="a" * 64, size_bytes=70))  # At once: nobody has looked since.
     kit.farm.look(kit.later(1))
-    assert (egress(kit), kit.farm.passages.files()) == (100, set())
+    assert (egress(kit), kit.farm.passages.files()) == (100, {})
     with pytest.raises(CapReached):
         kit.farm.begin_sending(FILE, 1, kit.now)
 
@@ -220,6 +220,9 @@ def test_money_is_kept_back_for_frames_under_way_as_large_as_those_of_their_job(
     assert money(kit).home.coming_usd == 0
     kit.claim(kit.chunk_ids(job, 1)[0])
     assert money(kit).home.coming_usd == there
+    with kit.farm.ledger.write() as tx:
+        tx.frames.update(tx.frames.need(kit.frame(job, 2)), state=State.QUEUED)
+    assert money(kit).home.coming_usd == 2 * there, "the only agent may begin it before the next look"
     kit.farm.pause(job.id, kit.now)
     assert money(kit).home.coming_usd == 0
 
@@ -389,17 +392,41 @@ def test_money_is_kept_back_for_one_download_and_not_for_a_second_one_meanwhile(
     assert kit.farm.begin_sending(merged.sha256, 5, kit.now)
 
 
-def test_a_content_that_came_home_is_not_awaited_as_a_result_of_another_job(make: Make) -> None:
+def test_results_of_the_same_content_come_home_one_by_one(make: Make) -> None:
+    kit = make(cap_farm_usd=15.0)
+    jobs = [kit.submit([number], scene=TINY) for number in (1, 2, 3)]
+    blob = kit.blob(b"black")
+    with kit.farm.ledger.write() as tx:
+        tx.blobs.note([blob], kit.now)
+        for job in jobs:
+            tx.results.put(job.id, kind="image", path="a.png", blob=blob)
+    assert money(kit).home.there_usd == pytest.approx(15)
+    first = kit.farm.begin_sending(blob.sha256, 5, kit.now)
+    assert money(kit).home.there_usd == 10
+    send(kit, blob)
+    first.sent(5)
+    first.end()
+    kit.farm.look(kit.later(1))
+    assert money(kit).home.there_usd == 5
+    send(kit, blob)
+    kit.farm.look(kit.later(1))
+    assert (egress(kit), money(kit).home.there_usd) == (15, 0)
+
+
+def test_a_result_that_is_made_again_as_it_was_is_not_awaited(make: Make) -> None:
     kit = make(cap_farm_usd=1e6)
-    job, other = kit.submit([1], scene=TINY), kit.submit([1], scene=TINY)
+    job = kit.submit([1], scene=TINY)
     kit.complete(job)
-    picture = results(kit, job)[0]
-    send(kit, picture)
+    _, picture = kit.farm.results(job.id)
+    blob = Blob(sha256=picture.sha256, size_bytes=picture.size_bytes)
+    send(kit, blob)
     kit.farm.look(kit.later(1))
     before = money(kit).home.there_usd
-    with kit.farm.ledger.write() as tx:
-        tx.results.put(other.id, kind="image", path="a.png", blob=picture)
-    assert money(kit).home.there_usd == before
+    for again, more in ((blob, 0), (kit.blob(b"another"), len(b"another"))):
+        with kit.farm.ledger.write() as tx:
+            tx.blobs.note([again], kit.now)
+            tx.results.put(job.id, kind=picture.kind, path=picture.path, blob=again)
+        assert money(kit).home.there_usd == before + more
 
 
 def test_the_fleets_decision_keeps_it_back_too(make: Make) -> None:

@@ -26,9 +26,11 @@ class Results:
 
         `frame`: id, position and number of the frame it belongs to.
         """
-        # Who has that content does not fetch it again.
-        sent_at = self._connection.execute(select(func.max(_c.sent_at)).where(_c.sha256 == blob.sha256)).scalar()
-        self._connection.execute(delete(tables.results).where(_c.job_id == job_id, _c.kind == kind, _c.path == path))
+        same = (_c.job_id == job_id, _c.kind == kind, _c.path == path)
+        # Who has it as it was does not fetch it again.
+        as_before = select(_c.sent_at).where(*same, _c.sha256 == blob.sha256)
+        sent_at = self._connection.execute(as_before).scalar()
+        self._connection.execute(delete(tables.results).where(*same))
         frame_id, position, number = frame or (None, None, None)
         values = {"job_id": job_id, "kind": kind, "path": path, "sha256": blob.sha256, "sent_at": sent_at}
         self._connection.execute(
@@ -52,19 +54,24 @@ class Results:
         self._connection.execute(delete(tables.results).where(_c.frame_id == frame_id))
 
     def came_home(self, sha256: str, now: float) -> None:
-        """A file was sent to an owner, whole."""
-        self._connection.execute(
-            update(tables.results).where(_c.sha256 == sha256, _c.sent_at.is_(None)).values(sent_at=now)
-        )
+        """A file was sent to an owner, whole: the newest of the results with that content is home.
 
-    def is_awaited(self, sha256: str, since: float) -> bool:
-        """True for a result that was not sent to anybody. `since`: of a job that has not ended before then."""
-        found = _awaited(_c.sha256 == bindparam("sha256")).limit(1)
-        return self._connection.execute(found, {"sha256": sha256, "since": since}).first() is not None
+        Those of other frames or jobs are fetched for themselves.
+        """
+        newest = select(func.max(_c.id)).where(_c.sha256 == sha256, _c.sent_at.is_(None)).scalar_subquery()
+        self._connection.execute(update(tables.results).where(_c.id == newest).values(sent_at=now))
 
-    def awaited_bytes(self, since: float, *, besides: Collection[str] = ()) -> int:
-        """Bytes of all such results, but for those hashes."""
-        return int(self._connection.execute(_awaited_sum(), {"since": since, "besides": list(besides)}).scalar_one())
+    def awaited(self, files: Collection[str], since: float) -> dict[str, tuple[int, int]]:
+        """Of those hashes: how many results were not sent to anybody, and bytes of one.
+
+        `since`: of jobs that have not ended before then.
+        """
+        rows = self._connection.execute(_awaited_files(), {"since": since, "files": list(files)})
+        return {sha256: (int(count), int(size_bytes)) for sha256, count, size_bytes in rows}
+
+    def awaited_bytes(self, since: float) -> int:
+        """Bytes of all such results."""
+        return int(self._connection.execute(_awaited_sum(), {"since": since}).scalar_one())
 
     def largest_lately(self) -> dict[str, int]:
         """Job id -> bytes of the largest of its frames, as far as they are among the newest results."""
@@ -74,22 +81,28 @@ class Results:
         return found
 
 
-def _awaited(which: ColumnElement[bool], *found: ColumnElement) -> Select:
-    """Results that were not sent, of jobs that people know and that have not ended before the parameter `since`."""
+def _awaited(*found: ColumnElement) -> Select:
+    """Of results that were not sent, of jobs that people know and that have not ended before the parameter `since`."""
     j = tables.jobs.c
     lately = j.finished_at.is_(None) | (j.finished_at > bindparam("since"))
     return (
-        select(*(found or (_c.id,)))
+        select(*found)
+        .select_from(tables.results)
         .join(tables.jobs, j.id == _c.job_id)
-        .where(_c.sent_at.is_(None), which, ~j.probe, lately)
+        .join(tables.blobs, tables.blobs.c.sha256 == _c.sha256)
+        .where(_c.sent_at.is_(None), ~j.probe, lately)
     )
 
 
 @lru_cache
 def _awaited_sum() -> Select:
-    besides = _c.sha256.not_in(bindparam("besides", expanding=True))
-    found = _awaited(besides, func.coalesce(func.sum(tables.blobs.c.size_bytes), 0))
-    return found.join(tables.blobs, tables.blobs.c.sha256 == _c.sha256)
+    return _awaited(func.coalesce(func.sum(tables.blobs.c.size_bytes), 0))
+
+
+@lru_cache
+def _awaited_files() -> Select:
+    found = _awaited(_c.sha256, func.count(), func.max(tables.blobs.c.size_bytes))
+    return found.where(_c.sha256.in_(bindparam("files", expanding=True))).group_by(_c.sha256)
 
 
 @lru_cache
