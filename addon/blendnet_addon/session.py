@@ -87,7 +87,7 @@ class Session:
         """Grows whenever what is shown changes."""
         self.turn = 0
         """Grows whenever another Manager is used: what was asked of the last one says nothing of this one."""
-        self.left = []
+        self.left = [self.unpaid.clear]
         """Called with no arguments when another Manager is used."""
         self._http = None
         self._http_of = None
@@ -113,7 +113,6 @@ class Session:
         if _which(before) != _which(self.about):
             self.turn += 1
             self.cloud.begun = self.cloud.status = None
-            self.unpaid.clear()
             for call in self.left:
                 call()
 
