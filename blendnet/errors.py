@@ -99,6 +99,28 @@ class Conflict(BlendNetError):
     status = 409
 
 
+class CapReached(Conflict):
+    """A cap of the day or the farm has no room for sending this file: raise it, or wait for the next day."""
+
+    code = "cap_reached"
+    status = 402
+
+    def __init__(
+        self, message: str, *, cap: str = "", file_usd: float | None = None, enough_usd: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.cap = cap
+        """'day' or 'farm'."""
+        self.file_usd = file_usd
+        """What the file takes."""
+        self.enough_usd = enough_usd
+        """A cap that should do."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        return {"cap": self.cap, "file_usd": self.file_usd, "enough_usd": self.enough_usd}
+
+
 class LeaseLost(Conflict):
     """The fencing token is old: somebody else owns the work now. Stop at once."""
 

@@ -89,6 +89,8 @@ def _draw_details(box, context, session, job):
     if session.newer.get(job["id"]):
         entry = box.operator("blendnet.fetch", text="Replace the Newer Files", icon="ERROR")
         entry.job, entry.overwrite = job["id"], True
+    if session.unpaid.why(job["id"]):
+        say(box, session.unpaid.why(job["id"]), context, icon="TIME")
     _draw_facts(box, context, session, job)
     told = [job["message"]]
     _draw_frames(box, context, session, told)

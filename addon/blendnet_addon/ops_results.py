@@ -1,12 +1,14 @@
 """Finished pictures: brought home, opened in their folder."""
 
+import time
+
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
 from . import classes, preferences, runtime
 from .in_blender.patterns import frame_name
-from .lib.errors import AddonError, Unreachable
-from .lib.fetching import fetch_results, job_mark, unfetched
+from .lib.errors import AddonError, Refused, Unreachable
+from .lib.fetching import CAP_REACHED, fetch_results, job_mark, unfetched
 from .lib.words import plural
 from .ops_jobs import chosen
 from .session import Visible
@@ -39,9 +41,19 @@ def fetch(context, job_id, directory="", overwrite=False, quiet=False):
         except Unreachable:
             session.outbox.put(session.fetched_for.pop, job_id, None)  # It is tried again when the Manager is back.
             raise
+        except Refused as error:
+            if error.code != CAP_REACHED:
+                raise
+            session.outbox.put(session.unpaid.note, job_id, str(error), time.monotonic())
+            if not quiet:
+                raise
+            return None
+        session.outbox.put(session.unpaid.drop, job_id)
         return fetched, directory or note["directory"]
 
     def heard(found):
+        if found is None:
+            return  # The panel says why they wait.
         fetched, folder = found
         session.newer[job_id] = fetched.newer
         if fetched.newer:
@@ -52,7 +64,9 @@ def fetch(context, job_id, directory="", overwrite=False, quiet=False):
             where = classes.short_path(folder)
             session.say(f"{plural(len(fetched.came), 'file')} of {job['name']} came to {where}.")
 
-    return runtime.run("transfers", "fetch", run, heard, visible)
+    # Asking for what waits for money is nobody's word: it must not keep a Manager in a cloud up.
+    asked = not (quiet and session.unpaid.why(job_id))
+    return runtime.run("transfers", "fetch", run, heard, visible, asked)
 
 
 def fetch_what_finished(session):
@@ -60,7 +74,7 @@ def fetch_what_finished(session):
     if not preferences.of(bpy.context).auto_fetch:
         return
     marks = {job["id"]: job_mark(job) for job in session.jobs if job["frames_completed"]}
-    news = {job_id: mark for job_id, mark in marks.items() if session.fetched_for.get(job_id) != mark}
+    news = {job_id: mark for job_id, mark in marks.items() if _is_due(session, job_id, mark)}
     if not news:
         return
     session.fetched_for.update(news)
@@ -71,6 +85,12 @@ def fetch_what_finished(session):
                 fetch(bpy.context, job_id, quiet=True)
 
     session.begin(session.calls, "notes", lambda stop: unfetched(session.notes, news, stop), heard)
+
+
+def _is_due(session, job_id, mark):
+    if session.unpaid.why(job_id):
+        return session.unpaid.asks(job_id, time.monotonic())
+    return session.fetched_for.get(job_id) != mark
 
 
 class BLENDNET_OT_fetch(bpy.types.Operator):

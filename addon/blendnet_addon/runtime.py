@@ -60,14 +60,16 @@ def check_online():
         )
 
 
-def run(worker, what, function, heard=None, visible=None):
+def run(worker, what, function, heard=None, visible=None, asked=True):
     """Let a worker do something. Without a window: wait for it, and raise what went wrong.
 
     `worker`: 'calls', 'transfers', 'pictures' or 'set_up'; `function(stop)` runs there, `heard(result)` here.
+    `asked`: the artist, or the farm's work, has asked for it.
     """
     session = get()
     session.online = online()
-    _State.attended = time.monotonic()
+    if asked:
+        _State.attended = time.monotonic()
     task = session.begin(getattr(session, worker), what, function, heard, visible)
     if bpy.app.background:
         wait(task)

@@ -6,6 +6,7 @@ from .lib import estimating
 from .lib.cloud_view import CloudView
 from .lib.connection import Http
 from .lib.errors import AddonError, NotConnected, Stopped
+from .lib.fetching import Unpaid
 from .lib.kept_login import KeptLogin
 from .lib.manager import Manager
 from .lib.notes import Notes
@@ -77,6 +78,7 @@ class Session:
         self.newer = {}
         """Job -> files that were not replaced because something newer is there."""
         self.fetched_for = {}
+        self.unpaid = Unpaid()
         self.report = None
         """What was checked when a scene was sent last: properties.CheckReport."""
         self.cloud = CloudView()
@@ -85,7 +87,7 @@ class Session:
         """Grows whenever what is shown changes."""
         self.turn = 0
         """Grows whenever another Manager is used: what was asked of the last one says nothing of this one."""
-        self.left = []
+        self.left = [self.unpaid.clear]
         """Called with no arguments when another Manager is used."""
         self._http = None
         self._http_of = None

@@ -114,8 +114,9 @@ def _notes(view: CostsView) -> list[str]:
     for cap in view.caps:
         spent, limit = output.usd(cap.spent_usd), output.usd(cap.cap_usd)
         committed = output.usd(cap.committed_usd)
+        home = f", {output.usd(cap.home_usd)} of it to bring results home" if cap.home_usd else ""
         notes.append(
-            f"Cap of the {cap.cap}: {spent} of {limit} spent, {committed} more until all agents could be gone."
+            f"Cap of the {cap.cap}: {spent} of {limit} spent, {committed} more until all agents could be gone{home}."
         )
         if cap.reached:
             notes.append(f"Nothing begins: {cap.reached}.")

@@ -37,6 +37,7 @@ class Accounts(FarmMoney):
                         cap_usd=money.cap_usd,
                         spent_usd=money.spent_usd,
                         committed_usd=money.committed_usd,
+                        home_usd=money.home.usd,
                         reached=money.text if money.left_usd <= 0 else "",
                     )
                     for money in self.farm_money(tx, now)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from blendnet.errors import TooLarge, UserError
+from blendnet.errors import CapReached, TooLarge, UserError
 from blendnet.manager import streams
 from blendnet.manager.api_errors import describe
 from blendnet.manager.api_login import require
 from blendnet.manager.api_parts import Parts, PartsHere, Sha
-from blendnet.manager.blob_answer import BlobAnswer
+from blendnet.manager.blob_answer import BlobAnswer, byte_range
+from blendnet.manager.egress import Passage
 from blendnet.messages import (
     MAX_MANIFEST_FILES,
     Blob,
     DirectDownload,
+    ErrorBody,
     IncomingPlace,
     IncomingRequest,
     Message,
@@ -28,6 +30,11 @@ from blendnet.models import Role
 owner = APIRouter(prefix="/v1/blobs", tags=["files"], dependencies=[Depends(require(Role.OWNER))])
 agents = APIRouter(prefix="/v1/incoming", tags=["agents' calls"], dependencies=[Depends(require(Role.AGENT))])
 everybody = APIRouter(prefix="/v1/blobs", tags=["files"], dependencies=[Depends(require(Role.OWNER, Role.AGENT))])
+
+
+NO_MONEY: dict[int | str, dict[str, Any]] = {
+    CapReached.status: {"model": ErrorBody, "description": "A cap of the day or the farm has no room for the file"}
+}
 
 
 class WantedBlobs(Message):
@@ -123,35 +130,55 @@ def _check_size(parts: Parts, size: int, offset: int) -> None:
     "/{sha256}",
     status_code=200,
     response_class=BlobAnswer,
-    responses={206: {"description": "The range asked for"}},
+    responses={206: {"description": "The range asked for"}, **NO_MONEY},
 )
 def download(request: Request, parts: PartsHere, sha256: Sha) -> BlobAnswer:
-    """A file's content, read against its hash: an answer that is complete is right. Understands `Range`."""
+    """A file's content, read against its hash: an answer that is complete is right. Understands `Range`.
+
+    402 `cap_reached`: a cap of the day or the farm has no room for what sending it to an owner takes.
+    """
     parts.farm.check_reads(sha256)
-    size_bytes = parts.store.size(sha256)
+    size_bytes, wanted = parts.store.size(sha256), request.headers.get("range")
+    passage = _begin(parts, sha256, size_bytes, wanted) if request.state.role is Role.OWNER else None
+    try:
+        file = parts.store.open(sha256)
+    except BaseException:
+        if passage:
+            passage.end()
+        raise
     return BlobAnswer(
-        parts.store.open(sha256),
+        file,
         sha256=sha256,
         size_bytes=size_bytes,
-        wanted=request.headers.get("range"),
+        wanted=wanted,
         damaged=lambda: parts.farm.blob_damaged(sha256, parts.clock()),
-        sent=parts.farm.work.sent if request.state.role is Role.OWNER else lambda _: None,
+        passage=passage,
     )
 
 
-@everybody.get("/{sha256}/url")
+def _begin(parts: Parts, sha256: str, size_bytes: int, wanted: str | None) -> Passage:
+    """What an owner gets is on the bill before it is sent. Raises CapReached."""
+    part = byte_range(wanted, size_bytes)
+    if part is None:
+        return Passage()
+    to_end = part.stop == size_bytes
+    return parts.farm.begin_sending(sha256, part.size_bytes, parts.clock(), to_end=to_end)
+
+
+@everybody.get("/{sha256}/url", responses=NO_MONEY)
 def direct(request: Request, parts: PartsHere, sha256: Sha, *, again: bool = False) -> DirectDownload:
     """Where the file can be fetched without the Manager for some minutes, when the farm keeps its files in a bucket.
 
     The address is a secret: whoever has it can fetch the file. Check what comes against the hash. An owner's file
     counts as sent, for nobody tells what the bucket sends; not `again`: in place of an address that was cut or expired.
+    402 `cap_reached`: a cap of the day or the farm has no room for that.
     """
     parts.farm.check_reads(sha256)
     signed = parts.store.download_url(sha256)
     if signed is None:
         return DirectDownload(url=None)
     if request.state.role is Role.OWNER and not again:
-        parts.farm.work.left(parts.store.size(sha256))
+        parts.farm.give_address(sha256, parts.store.size(sha256), parts.clock())
     return DirectDownload(url=signed.url, expires_s=signed.expires_s)
 
 

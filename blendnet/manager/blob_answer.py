@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from blendnet.errors import Retryable
+from blendnet.errors import BlendNetError, Retryable
+from blendnet.manager.egress import Passage
 from blendnet.storage.disk import PIECE_BYTES, is_damage
 
 log = logging.getLogger(__name__)
@@ -24,6 +28,11 @@ class ByteRange:
 
     start: int
     stop: int
+
+    @property
+    def size_bytes(self) -> int:
+        """How many those are."""
+        return self.stop - self.start
 
 
 def byte_range(header: str | None, size_bytes: int) -> ByteRange | None:
@@ -58,24 +67,24 @@ class BlobAnswer(Response):
         size_bytes: int,
         wanted: str | None,
         damaged: Callable[[], object],
-        sent: Callable[[int], object] = lambda _: None,
+        passage: Passage | None = None,
     ) -> None:
         """`wanted`: the Range header. `damaged()` is called, in a thread, when the content is not what it should be.
 
-        `sent(n)`: n more bytes went out.
+        `passage`: is told what went out, and the end.
         """
         self._file = file
         self._sha256 = sha256
         self._size_bytes = size_bytes
         self._range = byte_range(wanted, size_bytes)
         self._damaged = damaged
-        self._sent = sent
+        self._passage = passage or Passage()
         self._digest = hashlib.sha256()
         self.background = None
         self.body = b""
         part = self._range or ByteRange(0, 0)
         self.status_code = 416 if self._range is None else 200 if part == ByteRange(0, size_bytes) else 206
-        self.init_headers({"Content-Length": str(part.stop - part.start), **self._describe()})
+        self.init_headers({"Content-Length": str(part.size_bytes), **self._describe()})
 
     def _describe(self) -> dict[str, str]:
         """What the answer holds and how long it may be kept."""
@@ -88,37 +97,53 @@ class BlobAnswer(Response):
         return headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._file:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            try:
-                complete = self._range is None or await self._send_pieces(self._range, send)
-            except Retryable as error:  # The bucket does not answer any more: nothing is wrong with the blob.
-                log.warning("the answer with %s is cut off: %s", self._sha256, error)
-                return
-            if complete:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-                return
-            # Without its end the answer is no answer: the server cuts the connection, and the client tries again.
-            await run_in_threadpool(self._damaged)
+        try:
+            with self._file:
+                await self._answer(receive, send)
+        finally:
+            self._passage.end()
 
-    async def _send_pieces(self, part: ByteRange, send: Send) -> bool:
-        """Send all of the range but hold its last piece back until everything is read; False when it is damaged."""
+    async def _answer(self, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        gone = asyncio.ensure_future(_left(receive))
+        try:
+            complete = self._range is None or await self._send_pieces(self._range, send, gone)
+        except Retryable as error:  # The bucket does not answer any more: nothing is wrong with the blob.
+            log.warning("the answer with %s is cut off: %s", self._sha256, error)
+            return
+        except ClientDisconnect:
+            return
+        finally:
+            gone.cancel()
+        if complete:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        # Without its end the answer is no answer: the server cuts the connection, and the client tries again.
+        await run_in_threadpool(self._damaged)
+
+    async def _send_pieces(self, part: ByteRange, send: Send, gone: asyncio.Future[None]) -> bool:
+        """Send all of the range but hold its last piece back until everything is read; False when it is damaged.
+
+        Raises ClientDisconnect once `gone` is done: what is sent then goes nowhere, and is not counted.
+        """
         held = b""
         for position in range(0, max(self._size_bytes, 1), PIECE_BYTES):
             piece = await run_in_threadpool(self._read)
             asked = piece[max(0, part.start - position) : max(0, part.stop - position)]
             if asked:
                 if held:
-                    await self._send_piece(held, send)
+                    await self._send_piece(held, send, gone)
                 held = asked
         if await run_in_threadpool(self._read) or self._digest.hexdigest() != self._sha256:
             return False
-        await self._send_piece(held, send)
+        await self._send_piece(held, send, gone)
         return True
 
-    async def _send_piece(self, piece: bytes, send: Send) -> None:
+    async def _send_piece(self, piece: bytes, send: Send, gone: asyncio.Future[None]) -> None:
+        if gone.done():
+            raise ClientDisconnect
         await send({"type": "http.response.body", "body": piece, "more_body": True})
-        self._sent(len(piece))
+        self._passage.sent(len(piece))
 
     def _read(self) -> bytes:
         """The next piece, hashed; nothing where the disk cannot read it."""
@@ -130,3 +155,10 @@ class BlobAnswer(Response):
             return b""
         self._digest.update(data)
         return data
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client has gone, or owes a body that does not come."""
+    with suppress(BlendNetError):
+        while (await receive())["type"] != "http.disconnect":
+            """A body, which nobody asked for."""

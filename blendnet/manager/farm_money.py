@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from blendnet.manager import costs
 from blendnet.manager.commitments import LATE_S, LONGEST_BEAT_S, STORE_S
 from blendnet.manager.costs import Span
 from blendnet.manager.days import day_bounds, day_of
+from blendnet.manager.egress import GB, PaidPassage, egress_usd_per_gb
+from blendnet.manager.homeward import Homecoming, Homeward
 from blendnet.manager.ledger import InstanceRow, Transaction
 from blendnet.manager.ledger.meters import ADDRESS, CAP_DAY, CAP_FARM, DISK, EGRESS, LOOK, MANAGER, METERED
-from blendnet.manager.part import FarmPart
 from blendnet.provision.bill import BILLED_APART, HOUR_S, HOURS_PER_MONTH, usd_text
 from blendnet.settings import Settings
 
@@ -19,9 +21,10 @@ WRITE_S = 2.0
 QUIET_S = 60.0
 """So often when nobody works: a farm that crashes is known to have run until then."""
 DISK_S = 60.0
+TOLD_FROM = 0.01
+"""Share of a cap from which on people are told what is kept back."""
 DISK_AT = "disk-at"
 """Kept number: up to when disks and addresses are counted."""
-GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,13 @@ class Money:
     burn_usd_per_s: float
     """Of all living machines."""
     committed_usd: float
-    """What they still cost until they could be gone."""
+    """What they still cost until they could be gone, the Manager's own until it has stopped, and what results take."""
     beside_usd: float = 0.0
     """Of `committed_usd`: their disks and addresses, also since these were counted last."""
+    manager_usd: float = 0.0
+    """Of `committed_usd`: what the Manager's own machine and disk cost while it waits for work, and stops."""
+    home: Homeward = field(default_factory=Homeward)
+    """Of `committed_usd`: what bringing results home takes."""
 
     @property
     def left_usd(self) -> float:
@@ -45,16 +52,48 @@ class Money:
         return self.cap_usd - self.spent_usd - self.committed_usd
 
     @property
+    def apart_usd(self) -> float:
+        """What of `committed_usd` is not the price of agents' machines."""
+        return self.beside_usd + self.manager_usd + self.home.usd
+
+    @property
+    def fetching_left_usd(self) -> float:
+        """What may be spent on bringing results home for which money is kept back.
+
+        What is kept for each other's results is not taken off, nor what is kept for a look that may come late, so that
+        what a look found too late stands in nobody's way. Money for the Manager's wait is spent bit by bit, so it is
+        not taken off twice.
+        """
+        machines_usd = self.committed_usd - self.apart_usd + self.beside_usd
+        return self.cap_usd - self.spent_usd - max(0.0, machines_usd - self.burn_usd_per_s * LATE_S)
+
+    @property
+    def is_passed_soon(self) -> bool:
+        """What runs has to be cut off, or it takes the cap or the money for results that are there."""
+        return self.spent_usd + self.burn_usd_per_s * LATE_S >= self.cap_usd - self.home.there_usd
+
+    @property
+    def words(self) -> str:
+        """The cap, for people: 'the cap of $5.00 a day'."""
+        return f"the cap of {usd_text(self.cap_usd)} {'a day' if self.cap == 'day' else 'for the farm'}"
+
+    @property
+    def spent_text(self) -> str:
+        """What is gone of it, for people, and what else takes much of it."""
+        kept = ((self.home.usd, "to bring results home"), (self.manager_usd, "until the Manager has stopped"))
+        told = [f"{usd_text(usd)} kept back {why}" for usd, why in kept if usd >= TOLD_FROM * self.cap_usd]
+        return ", ".join([f"{usd_text(self.spent_usd)} spent{' today' if self.cap == 'day' else ''}", *told])
+
+    @property
     def text(self) -> str:
         """That it is reached, and how to go on."""
-        what, when = (" a day", " today") if self.cap == "day" else (" for the farm", "")
         return (
-            f"the cap of {usd_text(self.cap_usd)}{what} leaves no room for more: {usd_text(self.spent_usd)}"
-            f" spent{when}. Raise it and go on with `blendnet costs --cap-{self.cap} {2 * self.cap_usd:g}`"
+            f"{self.words} leaves no room for more: {self.spent_text}."
+            f" Raise it and go on with `blendnet costs --cap-{self.cap} {2 * self.cap_usd:g}`"
         )
 
 
-class FarmMoney(FarmPart):
+class FarmMoney(Homecoming):
     """The part of the Farm that knows what everything costs together."""
 
     _written_at = 0.0
@@ -77,10 +116,11 @@ class FarmMoney(FarmPart):
             found = self.farm_money(tx, self.work.looked_at if now is None else now)
         return next((money.text for money in found if money.left_usd <= 0 or money.left_usd < usd), "")
 
-    def farm_money(self, tx: Transaction, now: float) -> list[Money]:
-        """The farm against each of its caps."""
-        found = []
-        for cap, cap_usd in self.caps_in(tx).items():
+    def farm_money(self, tx: Transaction, now: float, *, results: bool = True) -> list[Money]:
+        """The farm against each of its caps. `results` False: without what bringing them home takes."""
+        found, caps = [], self.caps_in(tx)
+        home = self._homeward(tx, now) if results and caps else Homeward()
+        for cap, cap_usd in caps.items():
             begin, day = (day_bounds(day_of(now))[0], day_of(now)) if cap == "day" else (0.0, None)
             machines = tx.instances.since(begin)
             spent = costs.spent(machines, Span(begin, now)) + sum(tx.meters.total(k, day)[1] for k in METERED)
@@ -88,8 +128,9 @@ class FarmMoney(FarmPart):
             burn = sum(machine.usd_per_hour or 0.0 for machine in living) / HOUR_S
             beside = sum(map(_is_billed_apart, living)) * sum(beside_usd_per_hour(self.settings)) / HOUR_S
             beside_usd = beside * (self._wind_down_s() + DISK_S)
-            committed_usd = burn * self._wind_down_s() + beside_usd
-            found.append(Money(cap, cap_usd, spent, burn + beside, committed_usd, beside_usd))
+            manager_usd = self._manager_stop_usd()
+            committed_usd = burn * self._wind_down_s() + beside_usd + manager_usd + home.usd
+            found.append(Money(cap, cap_usd, spent, burn + beside, committed_usd, beside_usd, manager_usd, home))
         return found
 
     def caps_in(self, tx: Transaction) -> dict[str, float]:
@@ -110,11 +151,13 @@ class FarmMoney(FarmPart):
     def write_counts(self, now: float, *, at_once: bool) -> None:
         """Write down what was counted, if it is time."""
         counted, sent, left = self.work.unwritten(), self.work.sent_bytes, self.work.left_bytes
-        due_s = (0.0 if at_once else WRITE_S) if counted.worked or sent or left else QUIET_S
+        news = counted.worked or sent or left or self.passages.any_ended
+        due_s = (0.0 if at_once else WRITE_S) if news else QUIET_S
         if now - self._written_at < due_s:
             return
         accounts = self.work.accounts()
-        with self.ledger.write() as tx:
+        with self.passages.settling() as ended, self.ledger.write() as tx:
+            self._settle(tx, ended, now)
             tx.usage.add(counted.worked, counted.frames)
             tx.instances.keep_accounts(accounts)
             tx.meters.keep(LOOK, now)
@@ -140,6 +183,14 @@ class FarmMoney(FarmPart):
             if size_bytes:
                 usd = size_bytes / GB * egress_usd_per_gb(self.settings, from_cloud=from_cloud)
                 tx.meters.add(EGRESS, day_of(now), size_bytes, usd)
+
+    def _settle(self, tx: Transaction, ended: Iterable[PaidPassage], now: float) -> None:
+        """Files are on their way no longer: what was not sent of them is off the bill again."""
+        for passage in ended:
+            if unsent := passage.unsent_bytes:
+                tx.meters.add(EGRESS, passage.day, -unsent, -unsent / GB * passage.usd_per_gb)
+            if passage.is_home:
+                tx.results.came_home(passage.sha256, now)
 
     def _count_disks(self, tx: Transaction, now: float, *, at_once: bool) -> None:
         """The Manager's disk, and disks and addresses of agents' machines that are billed apart."""
@@ -170,12 +221,13 @@ class FarmMoney(FarmPart):
         """Seconds until a machine that has to go is sure to be gone."""
         return LONGEST_BEAT_S + 2 * self.settings.sub_pass_s + STORE_S + self.settings.cap_end_s + 2 * LATE_S
 
-
-def egress_usd_per_gb(settings: Settings, *, from_cloud: bool) -> float:
-    """Price of traffic: what the owner says, else what estimates assume of traffic out of a cloud."""
-    if settings.egress_usd_per_gb is not None:
-        return settings.egress_usd_per_gb
-    return settings.estimate_egress_usd_per_gb if from_cloud else 0.0
+    def _manager_stop_usd(self) -> float:
+        """What the Manager's own machine and disk cost until it has nothing to do, has waited, and has stopped."""
+        if not self.settings.manager_idle_s:
+            return 0.0  # It runs until somebody ends it.
+        disk_usd_per_hour = self.settings.disk_gb * self.settings.disk_usd_per_gb_month / HOURS_PER_MONTH
+        seconds = self.settings.manager_idle_s + self._wind_down_s()
+        return (self.settings.manager_usd_per_hour + disk_usd_per_hour) * seconds / HOUR_S
 
 
 def beside_usd_per_hour(settings: Settings) -> tuple[float, float]:

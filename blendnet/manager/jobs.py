@@ -12,6 +12,7 @@ from blendnet.manager.ledger import Ledger
 from blendnet.manager.lookout import Lookout
 from blendnet.manager.merges import MergeWork, MergeWorkPart
 from blendnet.manager.purse import Purse
+from blendnet.manager.sending import Sending
 from blendnet.manager.views import Views
 from blendnet.messages import JobSubmission, JobView, ProbeRequest
 from blendnet.settings import Settings, resolve_ledger_url, store_folder
@@ -20,7 +21,9 @@ from blendnet.storage.stores import open_store
 __all__ = ["Farm", "MergeWork", "PreviewFile", "open_farm"]
 
 
-class Farm(Accounts, AgentBook, ChunkWork, EncodeWork, Estimates, GarbageWork, Lookout, MergeWorkPart, Purse, Views):
+class Farm(
+    Accounts, AgentBook, ChunkWork, EncodeWork, Estimates, GarbageWork, Lookout, MergeWorkPart, Purse, Sending, Views
+):
     """All parts together. Thread-safe; every call is one short transaction.
 
     Times (`now`) are seconds since the epoch on the Manager's clock. Calls raise NotFound for unknown ids, LeaseLost

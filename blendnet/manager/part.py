@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from blendnet.manager.egress import Passages
 from blendnet.manager.gate import Gate
 from blendnet.manager.instances import InstanceBook
 from blendnet.manager.ledger import JobRow, Ledger, Transaction
@@ -66,6 +67,8 @@ class FarmPart:
         """Since when agents work for which job."""
         self.gate = Gate()
         """What caps allow to begin."""
+        self.passages = Passages()
+        """Files on their way to owners that cost something."""
         self.instances = InstanceBook(ledger, self.work)
         """The agents' machines on this machine; `of` another provider gives that one's book."""
         self._scenes: dict[str, SceneFiles] = {}

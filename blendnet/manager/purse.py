@@ -143,7 +143,7 @@ class Purse(Admission, Forecast):
                 judged.shut = judged.shut or money.text
                 for job in tx.jobs.running():
                     judged.pause.setdefault(job.id, (money.cap, money.text))
-            if money.spent_usd + money.burn_usd_per_s * LATE_S >= money.cap_usd:
+            if money.is_passed_soon:
                 judged.cut |= {work.key: work.job for work in held}
         self._renewed |= {DAY} if new_day else set()
         if not judged.shut:

@@ -96,7 +96,9 @@ class CapState(Message):
     cap_usd: float
     spent_usd: float
     committed_usd: float
-    """What machines that run will still cost until they could be gone."""
+    """What machines that run will still cost until they could be gone, and what is kept back besides."""
+    home_usd: float = 0.0
+    """Of `committed_usd`: what bringing results home will take, of those that are there and of those under way."""
     reached: str = ""
     """Why nothing may begin, and how to go on; '' when it may."""
 

@@ -34,6 +34,8 @@ class Clouds(Variables):
     """A cloud may tell so much later that a machine has ended: what was counted since then is taken back."""
     cap_end_s: float = Field(default=60.0, ge=0)
     """Caps of day and farm keep money back for so long until the end of a machine that was told to end is confirmed."""
+    cap_results_s: float = Field(default=7 * 86_400.0, ge=0)
+    """They keep money back for bringing results home, until those came home once or their job ended so long ago."""
     gcp_endpoint: str = ""
     """Address of all of Google's APIs, for tests: 'http://127.0.0.1:port' of a fake, which gets no credentials."""
 

@@ -22,10 +22,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-@pytest.fixture
-def login(served: Served) -> Login:
+def login_of(served: Served) -> Login:
+    """The owner's login."""
     password = read_password(served.data / PASSWORD_FILES[OWNER])
     return Login(served.url, served.certificate.ca.read_text("ascii"), OWNER, password)
+
+
+def manager_of(served: Served) -> Manager:
+    """Another Manager than that of the fixtures; its `http` is to be closed."""
+    return Manager(Http(login_of(served)))
+
+
+@pytest.fixture
+def login(served: Served) -> Login:
+    return login_of(served)
 
 
 @pytest.fixture

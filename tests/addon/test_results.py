@@ -11,12 +11,14 @@ import pytest
 
 from addon.blendnet_addon.lib import places
 from addon.blendnet_addon.lib.errors import Refused
-from addon.blendnet_addon.lib.fetching import Fetched, fetch_results, job_mark, unfetched
+from addon.blendnet_addon.lib.fetching import AGAIN_S, CAP_REACHED, Fetched, Unpaid, fetch_results, job_mark, unfetched
 from addon.blendnet_addon.lib.manager import Manager
 from addon.blendnet_addon.lib.notes import Notes, new_note
 from blendnet.agent.in_blender.patterns import frame_name
 from blendnet.messages import JobView
+from tests.addon.conftest import manager_of
 from tests.manager.farms import Kit
+from tests.manager.served import serve
 
 
 @pytest.fixture
@@ -205,3 +207,35 @@ def test_scene_without_a_usable_folder_gets_one_at_home() -> None:
     note = new_note({"output_directory": "relative", "output_name": ""}, "x.blend", 0.0, [1])
     assert os.path.isabs(note["directory"])
     assert note["name"] == "####"
+
+
+def test_pictures_that_a_cap_keeps_on_the_farm_come_when_it_is_raised(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    about = {"output_directory": str(tmp_path / "out"), "output_name": "shot_##"}
+    with serve(tmp_path / "farm", egress_usd_per_gb=1e9, cap_farm_usd=8.0) as served:
+        kit = Kit(served.farm, tmp_path / "blobs", now=time.time())
+        job = kit.submit([1])
+        kit.complete(job)
+        notes = Notes(str(tmp_path / "notes"))
+        notes.write(job.id, new_note(about, "/scene.blend", time.time() - 60, [1]))
+        manager = manager_of(served)
+        with pytest.raises(Refused, match="no room for fetching this file") as refused:
+            fetch(manager, notes, job, mark=job_mark(manager.job(job.id)))
+        assert refused.value.code == CAP_REACHED
+        assert len(os.listdir(tmp_path / "out")) == 1, "what there was money for came"
+        assert unfetched(notes, {job.id: job_mark(manager.job(job.id))}, threading.Event()) == [job.id]
+        served.farm.set_farm_caps(time.time(), farm_usd=100.0)
+        done = fetch(manager, notes, job)
+        assert (len(done.came), len(done.there)) == (1, 1)
+        manager.http.close()
+
+
+def test_what_waits_for_money_is_asked_for_now_and_then() -> None:
+    unpaid = Unpaid()
+    assert unpaid.why("job") == ""
+    unpaid.note("job", "the cap leaves no room", 100.0)
+    assert unpaid.why("job") == "the cap leaves no room"
+    asked = [second for second in range(100, 300) if unpaid.asks("job", float(second))]
+    assert asked == [100 + AGAIN_S, 100 + 2 * AGAIN_S, 100 + 3 * AGAIN_S]
+    unpaid.drop("job")
+    assert unpaid.why("job") == ""

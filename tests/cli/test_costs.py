@@ -47,6 +47,13 @@ def test_every_line_of_the_bill_is_shown(capsys: pytest.CaptureFixture[str]) -> 
     assert "Price $0.31/h of aws c7a in z1: live, 1:01 old" in text
     assert "$1.50 of $5.00 spent, $0.10 more" in text
     assert "Nothing begins: because." in text
+    assert "bring results home" not in text
+
+
+def test_what_is_kept_back_for_results_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    cap = CapState(cap="day", cap_usd=5.0, spent_usd=1.5, committed_usd=0.3, home_usd=0.2)
+    text = printed(capsys, caps=[cap])
+    assert "$0.30 more until all agents could be gone, $0.20 of it to bring results home." in text
 
 
 def test_an_unknown_price_is_a_dash_and_never_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from blendnet.manager.egress import GB
 from blendnet.settings import get_settings
 from blendnet.storage.bucket_store import BucketStore
 from tests.cli.clouds import set_settings
@@ -31,11 +32,14 @@ def reached(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def served(aws: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def served(
+    request: pytest.FixtureRequest, aws: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Served]:
+    """A farm on a bucket; parameter: settings."""
     (tmp_path / "farm").mkdir()
     bucket = aws.open(aws.bucket(), "farm")
     store = BucketStore(bucket, tmp_path / "farm" / "store", cache_bytes=64 * MIB, direct_from_bytes=MIB)
-    with serve(tmp_path / "farm", store=store) as farm:
+    with serve(tmp_path / "farm", store=store, **getattr(request, "param", {})) as farm:
         reached(farm, monkeypatch)
         yield farm
     get_settings.cache_clear()
@@ -78,3 +82,39 @@ def test_a_farm_without_a_bucket_says_what_fetches_them(
     get_settings.cache_clear()
     assert done.returncode == 1
     assert f"`blendnet job download {job}` fetches them" in done.stderr
+
+
+A_DOLLAR_A_BYTE = {"egress_usd_per_gb": GB, "cap_farm_usd": 8.0}
+"""A cap with room for one result of `finished`, and not for two."""
+
+
+@pytest.mark.parametrize("served", [A_DOLLAR_A_BYTE], indirect=True)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_addresses_that_are_on_the_bill_are_told_before_the_one_that_a_cap_refuses(
+    served: Served, run: Callable[..., Done], tmp_path: Path, *, as_json: bool
+) -> None:
+    job = finished(served, tmp_path / "kit")
+    done = run("job", "links", job, *(["--json"] if as_json else []))
+    assert done.returncode == 1
+    assert (done.stderr if as_json else done.stdout).count("X-Amz-Signature") == 1
+    assert "no room for fetching this file" in done.stderr
+    assert "`blendnet costs --cap-farm" in done.stderr
+    if as_json:
+        assert json.loads(done.stdout)["error"]["code"] == "cap_reached"
+
+
+def test_a_download_that_a_cap_refuses_says_what_helps(
+    run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(tmp_path / "farm", **A_DOLLAR_A_BYTE) as local:
+        reached(local, monkeypatch)
+        job, output = finished(local, tmp_path / "kit"), tmp_path / "out"
+        refused = run("job", "download", job, "--output", output)
+        raised = run("costs", "--cap-farm", "100")
+        done = run("job", "download", job, "--output", output)
+    get_settings.cache_clear()
+    assert (refused.returncode, raised.returncode, done.returncode) == (1, 0, 0)
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("Error: the cap of $8.00 for the farm leaves no room for fetching this file")
+    assert line.endswith("and fetch it again.")
+    assert len([path for path in output.rglob("*") if path.is_file()]) == 2

@@ -15,8 +15,9 @@ import pytest
 
 from blendnet.client import direct, outside, transfers
 from blendnet.client.connection import Http
-from blendnet.errors import NotFound, StoreRefused, StoreUnreachable
-from blendnet.messages import ClaimRequest
+from blendnet.errors import CapReached, NotFound, StoreRefused, StoreUnreachable
+from blendnet.manager.ledger.meters import EGRESS
+from blendnet.messages import ClaimRequest, FarmCaps
 from blendnet.models import State
 from blendnet.storage.base import SignedUrl
 from blendnet.storage.bucket_store import BucketStore
@@ -61,6 +62,12 @@ def reads(moto: Moto, served: Served) -> list[str]:
     """Requests for the blob that somebody made with an address, answered well."""
     object_path = f"{served.store.place.removeprefix('s3://')}/{KEY}?"
     return [line for line in moto.requests("GET", object_path) if "X-Amz-Signature" in line and '" 20' in line]
+
+
+def on_the_bill(served: Served) -> float:
+    """Bytes that left the cloud, as far as they are written down."""
+    with served.farm.ledger.read() as tx:
+        return tx.meters.total(EGRESS)[0]
 
 
 def url_of(served: Served, user: str = "owner") -> str:
@@ -126,12 +133,26 @@ def test_what_owners_fetch_from_the_bucket_is_on_the_bill_and_what_agents_fetch_
     stored(served)
     with served.agent() as agent:
         agent.download(SHA, tmp_path / "agents")
-    assert served.farm.work.left_bytes == 0
+    assert on_the_bill(served) == 0
     with served.owner() as owner:
         owner.download(SHA, tmp_path / "got")
-        assert served.farm.work.left_bytes == len(DATA)
+        assert on_the_bill(served) == len(DATA)
         assert owner.address(SHA).url, "as `blendnet job links` asks"
-    assert served.farm.work.left_bytes == 2 * len(DATA)
+    assert on_the_bill(served) == 2 * len(DATA)
+
+
+def test_an_address_that_a_cap_has_no_room_for_is_not_given_and_no_other_way_is_taken(
+    served: Served, aws: Moto, tmp_path: Path
+) -> None:
+    stored(served)
+    with served.owner() as owner:
+        owner.set_farm_caps(FarmCaps(day_usd=1e-9))
+        with pytest.raises(CapReached, match="`blendnet costs --cap-day"):
+            owner.download(SHA, tmp_path / "got")
+        with pytest.raises(CapReached):
+            owner.address(SHA)
+    assert (on_the_bill(served), reads(aws, served)) == (0, [])
+    assert not (tmp_path / "got").exists()
 
 
 def test_damaged_object_is_not_taken_and_the_manager_mends_it(
@@ -197,7 +218,7 @@ def test_download_goes_on_after_a_cut_of_the_line_to_the_bucket(
             client.download(SHA, tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == DATA
     assert len(reads(aws, served)) == 2
-    assert served.farm.work.left_bytes == len(DATA), "no byte is on the bill twice"
+    assert on_the_bill(served) == len(DATA), "no byte is on the bill twice"
 
 
 def test_address_that_has_expired_is_asked_for_anew(
@@ -211,7 +232,7 @@ def test_address_that_has_expired_is_asked_for_anew(
         client.download(SHA, tmp_path / "got")
         assert client._http.outside.open
     assert (tmp_path / "got").read_bytes() == DATA
-    assert served.farm.work.left_bytes == len(DATA), "an address that was of no use costs nothing"
+    assert on_the_bill(served) == len(DATA), "an address that was of no use costs nothing"
 
 
 def committed(served: Served, tmp_path: Path, data: bytes = DATA) -> Kit:

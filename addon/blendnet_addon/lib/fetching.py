@@ -6,6 +6,11 @@ from .downloads import download
 from .files import check
 from .places import NEWER, THERE, decide, path_of
 
+CAP_REACHED = "cap_reached"
+"""What the Manager says when a cap of the farm has no room for sending a file."""
+AGAIN_S = 60.0
+"""Then it is asked again after so long: nobody tells when a cap is raised."""
+
 
 class Fetched:
     """What a fetch did: paths that came, were there already, and were left alone because something newer is there."""
@@ -14,6 +19,38 @@ class Fetched:
         self.came = []
         self.there = []
         self.newer = []
+
+
+class Unpaid:
+    """Jobs whose pictures wait because a cap of the farm has no room for bringing them home."""
+
+    def __init__(self):
+        self._jobs = {}
+        """Job -> (why, when to ask again)."""
+
+    def note(self, job_id, why, now):
+        """The Manager has said why."""
+        self._jobs[job_id] = (why, now + AGAIN_S)
+
+    def drop(self, job_id):
+        """It waits no longer."""
+        self._jobs.pop(job_id, None)
+
+    def clear(self):
+        """Another Manager is used."""
+        self._jobs = {}
+
+    def why(self, job_id):
+        """In the Manager's words; '': it does not wait."""
+        return self._jobs[job_id][0] if job_id in self._jobs else ""
+
+    def asks(self, job_id, now):
+        """Whether it is time to ask for a job that waits; then it is not for a while."""
+        why, again_at = self._jobs[job_id]
+        if now < again_at:
+            return False
+        self.note(job_id, why, now)
+        return True
 
 
 def job_mark(job):

@@ -76,9 +76,9 @@ def situation_of(
             for row in rows
         ]
         needs = [need for job in tx.jobs.running() if (need := _need(tx, farm, job)) is not None]
-        # The decision knows what machines cost: what is billed beside them is taken off before.
+        # The decision knows what machines cost: what else is committed is taken off before.
         money = farm.farm_money(tx, now)
-        caps = [Cap(name=m.cap, limit_usd=m.cap_usd, spent_usd=m.spent_usd + m.beside_usd) for m in money]
+        caps = [Cap(name=m.cap, limit_usd=m.cap_usd, spent_usd=m.spent_usd + m.apart_usd) for m in money]
         caps += _job_caps(tx, farm.work.paying()) if times.jobs_pay else []
     return Situation(
         now=now,

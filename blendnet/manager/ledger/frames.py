@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from sqlalchemy import bindparam, exists, or_, select, update
+from sqlalchemy import bindparam, exists, func, or_, select, update
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access
@@ -68,6 +68,20 @@ class Frames(Access[FrameRow]):
             .where(_c.lease_until.is_(None), _c.due_at <= now)
         )
         return self._all(found.order_by(_c.due_at))
+
+    def under_way(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Job id -> frames that are worked on, and that are in a queue. Of paused jobs what is rendered alone."""
+        j = tables.jobs.c
+        rendered = (j.state == State.PAUSED) & (_c.state == State.ACTIVE) & _c.stage.in_((Stage.MERGE, Stage.FINISH))
+        found = (
+            select(_c.job_id, _c.state, func.count())
+            .join(tables.jobs, j.id == _c.job_id)
+            .where(_c.state.in_(OPEN), j.state.in_(RUNNING) | rendered, ~j.probe)
+            .group_by(_c.job_id, _c.state)
+        )
+        counts = [(job, state, int(n)) for job, state, n in self._connection.execute(found)]
+        begun = {job: n for job, state, n in counts if state is State.ACTIVE}
+        return begun, {job: n for job, state, n in counts if state is State.QUEUED}
 
     def merging(self) -> list[FrameRow]:
         """Frames whose samples are all there and that are not merged, whether somebody is at it or not."""

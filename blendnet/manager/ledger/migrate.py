@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from blendnet.manager.ledger.engine import take_turn
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest revision: a database that is there needs nothing."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import ColumnElement, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 
 from blendnet.manager.ledger import tables
 from blendnet.manager.ledger.access import Access, select_rows
@@ -13,6 +13,8 @@ from blendnet.manager.ledger.rows import SegmentRow
 from blendnet.models import SampleRange, State
 
 _c = tables.segments.c
+LATELY = 64
+"""So many of the newest segments say what the next ones will be like."""
 
 
 class Segments(Access[SegmentRow]):
@@ -50,6 +52,18 @@ class Segments(Access[SegmentRow]):
             .where(tables.frames.c.job_id == job_id, _c.agent != agent, _c.created_at > since)
         )
         return self._connection.execute(found.limit(1)).first() is not None
+
+    def largest_lately(self) -> dict[str, int]:
+        """Job id -> bytes of the largest of its segments, as far as they are among the newest."""
+        frames, blobs = tables.frames.c, tables.blobs.c
+        found = (
+            select(frames.job_id, func.max(blobs.size_bytes))
+            .join(tables.segments, _c.frame_id == frames.id)
+            .join(tables.blobs, blobs.sha256 == _c.sha256)
+            .where(_c.id > select(func.max(_c.id)).scalar_subquery() - LATELY)
+            .group_by(frames.job_id)
+        )
+        return dict(self._connection.execute(found).all())
 
     def where(self, column: ColumnElement[str], values: Collection[str]) -> list[SegmentRow]:
         """Segments with one of those values in a column."""

@@ -299,8 +299,10 @@ results = Table(
     Column("kind", String(16), nullable=False),
     Column("path", Text, nullable=False),
     Column("sha256", Sha, ForeignKey("blobs.sha256"), nullable=False, index=True),
+    Column("sent_at", Double),
     UniqueConstraint("job_id", "kind", "path"),
     Index(None, "frame_id"),
+    Index(None, "sent_at"),
 )
 
 events = Table(

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import time
 
 import bpy
 
@@ -87,6 +88,48 @@ assert engine.is_busy()
 runtime._seen(sessions.Look(farm={"jobs": [], "agents": []}))
 assert not engine.is_busy()
 assert View.settings.tries == 2
+
+results, fetching = (sys.modules["%s.%s" % (module, name)] for name in ("ops_results", "lib.fetching"))
+errors, asked, manager = sys.modules[module + ".lib.errors"], [], session.manager
+
+
+def unaffordable(*_):
+    asked.append(time.monotonic())
+    raise errors.Refused("the cap leaves no room", fetching.CAP_REACHED, 402)
+
+
+def look_and_listen():
+    results.fetch_what_finished(session)
+    session.outbox.drain(0.05)
+
+
+def fetch_by_itself(times):
+    """Look until it was asked so many times in all."""
+    until = time.monotonic() + 60.0
+    while len(asked) < times:
+        assert time.monotonic() < until, asked
+        look_and_listen()
+
+
+session.manager = lambda stop=None: None
+session.jobs = [{"id": "a-job", "name": "shot", "state": "completed", "frames_completed": 1}]
+session.say("")
+results.fetch_results = unaffordable
+fetch_by_itself(1)
+attended = runtime._State.attended
+for _ in range(20):
+    look_and_listen()
+assert session.unpaid.why("a-job") == "the cap leaves no room"
+assert (session.message, session.message_is_error) == ("", False), session.message
+assert len(asked) == 1, "it is not asked again and again"
+session.unpaid.note("a-job", "the cap leaves no room", time.monotonic() - fetching.AGAIN_S)
+fetch_by_itself(2)
+assert runtime._State.attended == attended, "it is nobody's word: a Manager in a cloud may stop"
+session.unpaid.note("a-job", "the cap leaves no room", time.monotonic() - fetching.AGAIN_S)
+results.fetch_results = lambda *_: asked.append(time.monotonic()) or fetching.Fetched()
+fetch_by_itself(3)
+assert session.unpaid.why("a-job") == ""
+session.jobs, session.manager = [], manager
 
 picture._State.wish = watching.Wish("a-job")
 session.kept.keep_here(plan["farm"], "blendnet")
