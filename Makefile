@@ -22,9 +22,9 @@ RATE ?= 5
 CHAOS ?=
 
 # Two processes share the tests file by file, the longest first (tests/conftest.py). Of unit tests none is long: who is
-# done takes half of what another has left. Each has to read all tests first: more of them cost more than they hide.
+# done takes half of what another has left, and four of them hide that some wait.
 SHARED := -n 2 --dist loadfile --no-loadscope-reorder
-UNIT_SHARED := -n 2 --dist worksteal
+UNIT_SHARED := -n 4 --dist worksteal
 
 # Of every process that is started, Python keeps what it has compiled for the next one.
 unexport PYTHONDONTWRITEBYTECODE
