@@ -39,7 +39,7 @@ def _where(session):
     """Of the Manager, in a line."""
     about = session.about
     if about["kind"] == HERE:
-        return about["data"]
+        return classes.short_path(about["data"])
     if about["kind"] == CLOUD:
         url = (session.cloud.note or {}).get("url", "")
         return f"{about['provider']}, {about['region']}" + (f": {url}" if url else "")

@@ -3,7 +3,7 @@
 from . import picture_bar
 from .classes import dollars, say, seconds
 from .lib import grouping
-from .lib.words import log_lines, plural, proposed_cap, without_command
+from .lib.words import log_lines, plural, without_command
 from .ops_jobs import can
 
 FRAMES_LISTED = 8
@@ -116,7 +116,7 @@ def _draw_facts(box, context, session, job):
         say(box, without_command(text), context, icon="DOT")
     if job["message"]:
         say(box, without_command(job["message"]), context, icon="ERROR", alert=job["state"] == "failed")
-    proposed = proposed_cap(job)
+    proposed = job.get("cap_proposed_usd")  # Managers older than the add-on do not say it.
     if proposed is not None:
         entry = box.operator("blendnet.cap", text=f"Raise the Cap to {dollars(proposed)}", icon="PLAY")
         entry.job, entry.usd = job["id"], proposed

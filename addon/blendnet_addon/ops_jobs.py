@@ -7,7 +7,6 @@ from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from . import classes, log_text, runtime
 from .lib.errors import AddonError
-from .lib.words import proposed_cap
 from .session import ENDED
 
 VERBS = {
@@ -108,7 +107,7 @@ class BLENDNET_OT_cap(bpy.types.Operator):
     def invoke(self, context, event):
         job = runtime.get().job(self.job or runtime.get().selected)
         if job is not None and not self.properties.is_property_set("usd"):
-            self.usd = proposed_cap(job) or job["cap_usd"] or 0.0
+            self.usd = job.get("cap_proposed_usd") or job["cap_usd"] or 0.0
         return context.window_manager.invoke_props_dialog(self)
 
     def execute(self, context):

@@ -68,6 +68,8 @@ class Cadence:
     segment_interval_s: float
     whole_frame: bool
     """The chunk is the whole frame."""
+    unseen_s: float = 0.0
+    """Seconds since the agent began with the frame, or has shown a preview of it, when the chunk begins."""
     adaptive: bool = False
     """Pixels got different numbers of samples."""
 
@@ -88,7 +90,8 @@ class Collector:
         self._segment: _Segment | None = None
         self._shown: Rgba | None = None
         self._shown_samples = 0
-        self._started_at = self._committed_at = time.monotonic()
+        self._committed_at = time.monotonic()
+        self._seen_at = self._committed_at - cadence.unseen_s
         self._preview_at: float | None = None
         self.io_s = 0.0
         """Seconds that adding the last sub-pass took."""
@@ -176,7 +179,7 @@ class Collector:
         """Send a preview of everything this attempt has rendered, when it is time."""
         now = time.monotonic()
         due = preview_due(
-            since_start_s=now - self._started_at,
+            unseen_s=now - self._seen_at,
             since_preview_s=None if self._preview_at is None else now - self._preview_at,
             interval_s=self._cadence.preview_interval_s,
             more=more,
@@ -188,7 +191,7 @@ class Collector:
         if self._segment is not None:
             picture, samples = self._segment.picture_over(picture, samples)
         if picture is not None:
-            self._preview_at = now
+            self._preview_at = self._seen_at = now
             self._uploads.follow(
                 lambda path: self._sink.preview(samples, path),
                 self._folder / "preview.exr",

@@ -24,7 +24,8 @@ PREVIEW_TOLERANCE = 0.6
 WORTH_GIVING_SHARE = 0.25
 """A chunk ends earlier only if others get at least this share of what the Manager wanted for them."""
 LAST_PREVIEW_AFTER_S = 1.0
-"""A chunk that is done sooner shows no preview of its own: the merged frame is almost there."""
+"""A chunk that is done sooner after its agent began with the frame, or has shown some of it, shows no preview: the
+merged frame is almost there, or the next chunk of many that are as short shows one."""
 
 
 def least_samples(total: int, *, adaptive: bool, sample_s: float | None, sub_pass_s: float) -> int:
@@ -64,13 +65,14 @@ def stretched_sub_pass_s(sub_pass_s: float, *, io_s: float) -> float:
 
 
 def preview_due(
-    *, since_start_s: float, since_preview_s: float | None, interval_s: float, more: bool, whole_frame: bool
+    *, unseen_s: float, since_preview_s: float | None, interval_s: float, more: bool, whole_frame: bool
 ) -> bool:
     """Whether to send a preview after a sub-pass. `more`: samples remain. `whole_frame`: the chunk is the frame.
 
-    The first one goes out as soon as there is anything to see; `since_preview_s` is None until then.
+    `unseen_s`: seconds since the agent began with the frame, or has shown a preview of any of its chunks. The first
+    one goes out as soon as there is anything to see; `since_preview_s` is None until then.
     """
-    if not more and (whole_frame or since_start_s < LAST_PREVIEW_AFTER_S):
+    if not more and (whole_frame or unseen_s < LAST_PREVIEW_AFTER_S):
         return False
     return since_preview_s is None or since_preview_s >= PREVIEW_TOLERANCE * interval_s
 

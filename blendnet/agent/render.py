@@ -115,6 +115,7 @@ class ChunkAttempt:
         except BlendNetError as error:
             logger.warning("chunk %s: preview not taken: %s", self._chunk_id, error)
         else:
+            self._slot.seen()
             self._lease.take(answer)
 
     def _beat(self) -> ChunkAnswer:
@@ -236,6 +237,7 @@ class ChunkAttempt:
             segment_interval_s=self._claim.segment_interval_s,
             whole_frame=self._extent.samples == self._claim.samples,
             adaptive=self._claim.adaptive,
+            unseen_s=self._slot.unseen_s(self._scene.job, self._claim.frame),
         )
 
     def _end(self) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 from blendnet.agent.blob_cache import BlobCache
@@ -47,6 +48,8 @@ class Slot:
         """The last attempt found no room on this agent's disk."""
         self._rest_s = REST_FIRST_S
         self._sample_s: dict[str, float] = {}
+        self._frame: tuple[str, int] | None = None
+        self._seen_at = 0.0
 
     def __enter__(self) -> Slot:
         return self
@@ -85,6 +88,17 @@ class Slot:
         self._sample_s[job] = sample_s
         while len(self._sample_s) > REMEMBERED_JOBS:
             del self._sample_s[next(iter(self._sample_s))]
+
+    def unseen_s(self, job: str, frame: int) -> float:
+        """Seconds since this agent began with a frame, or has shown a preview of one of its chunks."""
+        if self._frame != (job, frame):
+            self._frame = job, frame
+            self.seen()
+        return time.monotonic() - self._seen_at
+
+    def seen(self) -> None:
+        """A preview of the running chunk is with the Manager."""
+        self._seen_at = time.monotonic()
 
 
 def _emptied(folder: Path) -> Path:

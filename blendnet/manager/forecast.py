@@ -51,11 +51,16 @@ class Forecast(FarmMoney):
         left = commitments.left_usd(job, like.sample_s, price)
         return left, like
 
+    def proposed_cap(self, job: JobRow, spent: float) -> float:
+        """The cap in US dollars with which a job can go on that has reached its own."""
+        assert job.cap_usd is not None
+        return ample_cap(job.cap_usd, self._estimate(job, spent))
+
     def _reached(self, job: JobRow, spent: float) -> str:
         assert job.cap_usd is not None
         return (
             f"its cap of {usd_text(job.cap_usd)} leaves no room for more: {usd_text(spent)} spent. Raise it and go on"
-            f" with `blendnet job cap {job.id} {ample_cap(job.cap_usd, self._estimate(job, spent)):g}`"
+            f" with `blendnet job cap {job.id} {self.proposed_cap(job, spent):g}`"
         )
 
     def _close_text(self, job: JobRow, spent: float) -> str:

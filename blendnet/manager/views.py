@@ -7,15 +7,17 @@ from pathlib import Path
 from blendnet import planner
 from blendnet.errors import NotFound
 from blendnet.manager.chunks import PreviewFile
+from blendnet.manager.forecast import Forecast
 from blendnet.manager.ledger import ChunkRow, FrameRow, JobRow, Transaction
 from blendnet.manager.ledger.usage import JobCost
-from blendnet.manager.part import FarmPart
+from blendnet.manager.purse import JOB
 from blendnet.messages import ChunkView, EventView, FileEntry, FrameView, JobView, ResultView
+from blendnet.models import State
 
 MAX_PAGE = 10_000
 
 
-class Views(FarmPart):
+class Views(Forecast):
     """The part of the Farm that people look at. Every call sees one state of everything and waits for nobody."""
 
     def job(self, job_id: str) -> JobView:
@@ -127,11 +129,16 @@ class Views(FarmPart):
             cost_usd=cost.known_usd,
             unpriced_s=cost.unpriced_s,
             cap_usd=job.cap_usd,
+            cap_proposed_usd=self._proposed_cap(job, cost),
             movie=job.movie,
             scene_path=job.scene_path,
             probe=job.probe,
             agents_max=job.agents_max,
         )
+
+    def _proposed_cap(self, job: JobRow, cost: JobCost) -> float | None:
+        held = job.cap_usd is not None and job.capped == JOB and job.state is State.PAUSED
+        return self.proposed_cap(job, cost.usd) if held else None
 
     def _remaining_s(self, tx: Transaction, job: JobRow, samples_done: int) -> float | None:
         return planner.remaining_s(

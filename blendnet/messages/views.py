@@ -143,6 +143,8 @@ class JobView(Message):
     """Seconds that agents worked for it whose price nobody knows: `cost_usd` lacks them."""
     cap_usd: float | None = None
     """Most that it may cost."""
+    cap_proposed_usd: float | None = None
+    """Of a job that its cap has paused: the cap with which it can go on."""
     warnings: list[str] = []
     """In the answer to a submission: what its submitter should know before it renders."""
     movie: bool = False

@@ -62,8 +62,10 @@ def manager() -> Manager:
     return made
 
 
-def collector(manager: Manager, folder: Path, *, preview_s: float, segment_s: float) -> Collector:
-    cadence = Cadence(preview_interval_s=preview_s, segment_interval_s=segment_s, whole_frame=False)
+def collector(
+    manager: Manager, folder: Path, *, preview_s: float, segment_s: float, unseen_s: float = 0.0
+) -> Collector:
+    cadence = Cadence(preview_interval_s=preview_s, segment_interval_s=segment_s, whole_frame=False, unseen_s=unseen_s)
     return Collector(manager, folder=folder, cadence=cadence, attributes={})
 
 
@@ -158,3 +160,14 @@ def test_failed_upload_is_raised_by_the_next_call(tmp_path: Path) -> None:
         uploads.wait()
     uploads.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("unseen_s", "shown"), [(0.0, 0), (60.0, 1)])
+def test_short_chunk_has_a_preview_when_nothing_of_its_frame_was_seen_for_long(
+    manager: Manager, tmp_path: Path, unseen_s: float, shown: int
+) -> None:
+    collected = collector(manager, tmp_path, preview_s=5.0, segment_s=60.0, unseen_s=unseen_s)
+    collected.add(rendered(tmp_path, 0, 4, more=False))
+    collected.finish()
+    assert len(manager.previews()) == shown
+    assert manager.segments() == [(0, 4)]

@@ -77,7 +77,7 @@ def test_sub_pass_is_stretched_when_its_files_cost_much(io_s: float, expected: f
 
 
 @pytest.mark.parametrize(
-    ("since_start_s", "since_preview_s", "more", "whole_frame", "expected"),
+    ("unseen_s", "since_preview_s", "more", "whole_frame", "expected"),
     [
         pytest.param(0.1, None, True, True, True, id="the first one at once"),
         pytest.param(9.0, 2.0, True, True, False, id="too early for the next"),
@@ -85,13 +85,14 @@ def test_sub_pass_is_stretched_when_its_files_cost_much(io_s: float, expected: f
         pytest.param(9.0, 6.0, False, True, False, id="the frame is done: the merged one comes"),
         pytest.param(9.0, 6.0, False, False, True, id="the chunk is done: other chunks go on"),
         pytest.param(0.3, None, False, False, False, id="a tiny chunk shows nothing"),
+        pytest.param(1.3, None, False, False, True, id="one of many tiny chunks shows something"),
     ],
 )
 def test_preview_is_due(
-    since_start_s: float, since_preview_s: float | None, more: bool, whole_frame: bool, expected: bool
+    unseen_s: float, since_preview_s: float | None, more: bool, whole_frame: bool, expected: bool
 ) -> None:
     due = pace.preview_due(
-        since_start_s=since_start_s,
+        unseen_s=unseen_s,
         since_preview_s=since_preview_s,
         interval_s=5.0,
         more=more,

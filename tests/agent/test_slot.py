@@ -1,4 +1,4 @@
-"""What an agent keeps from task to task: how long it rests after its disk was full."""
+"""What an agent keeps from task to task: how long it rests after its disk was full, and what was seen of its frame."""
 
 from __future__ import annotations
 
@@ -54,3 +54,16 @@ def test_agent_does_not_rest_after_other_failures(slot: Slot, shutdown: NotedWai
     failure_of(slot, 1, MergeError("damaged"))
     slot.rest()
     assert shutdown.waits == []
+
+
+def test_agent_knows_how_long_nothing_was_seen_of_its_frame(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("blendnet.agent.slot.time.monotonic", lambda: clock[0])
+    assert slot.unseen_s("job", 1) == 0.0
+    clock[0] += 2.0
+    assert slot.unseen_s("job", 1) == 2.0
+    slot.seen()
+    clock[0] += 1.0
+    assert slot.unseen_s("job", 1) == 1.0
+    assert slot.unseen_s("job", 2) == 0.0
+    assert slot.unseen_s("other", 2) == 0.0

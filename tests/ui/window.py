@@ -76,11 +76,17 @@ class Window:
     @property
     def state(self) -> dict[str, Any]:
         """What the script inside told last."""
-        assert self._process.poll() is None, (self._folder / "blender.log").read_text("utf-8")[-3000:]
+        self._check_alive()
         try:
             return json.loads((self._folder / "state.json").read_text("utf-8"))
         except FileNotFoundError:
             return {"ready": False}
+
+    def _check_alive(self) -> None:
+        ended = self._process.poll()
+        assert ended is None, (
+            f"Blender ended with {ended}:\n{(self._folder / 'blender.log').read_text('utf-8')[-3000:]}"
+        )
 
     def wait(self, condition: Callable[[dict[str, Any]], Any], what: str, timeout_s: float = 60.0) -> dict[str, Any]:
         """The state once the condition holds."""
@@ -150,7 +156,12 @@ class Window:
         failed = self._folder / "do.failed"
         failed.unlink(missing_ok=True)
         path = self._tell(code)
-        wait_until(lambda: not path.exists(), "Blender runs a script", 60.0)
+
+        def taken() -> bool:
+            self._check_alive()
+            return not path.exists()
+
+        wait_until(taken, "Blender runs a script", 60.0)
         assert not failed.exists(), f"{code}\n{failed.read_text('utf-8')}"
 
     def _tell(self, code: str) -> Path:

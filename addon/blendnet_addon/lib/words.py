@@ -2,7 +2,7 @@
 
 import re
 
-_PROPOSAL = re.compile(r" Raise it(?: and go on)? with `blendnet job cap (?P<job>\S+) (?P<usd>[0-9.e+]+)`")
+_COMMAND = re.compile(r" Raise it(?: and go on)? with `blendnet job cap [^`]+`")
 
 
 def plural(count, word):
@@ -50,12 +50,6 @@ def memory(size_bytes):
     return f"{gib:.0f} GiB" if gib >= 10.0 else f"{gib:.1f} GiB"
 
 
-def proposed_cap(job):
-    """The cap in US dollars with which the Manager says that a job can go on; None: it says nothing of that."""
-    found = _PROPOSAL.search(job["message"])
-    return float(found["usd"]) if found and found["job"] == job["id"] else None
-
-
 def without_command(text):
     """What the Manager says of a cap, without the command of a shell: there is a button for it."""
-    return _PROPOSAL.sub("", text)
+    return _COMMAND.sub("", text)
