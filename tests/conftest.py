@@ -131,8 +131,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """What is there now stays: Python need not look at it again and again."""
-    gc.collect()
+    """What is there now stays: Python need not look at it again and again, nor for what of it is of no use."""
     gc.freeze()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def _imports(path: Path) -> set[str]:
     """Absolute dotted names imported anywhere in the file, also inside functions; relative ones resolved."""
     found: set[str] = set()
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+    for node in _statements(ast.parse(path.read_text("utf-8"), str(path))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -88,6 +89,14 @@ def _imports(path: Path) -> set[str]:
             module = ".".join(part for part in (base, node.module) if part)
             found |= {f"{module}.{alias.name}" for alias in node.names}
     return found
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All below a node, however deep. An import is a statement: the many more expressions need no look."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, name, ()):
+            yield child
+            yield from _statements(child)
 
 
 def _room(path: Path) -> str:

@@ -241,7 +241,8 @@ class Box:
 
     def working(self) -> list[BoxMachine]:
         """Machines whose agents render, the first launched first."""
-        busy = {agent["name"] for agent in self.shown("agent", "list") if agent["state"] == "busy"}
+        with farms.client(self.data) as client:
+            busy = {agent.name for agent in client.agents() if agent.state == "busy"}
         return [machine for machine in self.fake.machines() if machine.on and machine.name in busy]
 
     def living(self) -> list[BoxMachine]:
@@ -273,5 +274,6 @@ def render_and_lose_two(box: Box, frame: Path, out: Path) -> list[BoxMachine]:
     got = farms.blendnet("job", "download", job, "--data", box.data, "--output", out)
     assert got.code == 0, got.err
     box.wait(lambda: not box.living(), "all machines have ended")
-    box.wait(lambda: not box.shown("fleet")["machines"], "the farm knows it")
+    with farms.client(box.data) as client:
+        box.wait(lambda: not client.fleet().machines, "the farm knows it")
     return [first, second]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ import png
 import psutil
 
 from blendnet.agent.blenders import Build
+from blendnet.cli.connect import manager
+from blendnet.client import ManagerClient
+from blendnet.manager.folder import DataFolder
 from blendnet.merge import exr
 
 HERE = Path(__file__).resolve().parent
@@ -32,6 +35,7 @@ ALL_PASSES = (
 """Every pass switched on; glossy and transmission without their colour, which then must not appear in the result."""
 ABSOLUTE, RELATIVE = 2e-5, 5e-6
 COMMAND_TIMEOUT_S = 400
+LOOK_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ def blendnet(*args: str | Path, cwd: Path | None = None, timeout_s: float = COMM
         timeout=timeout_s, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def client(data: Path) -> AbstractContextManager[ManagerClient]:
+    """The farm's Manager, for what is asked again and again or timed: a command takes a second to start."""
+    return manager(DataFolder(data))
 
 
 def up(data: Path, *, agents: int = 2, **settings: float) -> None:
@@ -142,12 +151,18 @@ def sha256(path: Path) -> str:
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
-    """Wait for a condition to become true and return its value; fail naming it after the deadline."""
+    """Wait for a condition to become true and return its value; fail naming it after the deadline.
+
+    A look that takes long is rare: what is waited for needs the processors, too.
+    """
     deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
-        time.sleep(0.05)
-    return value
+    while True:
+        began = time.monotonic()
+        if value := condition():
+            return value
+        now = time.monotonic()
+        assert now < deadline, f"not within {timeout_s:.0f} s: {what}"
+        time.sleep(max(LOOK_S, now - began))
 
 
 def processes_mentioning(folder: Path) -> list[psutil.Process]:

@@ -158,7 +158,9 @@ def find_again(blender: Build, folder: Path) -> None:
         assert killed.returncode == -signal.SIGKILL, killed.stdout[-3000:] + killed.stderr[-3000:]
         job_id, state, strangers = json.loads((folder / "sent.json").read_text("utf-8"))
         assert (state in ("queued", "active"), strangers) == (True, [])
-        farms.wait_until(lambda: _state(farm, job_id) == "completed", "it is finished while no Blender is open", 120)
+        with farms.client(farm) as client:
+            completed = lambda: client.job(job_id).state == "completed"  # noqa: E731
+            farms.wait_until(completed, "it is finished while no Blender is open", 120)
         assert not (folder / "out").exists()
         found = run(blender, own, {**plan, "part": "return"}, RETURN)
         assert "found again" in found.stdout, found.stdout[-3000:] + found.stderr[-3000:]
@@ -168,10 +170,6 @@ def find_again(blender: Build, folder: Path) -> None:
         assert max(farms.worst_difference(merged, plain).values()) <= 1
         ours = farms.read_png16(folder / "out" / f"pic_{frame:03}.png")
         assert np.abs(ours - farms.read_png16(folder / "plain" / f"finished_{frame:04}.png")).max() <= 1
-
-
-def _state(farm: Path, job_id: str) -> str:
-    return farms.blendnet("job", "show", job_id, "--data", farm, "--json").json["state"]
 
 
 def documented_operators() -> dict[str, list[str]]:

@@ -32,10 +32,12 @@ def test_job_stops_below_its_cap_and_is_completed_when_it_is_raised(
         def show() -> dict:
             return farms.blendnet("job", "show", job, "--data", data, "--json").json
 
-        paused = farms.wait_until(lambda: (now := show())["state"] in ("paused", "completed") and now, "it stops", 120)
-        assert paused["state"] == "paused", paused
-        assert f"blendnet job cap {job}" in paused["message"]
-        farms.wait_until(lambda: show()["agents"] == 0, "the agent has stopped", 60)
+        with farms.client(data) as client:
+            farms.wait_until(lambda: client.job(job).state in ("paused", "completed"), "it stops", 120)
+            paused = show()
+            assert paused["state"] == "paused", paused
+            assert f"blendnet job cap {job}" in paused["message"]
+            farms.wait_until(lambda: client.job(job).agents == 0, "the agent has stopped", 60)
         time.sleep(3)  # Nothing more may be counted; there is no event that says so.
         stopped = show()
         assert 0 < stopped["cost_usd"] <= CAP_USD

@@ -16,9 +16,7 @@ import pytest
 
 from blendnet.agent.blenders import Build
 from blendnet.celery_app import AGENT_QUEUES, make_app
-from blendnet.cli.connect import connection_of
 from blendnet.client import ManagerClient
-from blendnet.manager.folder import DataFolder
 from blendnet.models import State
 from blendnet.settings import read_farm_file
 from tests.end_to_end import farms
@@ -64,13 +62,6 @@ def long_calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def ask(data: Path, *command: str) -> farms.Result:
     return farms.blendnet(*command, "--data", data, "--json")
-
-
-def client_of(data: Path) -> ManagerClient:
-    """The command line takes a second to start: what is timed calls the Manager itself."""
-    farm = DataFolder(data).running()
-    assert farm is not None
-    return ManagerClient(connection_of(farm))
 
 
 def rendering(client: ManagerClient, job: str, agents: int = 2) -> list[psutil.Process]:
@@ -153,7 +144,7 @@ def crashing(agent: psutil.Process) -> Iterator[None]:
 
 
 def test_bad_agent_is_set_aside_and_kills_no_job(simple: Path, tmp_path: Path) -> None:
-    with farms.running(tmp_path / "data") as data, client_of(data) as client:
+    with farms.running(tmp_path / "data") as data, farms.client(data) as client:
         bad = next(agent for agent in client.agents() if agent.name == "agent-2")
         assert bad.pid is not None
         with crashing(psutil.Process(bad.pid)):
@@ -172,7 +163,7 @@ def test_bad_agent_is_set_aside_and_kills_no_job(simple: Path, tmp_path: Path) -
 
 def test_cancel_ends_running_render_calls_and_frees_agents_queue_and_disk(long_calls: Path, slow: Path) -> None:
     job = submitted(long_calls, slow)
-    with client_of(long_calls) as client:
+    with farms.client(long_calls) as client:
         seconds = seconds_to_end(rendering(client, job), lambda: client.cancel(job))
         assert seconds < CANCEL_LIMIT_S
         farms.wait_until(lambda: all(agent.state == "idle" for agent in client.agents()), "the agents are free", 30)
@@ -182,7 +173,7 @@ def test_cancel_ends_running_render_calls_and_frees_agents_queue_and_disk(long_c
 
 def test_remove_ends_running_render_calls(long_calls: Path, slow: Path) -> None:
     job = submitted(long_calls, slow)
-    with client_of(long_calls) as client:
+    with farms.client(long_calls) as client:
 
         def remove() -> None:
             client.cancel(job)
@@ -195,12 +186,12 @@ def test_remove_ends_running_render_calls(long_calls: Path, slow: Path) -> None:
 
 def test_cancel_reaches_agents_after_the_manager_was_killed(long_calls: Path, slow: Path) -> None:
     job = submitted(long_calls, slow)
-    with client_of(long_calls) as client:
+    with farms.client(long_calls) as client:
         orphans = rendering(client, job)
     psutil.Process(int(str((read_farm_file(long_calls) or {})["pid"]))).kill()
     farms.wait_until(lambda: gone(orphans), "no Blender survives its farm", 30)
     farms.up(long_calls, **LONG_CALLS)
-    with client_of(long_calls) as client:
+    with farms.client(long_calls) as client:
         seconds = seconds_to_end(rendering(client, job), lambda: client.cancel(job))
         assert seconds < CANCEL_LIMIT_S
         assert client.job(job).state is State.CANCELED

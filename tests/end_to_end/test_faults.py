@@ -48,12 +48,9 @@ def quick_segments(tmp_path: Path) -> Iterator[Path]:
 def submitted(data: Path, scene: Path) -> str:
     """Submit the scene; wait until samples of it are committed; the job's id."""
     job = farms.blendnet("job", "submit", scene, "--chunk-samples", CHUNK_SAMPLES, "--data", data, "--json").json["job"]
-    farms.wait_until(lambda: _frame(data, job)["segments"] >= 2, "samples are committed", 60)
+    with farms.client(data) as client:
+        farms.wait_until(lambda: client.frames(job)[0].segments >= 2, "samples are committed", 60)
     return job
-
-
-def _frame(data: Path, job: str) -> dict:
-    return farms.blendnet("job", "show", job, "--data", data, "--json").json["frames"][0]
 
 
 def completed(data: Path, job: str, out: Path) -> dict:
@@ -122,8 +119,10 @@ def attempts(data: Path, job: str) -> list[dict]:
 
 def attempt(data: Path, job: str, reason: str) -> dict:
     """The first attempt that ended for that reason, once there is one."""
-    found = lambda: [one for one in attempts(data, job) if one["reason"] == reason]  # noqa: E731
-    return farms.wait_until(found, f"an attempt ends with {reason}", 200)[0]
+    with farms.client(data) as client:
+        ended = lambda: reason in [one.reason for one in client.attempts(job)]  # noqa: E731
+        farms.wait_until(ended, f"an attempt ends with {reason}", 200)
+    return next(one for one in attempts(data, job) if one["reason"] == reason)
 
 
 def test_frame_is_the_same_when_a_frozen_blender_is_ended(
@@ -175,8 +174,8 @@ def test_frame_is_the_same_when_the_job_is_paused_and_resumed(
 ) -> None:
     job = submitted(quick_segments, heavy)
     assert farms.blendnet("job", "pause", job, "--data", quick_segments).code == 0
-    status = lambda: farms.blendnet("status", "--data", quick_segments, "--json").json  # noqa: E731
-    farms.wait_until(lambda: not any(agent["chunk"] for agent in status()["agents"]), "agents let go of the job", 30)
+    with farms.client(quick_segments) as client:
+        farms.wait_until(lambda: not any(one.chunk for one in client.agents()), "agents let go of the job", 30)
     assert farms.blendnet("job", "resume", job, "--data", quick_segments).code == 0
     completed(quick_segments, job, tmp_path / "out")
     assert_same(tmp_path / "out", reference)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from blendnet.client import ManagerClient
 from tests.end_to_end import farms
 
 pytestmark = pytest.mark.end_to_end
@@ -14,35 +14,31 @@ PATIENCE_S = 400.0
 FLEET = {"fleet_max": 2, "fleet_idle_s": 2, "fleet_poll_s": 1, "agent_usd_per_hour": 3.6}
 
 
-def fleet(data: Path) -> Any:
-    shown = farms.blendnet("fleet", "--data", data, "--json")
-    assert shown.code == 0, shown.err
-    return shown.json
-
-
-def agents(data: Path) -> list[str]:
+def agents(client: ManagerClient) -> list[str]:
     """Names of the agents' processes."""
-    processes = farms.blendnet("status", "--data", data, "--json").json["processes"]
-    return [process["name"] for process in processes if process["role"] == "agent"]
+    return [process.name for process in client.farm().processes if process.role == "agent"]
 
 
 def test_agents_come_for_a_job_and_go_when_it_is_done(example: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with farms.running(data, agents=0, gone_after_s=30, fleet_provider="local", **FLEET):  # type: ignore[arg-type]
-        farms.wait_until(lambda: fleet(data)["decided_at"], "the fleet was looked at")
-        assert (agents(data), fleet(data)["machines"]) == ([], [])
+    farm = farms.running(data, agents=0, gone_after_s=30, fleet_provider="local", **FLEET)  # type: ignore[arg-type]
+    with farm, farms.client(data) as client:
+        farms.wait_until(lambda: client.fleet().decided_at, "the fleet was looked at")
+        shown = farms.blendnet("fleet", "--data", data, "--json")
+        assert shown.code == 0, shown.err
+        assert (agents(client), shown.json["machines"]) == ([], [])
         submitted = farms.blendnet("job", "submit", example, "--data", data, "--json")
         assert submitted.code == 0, submitted.err
         job = submitted.json["job"]
-        farms.wait_until(lambda: agents(data), "an agent was started")
-        assert len(agents(data)) <= 2
+        farms.wait_until(lambda: agents(client), "an agent was started")
+        assert len(agents(client)) <= 2
         waited = farms.blendnet("job", "wait", job, "--data", data, timeout_s=PATIENCE_S)
         assert waited.code == 0, waited.err
         got = farms.blendnet("job", "download", job, "--data", data, "--output", tmp_path / "out")
         assert got.code == 0, got.err
         assert len(list((tmp_path / "out").glob("*_merged.exr"))) == 2
-        farms.wait_until(lambda: not agents(data), "the agents are gone", PATIENCE_S)
-        farms.wait_until(lambda: not fleet(data)["machines"], "nothing is paid for", PATIENCE_S)
+        farms.wait_until(lambda: not agents(client), "the agents are gone", PATIENCE_S)
+        farms.wait_until(lambda: not client.fleet().machines, "nothing is paid for", PATIENCE_S)
         assert "No machine of local runs" in farms.blendnet("fleet", "--data", data).out
         assert_costs_add_up(data, job)
 
@@ -62,5 +58,6 @@ def test_a_farm_that_ends_takes_the_agents_that_came_by_themselves_with_it(examp
     data = tmp_path / "data"
     with farms.running(data, agents=0, gone_after_s=0, fleet_provider="local", **FLEET):  # type: ignore[arg-type]
         assert farms.blendnet("job", "submit", example, "--samples", "100000", "--data", data).code == 0
-        farms.wait_until(lambda: agents(data), "an agent was started")
+        with farms.client(data) as client:
+            farms.wait_until(lambda: agents(client), "an agent was started")
     assert "Traceback" not in (data / "logs" / "service.log").read_text()

@@ -68,9 +68,10 @@ def log_of(home: Path) -> str:
     return (home.parent / "log").read_text()
 
 
-def agent(farm: Path) -> Any:
-    listed = farms.blendnet("agent", "list", "--data", farm, "--json").json
-    return next((found for found in listed if found["name"] == NAME), {"state": ""})
+def wait_for_it(farm: Path, what: str) -> None:
+    """Wait until the machine is an agent that could work."""
+    with farms.client(farm) as client:
+        farms.wait_until(lambda: "idle" in [one.state for one in client.agents() if one.name == NAME], what)
 
 
 def secrets_of(home: Path, token: Any) -> list[str]:
@@ -82,7 +83,7 @@ def test_machine_joins_renders_comes_back_and_is_shut_out(
 ) -> None:
     known = ["--join", token["url"], "-", "--ca-sha256", token["ca_sha256"], "--name", NAME]
     with machine(home, *known, stdin=token["token"] + "\n") as process:
-        farms.wait_until(lambda: agent(farm)["state"] == "idle", "the machine is an agent")
+        wait_for_it(farm, "the machine is an agent")
         submitted = farms.blendnet("job", "submit", example, "--data", farm, "--json")
         assert submitted.code == 0, submitted.err
         job = submitted.json["job"]
@@ -94,7 +95,7 @@ def test_machine_joins_renders_comes_back_and_is_shut_out(
         assert_secrets_are_nowhere(process, secrets_of(home, token), [farm / "logs", home.parent / "log"])
 
     with machine(home) as process:
-        farms.wait_until(lambda: agent(farm)["state"] == "idle", "it is an agent again, without a token")
+        wait_for_it(farm, "it is an agent again, without a token")
         revoked = farms.blendnet("agent", "revoke", NAME, "--data", farm)
         assert revoked.code == 0, revoked.err
         assert process.wait(60) == 1
@@ -128,9 +129,8 @@ def test_ctrl_c_ends_the_agent_once_and_in_peace(farm: Path, tmp_path: Path) -> 
     (tmp_path / "token").write_text(made["token"])
     known = ["--join", made["url"], f"@{tmp_path / 'token'}", "--ca", str(farm / "security" / "ca.crt")]
     with machine(home, *known) as process:
-        farms.wait_until(
-            lambda: '"laptop"' in farms.blendnet("agent", "list", "--data", farm, "--json").out, "it joined"
-        )
+        with farms.client(farm) as client:
+            farms.wait_until(lambda: "laptop" in [one.name for one in client.agents()], "it joined")
         started = time.monotonic()
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(60) == 0

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from blendnet.agent.blenders import Build
+from blendnet.client import ManagerClient
 from tests.end_to_end import farms
 
 pytestmark = pytest.mark.end_to_end
@@ -73,10 +74,9 @@ def agent(data: Path, name: str) -> Any:
     return next(agent for agent in agents if agent["name"] == name)
 
 
-def with_blender(data: Path) -> dict[str, int] | None:
+def with_blender(client: ManagerClient) -> dict[str, int] | None:
     """Role -> process id of the farm's processes, once a Blender is among them."""
-    processes = farms.blendnet("status", "--data", data, "--json").json["processes"]
-    roles = {process["role"]: process["pid"] for process in processes}
+    roles = {process.role: process.pid for process in client.farm().processes}
     return roles if "blender" in roles else None
 
 
@@ -133,7 +133,9 @@ def test_no_sample_is_rendered_twice_when_a_notice_leaves_time(
     assert rendered == made[2][1] == SAMPLES - made[1][1]
     log = farms.blendnet("job", "logs", job, "--data", data).out
     assert "interrupted: told to give this machine back in 120 s" in log
-    farms.wait_until(lambda: agent(data, name)["state"] == "idle", "the agent is there again", PATIENCE_S)
+    with farms.client(data) as client:
+        state = lambda: next(one.state for one in client.agents() if one.name == name)  # noqa: E731
+        farms.wait_until(lambda: state() == "idle", "the agent is there again", PATIENCE_S)
 
 
 def test_earlier_sub_passes_are_kept_when_a_notice_is_too_short(
@@ -168,6 +170,7 @@ def test_work_of_a_killed_agent_goes_to_another_before_its_lease_runs_out(
 def test_no_blender_is_left_when_the_farm_is_killed_while_it_renders(up: Farm, frame: Path) -> None:
     data = up(sub_pass_s=0.5)
     submit(data, frame)
-    roles = farms.wait_until(lambda: with_blender(data), "the status shows a Blender", PATIENCE_S)
+    with farms.client(data) as client:
+        roles = farms.wait_until(lambda: with_blender(client), "the status shows a Blender", PATIENCE_S)
     os.kill(roles["api"], signal.SIGKILL)
     farms.wait_until(lambda: not farms.processes_mentioning(data), "all processes ended", 30)

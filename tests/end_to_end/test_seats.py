@@ -24,13 +24,14 @@ def test_job_keeps_to_its_limit_of_agents_and_ends(blender34: Build, tmp_path: P
         sent = farms.blendnet("job", "submit", scene, *asked, "--agents-max", "1", "--json")
         assert sent.code == 0, sent.err
         seen = set()
+        with farms.client(data) as client:
 
-        def ended() -> bool:
-            job = farms.blendnet("job", "show", sent.json["job"], "--data", data, "--json").json
-            seen.add(job["agents"])
-            return job["state"] not in ("queued", "active")
+            def ended() -> bool:
+                job = client.job(sent.json["job"])
+                seen.add(job.agents)
+                return job.state not in ("queued", "active")
 
-        farms.wait_until(ended, "the job ends", 300)
+            farms.wait_until(ended, "the job ends", 300)
         job = farms.blendnet("job", "show", sent.json["job"], "--data", data, "--json").json
         assert (job["state"], job["agents_max"], job["samples_done"]) == ("completed", 1, 120)
         assert seen <= {0, 1}

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as NoRedis
 from sqlalchemy import text
 
 from blendnet.manager.doctor import Doctor
-from blendnet.manager.ledger.engine import make_engine
+from blendnet.manager.ledger.engine import make_engine, writing
 from blendnet.messages import DoctorReport, Health
 from blendnet.models import State
 from tests.manager.farms import Kit
@@ -32,7 +32,7 @@ def troubles(report: DoctorReport) -> dict[str, tuple[str, bool]]:
 def execute(kit: Kit, statement: str) -> None:
     """Change the ledger behind everybody's back."""
     engine = make_engine(f"sqlite:///{kit.folder / 'ledger.sqlite'}")
-    with engine.connect().execution_options(write=True) as connection, connection.begin():
+    with writing(engine) as connection:
         connection.execute(text(statement))
     engine.dispose()
 

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from blendnet.errors import DiskFull, NotFound, Retryable, TransitionError
 from blendnet.manager.ledger import Ledger, Transaction, engine, migrate, tables
 from blendnet.manager.ledger.attempts import PRUNE_EVERY
-from blendnet.manager.ledger.engine import make_engine
+from blendnet.manager.ledger.engine import make_engine, writing
 from blendnet.messages import Blob
 from blendnet.models import CHUNK_TRANSITIONS, FRAME_TRANSITIONS, JOB_TRANSITIONS, State, Work
 from tests.manager.farms import Kit
@@ -52,7 +52,7 @@ def test_ledger_of_an_older_version_is_brought_up_to_date_with_its_frames(any_ki
     job = any_kit.submit()
     any_kit.farm.ledger.close()
     engine = make_engine(ledger_url)
-    with engine.connect().execution_options(write=True) as connection, connection.begin():
+    with writing(engine) as connection:
         config = Config()
         config.set_main_option("script_location", str(migrate.MIGRATIONS))
         config.attributes["connection"] = connection
@@ -170,7 +170,7 @@ def _change(kit: Kit, kind: str, key: str, new: State) -> Any:
 def _set_state(kit: Kit, kind: str, key: str, state: State) -> None:
     engine = make_engine(f"sqlite:///{kit.folder / 'ledger.sqlite'}")
     table = tables.metadata.tables[kind]
-    with engine.connect().execution_options(write=True) as connection, connection.begin():
+    with writing(engine) as connection:
         connection.execute(table.update().where(table.c.id == key).values(state=state))
     engine.dispose()
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, MetaData, Table, func, inspect, select
 
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import Ledger, migrate
-from blendnet.manager.ledger.engine import make_engine
+from blendnet.manager.ledger.engine import make_engine, writing
 from blendnet.messages import AgentReport, JobView
 from blendnet.models import State
 from blendnet.storage.files import FileStore
@@ -64,7 +64,7 @@ def source(tmp_path: Path) -> Iterator[tuple[Kit, JobView]]:
 def build(url: str, revision: str, data: Rows) -> Rows:
     """Make a database of that revision with as much of the data as it has columns for; what it then holds."""
     engine = make_engine(url)
-    with engine.connect().execution_options(write=True) as connection, connection.begin():
+    with writing(engine) as connection:
         config = Config()
         config.set_main_option("script_location", str(migrate.MIGRATIONS))
         config.attributes["connection"] = connection

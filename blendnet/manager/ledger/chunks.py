@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, delete, func, select, update
 
 from blendnet.manager.ledger import tables
-from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.access import Access, select_rows
 from blendnet.manager.ledger.frames import OPEN
 from blendnet.manager.ledger.jobs import RUNNING
 from blendnet.manager.ledger.rows import ChunkRow
@@ -17,6 +17,11 @@ from blendnet.models import CHUNK_TRANSITIONS, SampleRange, State, check_transit
 _c = tables.chunks.c
 OUTSIDE = -1
 """Place of a chunk that is not in the header of its frame's newest chord."""
+_ALL = select_rows(ChunkRow, tables.chunks)
+_ACTIVE = _ALL.where(_c.state == State.ACTIVE)
+_ACTIVE_OF_JOB = _ACTIVE.where(_c.job_id == bindparam("job"))
+_LAPSED = _ACTIVE.where(_c.lease_until <= bindparam("now"))
+_OF_FRAME = _ALL.where(_c.frame_id == bindparam("frame")).order_by(_c.offset)
 UNFINISHED = (State.CREATED, State.QUEUED, State.ACTIVE)
 
 
@@ -52,7 +57,7 @@ class Chunks(Access[ChunkRow]):
 
     def of_frame(self, frame_id: str) -> list[ChunkRow]:
         """A frame's chunks by offset."""
-        return self._all(self._select().where(_c.frame_id == frame_id).order_by(_c.offset))
+        return self._all(_OF_FRAME, frame=frame_id)
 
     def forget(self, frame_id: str) -> None:
         """Remove a frame's chunks."""
@@ -60,7 +65,7 @@ class Chunks(Access[ChunkRow]):
 
     def lapsed(self, now: float) -> list[ChunkRow]:
         """Chunks whose lease has run out."""
-        return self._all(self._select().where(_c.state == State.ACTIVE, _c.lease_until <= now))
+        return self._all(_LAPSED, now=now)
 
     def leased_by(self, agent: str) -> list[ChunkRow]:
         """Chunks that an agent holds."""
@@ -68,8 +73,7 @@ class Chunks(Access[ChunkRow]):
 
     def active(self, job_id: str | None = None) -> list[ChunkRow]:
         """Chunks being rendered, of one job or of all."""
-        found = self._select().where(_c.state == State.ACTIVE)
-        return self._all(found if job_id is None else found.where(_c.job_id == job_id))
+        return self._all(_ACTIVE) if job_id is None else self._all(_ACTIVE_OF_JOB, job=job_id)
 
     def held_although_paused(self) -> list[ChunkRow]:
         """Chunks of paused jobs that an agent holds."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
 
 from blendnet.errors import DiskFull, Retryable
@@ -20,22 +22,40 @@ FULL_STATE = "53100"
 """PostgreSQL's code for a full disk."""
 WRITE_LOCK = 0x626C656E
 """Number of PostgreSQL's advisory lock that makes writers take turns, as SQLite's do."""
+_NEXT_BEGIN = "next begin"
+"""Where a connection of SQLite's keeps how its next transaction begins."""
+
+
+class LedgerSqlite(SQLiteDialect_pysqlite):
+    """SQLite that begins its transactions itself: a listener for that would cost every single statement some time."""
+
+    driver = "ledger"
+    supports_statement_cache = True
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        """Begin as a writer, where `writing` asks for one, or as a reader."""
+        cursor = dbapi_connection.cursor()
+        cursor.execute(dbapi_connection.info.pop(_NEXT_BEGIN, "BEGIN"))
+        cursor.close()
+
+
+registry.register("sqlite.ledger", __name__, LedgerSqlite.__name__)
 
 
 def make_engine(url: str) -> Engine:
     """An engine for a SQLAlchemy URL. A SQLite file's folder is made."""
-    if make_url(url).get_backend_name() == "sqlite":
-        return _sqlite(url)
-    return create_engine(url, pool_pre_ping=True)
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    return create_engine(parsed, pool_pre_ping=True)
 
 
-def _sqlite(url: str) -> Engine:
-    file = make_url(url).database
-    if file and file != ":memory:":
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+def _sqlite(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    waiting = {"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+    engine = create_engine(url.set(drivername="sqlite+ledger"), connect_args=waiting)
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -49,21 +69,23 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    # IMMEDIATE: a reader that turns writer later can fail with "database is locked" without being waited for.
-    write = connection.get_execution_options().get("write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
 def reading_options(engine: Engine) -> dict[str, Any]:
     """Execution options of a transaction that sees one state throughout, as every one of SQLite does."""
     return {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
 
 
-def take_turn(connection: Connection) -> None:
-    """Wait until this transaction is the only writer. SQLite's BEGIN IMMEDIATE has done so already."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that is the only writer, once it is its turn; rolled back when the block raises."""
+    with engine.connect() as connection:
+        sqlite = isinstance(engine.dialect, LedgerSqlite)
+        if sqlite:
+            # IMMEDIATE: a reader that turns writer later can fail with "database is locked" without being waited for.
+            connection.info[_NEXT_BEGIN] = "BEGIN IMMEDIATE"
+        with connection.begin():
+            if not sqlite:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+            yield connection
 
 
 @contextmanager

@@ -8,13 +8,18 @@ from typing import Any
 from sqlalchemy import bindparam, exists, func, or_, select, update
 
 from blendnet.manager.ledger import tables
-from blendnet.manager.ledger.access import Access
+from blendnet.manager.ledger.access import Access, select_rows
 from blendnet.manager.ledger.jobs import RUNNING
 from blendnet.manager.ledger.rows import FrameRow
 from blendnet.models import FRAME_TRANSITIONS, Stage, State, check_transition
 
 OPEN = (State.QUEUED, State.ACTIVE)
 _c = tables.frames.c
+_AT_ITS_END = select_rows(FrameRow, tables.frames).where(
+    _c.state == State.ACTIVE, _c.stage.in_((Stage.MERGE, Stage.FINISH))
+)
+_LAPSED = _AT_ITS_END.where(_c.lease_until <= bindparam("now"))
+_LEASED = _AT_ITS_END.where(_c.lease_until.is_not(None))
 
 
 class Frames(Access[FrameRow]):
@@ -93,13 +98,11 @@ class Frames(Access[FrameRow]):
 
     def lapsed(self, now: float) -> list[FrameRow]:
         """Frames whose merge or finish lost its lease."""
-        stages = _c.stage.in_((Stage.MERGE, Stage.FINISH))
-        return self._all(self._select().where(_c.state == State.ACTIVE, stages, _c.lease_until <= now))
+        return self._all(_LAPSED, now=now)
 
     def leased(self) -> list[FrameRow]:
         """Frames that somebody merges or finishes."""
-        stages = _c.stage.in_((Stage.MERGE, Stage.FINISH))
-        return self._all(self._select().where(_c.state == State.ACTIVE, stages, _c.lease_until.is_not(None)))
+        return self._all(_LEASED)
 
     def leased_by(self, agent: str) -> list[FrameRow]:
         """Frames that an agent finishes."""

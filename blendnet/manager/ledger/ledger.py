@@ -15,7 +15,7 @@ from blendnet.manager.ledger.attempts import Attempts
 from blendnet.manager.ledger.audit import Audit
 from blendnet.manager.ledger.blobs import Blobs
 from blendnet.manager.ledger.chunks import Chunks
-from blendnet.manager.ledger.engine import make_engine, passing_trouble, reading_options, take_turn
+from blendnet.manager.ledger.engine import make_engine, passing_trouble, reading_options, writing
 from blendnet.manager.ledger.events import Events
 from blendnet.manager.ledger.frames import Frames
 from blendnet.manager.ledger.instances import Instances
@@ -119,7 +119,6 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._engine = make_engine(url)
         self._reader = self._engine.execution_options(**reading_options(self._engine))
-        self._writer = self._engine.execution_options(write=True)
         # Waiting here is fair and immediate; SQLite's own waiting sleeps and retries.
         self._turn = threading.Lock()
         migrate.upgrade(self._engine)
@@ -131,8 +130,7 @@ class Ledger:
         Raises:
             DiskFull, Retryable: nothing is wrong with the request, the database cannot take it now.
         """
-        with passing_trouble(), self._turn, self._writer.begin() as connection:
-            take_turn(connection)
+        with passing_trouble(), self._turn, writing(self._engine) as connection:
             yield Transaction(connection)
 
     @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from blendnet.manager.ledger.engine import take_turn
+from blendnet.manager.ledger.engine import writing
 
 HEAD = "0009"
 """The newest revision: a database that is there needs nothing."""
@@ -18,8 +18,7 @@ def upgrade(engine: Engine) -> None:
     """Run the migrations that the database lacks; processes that open it together take turns."""
     if _revision(engine) == HEAD:
         return
-    with engine.connect().execution_options(write=True) as connection, connection.begin():
-        take_turn(connection)
+    with writing(engine) as connection:
         _run(connection)
 
 

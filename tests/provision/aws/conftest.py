@@ -60,6 +60,14 @@ def open_farm(aws: FakeAws, _clients: Clients, tmp_path: Path) -> MakeProvider:
     return open_
 
 
+@pytest.fixture(scope="session")
+def neighbour(_clients: Clients) -> str:
+    """Name of a farm beside those of the tests that is set up; who makes machines there ends them."""
+    options = {"image": IMAGE, "manager_image": IMAGE}
+    AwsProvider(_clients, Place("neighbour", options=options), sleep=lambda s: None).account.ensure()
+    return "neighbour"
+
+
 @pytest.fixture
 def farm(open_farm: MakeProvider) -> AwsProvider:
     """A farm that is set up."""
