@@ -7,7 +7,7 @@ import traceback
 import bpy
 
 from . import session as sessions
-from .lib import copies, keyring
+from .lib import keyring, temporary
 from .lib.errors import Offline
 from .lib.kept_login import CLOUD
 from .lib.work import guarded
@@ -179,7 +179,7 @@ def register():
     _State.session = sessions.Session(folder(), online(), ring)
     _State.poll, _State.next_poll, _State.drawn, _State.listeners = None, 0.0, -1, []
     _State.attended = time.monotonic()
-    _State.session.begin(_State.session.transfers, "tidy up", lambda stop: copies.sweep())
+    _State.session.begin(_State.session.transfers, "tidy up", lambda stop: temporary.sweep())
     if not bpy.app.background:
         bpy.app.timers.register(_tick, first_interval=TICK_S, persistent=True)
 

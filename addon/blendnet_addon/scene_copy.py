@@ -8,8 +8,8 @@ from . import log_text, picture, unsaved, view_engine
 from .in_blender import dependencies, describe, finish_tree
 from .in_blender.overrides import Overrides
 from .lib import baking
-from .lib.copies import CopyFolder
 from .lib.errors import DiskError, MissingFiles, SceneError
+from .lib.temporary import COPY_PREFIX, TemporaryFolder
 
 LISTED = 5
 """Missing files named in a message; the rest is counted."""
@@ -19,7 +19,7 @@ class Prepared:
     """A scene ready to be sent."""
 
     def __init__(self, path, folder, copy, description, needed, warnings, merged=None, homes=None):
-        """`folder`: lib.copies.CopyFolder with the `copy`."""
+        """`folder`: lib.temporary.TemporaryFolder with the `copy`."""
         self.path = path
         """Where its author keeps it, or would."""
         self._folder = folder
@@ -80,9 +80,9 @@ def prepare(allow_missing, choices):
 
 
 def _save_copy():
-    """(lib.copies.CopyFolder, path of the copy in it). Raises DiskError."""
+    """(lib.temporary.TemporaryFolder, path of the copy in it). Raises DiskError."""
     try:
-        folder = CopyFolder()
+        folder = TemporaryFolder(COPY_PREFIX)
     except OSError as error:
         raise DiskError(f"cannot make a folder for the copy to send ({error.strerror}): make room") from error
     path = os.path.join(folder.path, os.path.basename(bpy.data.filepath) or "untitled.blend")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from addon.blendnet_addon.lib.copies import COPY_PREFIX
 from addon.blendnet_addon.lib.grouping import grouped, summary
+from addon.blendnet_addon.lib.temporary import COPY_PREFIX
 from addon.blendnet_addon.session import Session
 
 

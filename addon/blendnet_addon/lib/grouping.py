@@ -1,6 +1,6 @@
 """The list of jobs by the scene they were made from."""
 
-from .copies import COPY_PREFIX
+from .temporary import COPY_PREFIX
 
 
 class Group:

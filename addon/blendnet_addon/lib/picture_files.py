@@ -1,13 +1,12 @@
 """The files behind what an artist looks at: previews, and finished pictures that are not at home yet."""
 
 import os
-import shutil
-import tempfile
 
 from .downloads import download
 from .errors import DiskError, Stopped
 from .fetching import home_copy
 from .files import remove
+from .temporary import PICTURE_PREFIX, TemporaryFolder
 
 KEPT = 3
 """Finished pictures kept for going to and fro."""
@@ -20,7 +19,7 @@ class PictureFiles:
         """`notes`: of jobs that were sent from here; `frame_name(template, frame)` puts the number in."""
         self._notes = notes
         self._frame_name = frame_name
-        self._folder = ""
+        self._folder = None
         self._number = 0
         self._finished = []
         self._closed = False
@@ -52,12 +51,15 @@ class PictureFiles:
     def clear(self):
         """Delete everything; nothing is written any more."""
         self._closed = True
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            self._folder.remove()
 
     def _place(self):
         if self._closed:
             raise Stopped("stopped")
-        if not self._folder or not os.path.isdir(self._folder):
-            self._folder, self._finished = tempfile.mkdtemp(prefix="blendnet-preview-"), []
-        return self._folder
+        if self._folder is not None and not os.path.isdir(self._folder.path):
+            self._folder.remove()  # Somebody has tidied up.
+            self._folder = None
+        if self._folder is None:
+            self._folder, self._finished = TemporaryFolder(PICTURE_PREFIX), []
+        return self._folder.path

@@ -19,6 +19,8 @@ from addon_parts import installed, refused
 
 plan = json.loads(sys.argv[sys.argv.index("--") + 1])
 FOLDER, TIMES = plan["folder"], 200
+tempfile.tempdir = os.path.join(FOLDER, "temporary")
+os.mkdir(tempfile.tempdir)
 LONG = 20000
 """Samples of a job that is not done while it is looked at."""
 GREEN = (0.0, 1.0, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Folders for copies of scenes that are on their way. What a killed Blender has left is deleted by the next one."""
+"""Folders for what this Blender needs for a while. What a killed one has left is deleted by the next one."""
 
 import os
 import shutil
@@ -9,18 +9,18 @@ try:
 except ImportError:  # Windows deletes no file that is open: that is its lock.
     fcntl = None
 
-COPY_PREFIX = "blendnet-send-"
-"""Begins the names of the folders."""
+COPY_PREFIX, PICTURE_PREFIX = "blendnet-send-", "blendnet-preview-"
+"""Begin the names of the folders: of copies of scenes that are on their way, of pictures that are looked at."""
 IN_USE = ".in-use"
 """A file in the folder, locked as long as the process lives that made it."""
 
 
-class CopyFolder:
+class TemporaryFolder:
     """A new folder below the system's temporary one."""
 
-    def __init__(self):
+    def __init__(self, prefix):
         """Raises OSError."""
-        self.path = tempfile.mkdtemp(prefix=COPY_PREFIX)
+        self.path = tempfile.mkdtemp(prefix=prefix)
         path = os.path.join(self.path, IN_USE)
         # Named so when it is locked: before, nobody looks at it.
         self._held = os.open(path + ".new", os.O_RDWR | os.O_CREAT)
@@ -45,7 +45,7 @@ def sweep():
     above, count = tempfile.gettempdir(), 0
     for name in os.listdir(above):
         folder = os.path.join(above, name)
-        if name.startswith(COPY_PREFIX) and _is_left(os.path.join(folder, IN_USE)):
+        if name.startswith((COPY_PREFIX, PICTURE_PREFIX)) and _is_left(os.path.join(folder, IN_USE)):
             shutil.rmtree(folder, ignore_errors=True)
             count += 1
     return count
