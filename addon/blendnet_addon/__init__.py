@@ -20,6 +20,7 @@ MODULES = (
     "runtime",
     "picture",
     "view_settings",
+    "from_window",
     "view_engine",
     "log_text",
     "unsaved",

@@ -2,6 +2,9 @@
 
 import bpy
 
+OWN_WINDOW = ("WINDOW", "SCREEN")
+"""Where Blender shows the Render Result: in a window or screen that it makes for that."""
+
 
 def spaces():
     """The spaces of all Image Editors that are open."""
@@ -44,6 +47,24 @@ def call(operator, window, *mode, area=None, region=None, **arguments):
         return operator(where, *mode, **arguments)
     with bpy.context.temp_override(**where):
         return operator(*mode, **arguments)
+
+
+def render():
+    """Call Blender's render operator and show its window; what it answers.
+
+    Up to 3.1 Blender crashes when it opens a window for what was not clicked: there the Render Result is in an editor.
+    """
+    preferences = bpy.context.preferences
+    wanted, is_dirty = preferences.view.render_display_type, preferences.is_dirty
+    crashes = not hasattr(bpy.context, "temp_override") and wanted in OWN_WINDOW
+    if crashes:
+        preferences.view.render_display_type = "AREA"
+    try:
+        return bpy.ops.render.render("INVOKE_DEFAULT")
+    finally:
+        if crashes:
+            preferences.view.render_display_type = wanted
+            preferences.is_dirty = is_dirty
 
 
 def _areas():

@@ -9,14 +9,12 @@ import threading
 import bpy
 from bpy.app.handlers import persistent
 
-from . import classes, editors, runtime
+from . import classes, editors, from_window, runtime
 from .lib.errors import AddonError, DiskError, SceneError
 from .view_settings import FrameSettings, restore
 
 ENGINE = "BLENDNET_VIEW"
 COMBINED = "Combined"
-OWN_WINDOW = ("WINDOW", "SCREEN")
-"""Where Blender shows the Render Result: in a window or screen that it makes for that."""
 TYPES = {"RGB": "COLOR", "RGBA": "COLOR", "rgba": "COLOR"}
 """Of passes by their components; others are a VALUE alone or a VECTOR."""
 SAVING_S = 30.0
@@ -36,7 +34,10 @@ class _View:
         self.settings = FrameSettings(scene, header, ENGINE)
         self.path = path
         self.header = header
-        self.problem = ""
+        self.error = None
+        """Why it is not shown: an AddonError."""
+        self.call = None
+        """Of Blender's render operator: a from_window.Call."""
         self.begun = False
         self.taken = threading.Event()
         """Blender has taken the scene's settings: they may be put back."""
@@ -59,8 +60,8 @@ def is_busy():
 def show(scene, path, header):
     """Fill the Render Result of a scene with the multilayer EXR at `path`, whose header (lib.exr_header) this is.
 
-    Without a window it is done when this returns; else Blender renders in the background and opens its render window.
-    Raises AddonError.
+    Without a window it is done when this returns; else Blender renders in the background and opens its render window,
+    and the panel shows what goes wrong then. Raises AddonError.
     """
     if _State.view is not None:
         raise AddonError("a picture is on its way into the Render Result: wait a moment")
@@ -73,19 +74,23 @@ def show(scene, path, header):
     under_way = False
     try:
         view.settings.put()
-        under_way = _render(scene)
+        under_way = _render(view, scene)
     except RuntimeError as error:
-        raise AddonError(f"Blender does not render: {str(error).strip()}") from error
+        raise _refused(error) from error
     finally:
         if not under_way:
             view.over.set()
             _end(view)
-    if view.problem:
-        raise DiskError(view.problem)
+    if view.error is not None:
+        raise view.error
 
 
-def _render(scene):
-    """Call Blender's render operator; whether it goes on in the background."""
+def _refused(error):
+    return AddonError(f"Blender does not render: {str(error).strip()}")
+
+
+def _render(view, scene):
+    """Have Blender's render operator called; whether it goes on in the background."""
     if bpy.app.background:
         bpy.ops.render.render(scene=scene.name)
         return False
@@ -93,36 +98,35 @@ def _render(scene):
     window = next((window for window in windows if window.scene == scene), None)
     if window is None:
         raise AddonError(f"no window shows {scene.name} any more: open it there again")
-    if "CANCELLED" in _render_in(window):
-        raise AddonError("Blender renders something else: wait until that is done")
+    view.call = from_window.Call(window, lambda: _begin(view), lambda: _end(view))
     return True
 
 
-def _render_in(window):
-    """Call it from a window. Up to 3.1 Blender crashes when it opens a window for what a timer calls: there, none."""
-    preferences = bpy.context.preferences
-    wanted, is_dirty = preferences.view.render_display_type, preferences.is_dirty
-    crashes = not hasattr(bpy.context, "temp_override") and wanted in OWN_WINDOW
-    if crashes:
-        preferences.view.render_display_type = "AREA"
+def _begin(view):
+    """Let Blender render, from an event of the window."""
+    if _State.view is not view:
+        return  # Another file was opened.
     try:
-        return editors.call(bpy.ops.render.render, window, "INVOKE_DEFAULT")
-    finally:
-        if crashes:
-            preferences.view.render_display_type = wanted
-            preferences.is_dirty = is_dirty
+        if "CANCELLED" in editors.render():
+            view.error = AddonError("Blender renders something else: wait until that is done")
+    except RuntimeError as error:
+        view.error = _refused(error)
+    if view.error is not None:
+        _ended(view)
 
 
 def _end(view):
     """The scene has its own settings again. On the main thread."""
     if _State.view is view:
+        if view.call is not None:
+            view.call.stop()
         view.settings.give_back()
         _State.view = None
 
 
 def _ended(view):
-    if view.problem:
-        runtime.get().say_error(DiskError(view.problem))
+    if view.error is not None:
+        runtime.get().say_error(view.error)
     _end(view)
     runtime.redraw()
 
@@ -164,7 +168,7 @@ class BlendNetView(bpy.types.RenderEngine):
         try:
             result.load_from_file(view.path)
         except RuntimeError as error:
-            view.problem = f"Blender cannot load {view.path} ({str(error).strip()}): fetch it again"
+            view.error = DiskError(f"Blender cannot load {view.path} ({str(error).strip()}): fetch it again")
         self.end_result(result)
 
 
@@ -275,7 +279,8 @@ def register():
 def unregister():
     view = _State.view
     if view is not None:
-        view.over.wait(ENDING_S)
+        if not view.call.is_waiting:
+            view.over.wait(ENDING_S)
         _end(view)
     for name, call in HANDLERS:
         if call in getattr(bpy.app.handlers, name):
