@@ -66,17 +66,20 @@ def client(data: Path) -> AbstractContextManager[ManagerClient]:
     return manager(DataFolder(data))
 
 
-def up(data: Path, *, agents: int = 2, **settings: float) -> None:
-    """Start a farm that stays, with these settings of BlendNet."""
+def up(data: Path, *, agents: int = 2, listen: str | None = None, **settings: float) -> None:
+    """Start a farm that stays, with these settings of BlendNet; `listen`: the address at which machines may join."""
     env = {f"BLENDNET_{name.upper()}": str(value) for name, value in settings.items()}
-    started = blendnet("up", "--agents", str(agents), "--data", data, **env)
+    where = ["--listen", listen] if listen else []
+    started = blendnet("up", "--agents", str(agents), *where, "--data", data, **env)
     assert started.code == 0, started.err
 
 
 @contextmanager
-def running(data: Path, *, agents: int = 2, gone_after_s: float = 0.0, **settings: float) -> Iterator[Path]:
+def running(
+    data: Path, *, agents: int = 2, listen: str | None = None, gone_after_s: float = 0.0, **settings: float
+) -> Iterator[Path]:
     """The same; nothing of it is left `gone_after_s` after its end: a farm that a test kills needs a moment."""
-    up(data, agents=agents, **settings)
+    up(data, agents=agents, listen=listen, **settings)
     try:
         yield data
     finally:

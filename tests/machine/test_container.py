@@ -61,11 +61,8 @@ def podman(*arguments: str) -> str:
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A farm that renders nothing by itself."""
     data = tmp_path_factory.mktemp("manager") / "data"
-    started = farms.blendnet("up", "--agents", "0", "--listen", "127.0.0.1", "--data", data)
-    assert started.code == 0, started.err
-    yield data
-    farms.blendnet("down", "--data", data)
-    farms.wait_until(lambda: not farms.processes_mentioning(data), "all processes of the farm ended")
+    with farms.running(data, agents=0, listen="127.0.0.1", gone_after_s=60.0) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

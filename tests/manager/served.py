@@ -25,7 +25,7 @@ from blendnet.manager.attendance import Attendance
 from blendnet.manager.autoscale.leftovers import Leftovers
 from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.jobs import Farm
-from blendnet.messages import ProcessView
+from blendnet.messages import Blob, ProcessView
 from blendnet.security import credentials
 from blendnet.security.ca import ServerCertificate, ensure_server_certificate
 from blendnet.security.credentials import AGENT, OWNER, PASSWORD_FILES, Users, ensure_credentials, read_password
@@ -172,3 +172,11 @@ def wait_until(condition: Any, timeout_s: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s"
         time.sleep(0.01)
+
+
+def put(store: BlobStore, data: bytes) -> Blob:
+    """Put a file into a store."""
+    path = store.temporary_path()
+    path.write_bytes(data)
+    stored = store.put_file(path)
+    return Blob(sha256=stored.sha256, size_bytes=stored.size_bytes)

@@ -24,7 +24,7 @@ from blendnet.storage.bucket_store import BucketStore
 from blendnet.storage.disk import PIECE_BYTES
 from tests.cutting_proxy import cutting
 from tests.manager.farms import Kit
-from tests.manager.served import Served, serve
+from tests.manager.served import Served, put, serve
 from tests.storage.moto_bucket import Moto
 from tests.storage.unreliable import Unreliable
 
@@ -53,9 +53,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stored(served: Served, data: bytes = DATA) -> str:
-    path = served.store.temporary_path()
-    path.write_bytes(data)
-    return served.store.put_file(path).sha256
+    return put(served.store, data).sha256
 
 
 def reads(moto: Moto, served: Served) -> list[str]:

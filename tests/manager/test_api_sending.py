@@ -14,7 +14,7 @@ from blendnet.client import transfers
 from blendnet.errors import CapReached
 from blendnet.manager.egress import GB
 from blendnet.messages import Blob, FarmCaps
-from tests.manager.served import Served, serve, wait_until
+from tests.manager.served import Served, put, serve, wait_until
 
 MIB = 1 << 20
 DATA = random.Random(7).randbytes(2 * MIB + 17)
@@ -35,10 +35,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stored(served: Served, data: bytes = DATA) -> Blob:
-    path = served.store.temporary_path()
-    path.write_bytes(data)
-    blob = served.store.put_file(path)
-    return Blob(sha256=blob.sha256, size_bytes=blob.size_bytes)
+    return put(served.store, data)
 
 
 def on_the_bill(served: Served) -> int:
