@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,7 +135,9 @@ def test_cut_upload_keeps_what_arrived(served: Served) -> None:
         head = served.head("PUT", f"/v1/blobs/{SHA}?size={len(DATA)}", Content_Length=str(len(DATA)))
         connection.sendall(head + DATA[:2_000_000])
         wait_until(lambda: served.store.received_bytes(SHA) >= MIB, 20)
-    wait_until(lambda: served.store.received_bytes(SHA) == 2_000_000, 20)
+        # Closed whole, with words of TLS still to be read, the socket would take back what the Manager has not read.
+        connection.shutdown(socket.SHUT_WR)
+        wait_until(lambda: served.store.received_bytes(SHA) == 2_000_000, 20)
     with served.http() as http:
         assert http.put(f"/v1/blobs/{SHA}?size={len(DATA)}&offset=2000000", content=DATA[2_000_000:]).status_code == 201
 
