@@ -279,7 +279,7 @@ def register():
 def unregister():
     view = _State.view
     if view is not None:
-        if not view.call.is_waiting:
+        if view.call is None or not view.call.is_waiting:
             view.over.wait(ENDING_S)
         _end(view)
     for name, call in HANDLERS:

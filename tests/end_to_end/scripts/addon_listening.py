@@ -6,7 +6,6 @@ Argument after --: JSON with zip, how ('legacy' or 'extension'), farm (a folder)
 import json
 import os
 import sys
-import threading
 import time
 
 import bpy
@@ -76,18 +75,21 @@ class Settings:
             broken()
 
 
-class View:
-    settings, problem = Settings(), ""
-    over = threading.Event()
+def stuck_view():
+    """A view that is over, the settings of which are not given back at the first try."""
+    view = engine._View(bpy.context.scene, os.path.join(plan["farm"], "gone.exr"), header=None)
+    view.settings = Settings()
+    view.over.set()
+    engine._State.view = view
+    return view
 
 
-engine._State.view = View()
-View.over.set()
+view = stuck_view()
 runtime._seen(sessions.Look(farm={"jobs": [], "agents": []}))
 assert engine.is_busy()
 runtime._seen(sessions.Look(farm={"jobs": [], "agents": []}))
 assert not engine.is_busy()
-assert View.settings.tries == 2
+assert view.settings.tries == 2
 
 results, fetching = (sys.modules["%s.%s" % (module, name)] for name in ("ops_results", "lib.fetching"))
 errors, asked, manager = sys.modules[module + ".lib.errors"], [], session.manager
@@ -135,6 +137,12 @@ picture._State.wish = watching.Wish("a-job")
 session.kept.keep_here(plan["farm"], "blendnet")
 session.set_up_changed()
 assert picture.watched() == "", picture.watched()
+
+view = stuck_view()
+view.settings.tries = 1
+sys.modules[module].unregister()
+assert not engine.is_busy()
+assert view.settings.tries == 2
 print("it listens")
 sys.stdout.flush()
 os._exit(0)  # A wheel may hang in its own clean-up.
