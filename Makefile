@@ -21,9 +21,10 @@ SEED ?= 1
 RATE ?= 5
 CHAOS ?=
 
-# Two processes share the tests file by file, the longest first (tests/conftest.py). Of unit tests none is long: who is
-# done takes half of what another has left, and four of them hide that some wait.
-SHARED := -n 2 --dist loadfile --no-loadscope-reorder
+# Three processes share the tests file by file, the longest first (tests/conftest.py): half of the time of those that
+# take long goes by in waiting. Of unit tests none is long: who is done takes half of what another has left, and four of
+# them hide that some wait.
+SHARED := -n 3 --dist loadfile --no-loadscope-reorder
 UNIT_SHARED := -n 4 --dist worksteal
 
 # Of every process that is started, Python keeps what it has compiled for the next one.

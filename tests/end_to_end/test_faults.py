@@ -26,7 +26,7 @@ def heavy(scenes_dir: Path, bpy_build: Build, tmp_path_factory: pytest.TempPathF
     """A frame that takes two agents long enough to be hit in the middle."""
     source = scenes_dir / "clevr_base_scene.blend"
     target = tmp_path_factory.mktemp("heavy") / "heavy.blend"
-    return farms.prepare(bpy_build, source, target, size=(160, 120), samples=SAMPLES)
+    return farms.prepare(bpy_build, source, target, size=(112, 84), samples=SAMPLES)
 
 
 @pytest.fixture(scope="module")
