@@ -72,6 +72,7 @@ class Window:
         self._folder = folder
         self._less = LESS_ABOVE if build.order < (2, 90) else 0
         self._first = ""
+        self._redraws = 0
 
     @property
     def state(self) -> dict[str, Any]:
@@ -122,8 +123,15 @@ class Window:
 
     def click_below(self, down: int, across: float = 0.5) -> None:
         """Press what is so many pixels below the top of the panel's region, at that share of the width."""
+        self._redraw()
         left, top, width, _ = self.place("panel")
         self.click(left + int(width * across), top + down - self._less)
+
+    def _redraw(self) -> None:
+        """Until it is drawn, the panel takes clicks for what it has shown before."""
+        self._redraws += 1
+        self.do(f"redraw({self._redraws})")
+        self.wait(lambda state: state["drawn"] == self._redraws, "the panel is drawn")
 
     def place(self, name: str) -> tuple[int, int, int, int]:
         """(left, top, width, height) on the screen of the state's `panel` or `editor`."""

@@ -25,6 +25,8 @@ class Watch:
     """True while a test measures: nothing is told."""
     told = None
     """What a test has measured."""
+    asked = drawn = 0
+    """Numbers of redraws: the last that a test asked for, and the last that is to be seen."""
     last = 0.0
     worst_s = 0.0
     """Longest time between two ticks beyond what was asked for."""
@@ -85,9 +87,26 @@ def step():
     return 0.3 if next(STEPS, "end") is None else None
 
 
+def redraw(number):
+    """Have all drawn anew: a button is where it was drawn last, which may be before what a test knows by now."""
+    Watch.asked = number
+    for area in areas():
+        area.tag_redraw()
+
+
+def after_drawing():
+    if bpy.context.area == widest("PROPERTIES"):
+        Watch.drawn = Watch.asked
+
+
+def widest(kind):
+    """The widest area of a kind; None: there is no such area."""
+    return max((area for area in areas() if area.type == kind), key=lambda area: area.width, default=None)
+
+
 def contents(kind):
     """[left, bottom, width, height] of what the widest area of a kind contains; None: there is no such area."""
-    wide = max((area for area in areas() if area.type == kind), key=lambda area: area.width, default=None)
+    wide = widest(kind)
     if wide is None or not Watch.ready:
         return None
     region = next(region for region in wide.regions if region.type == "WINDOW")
@@ -128,6 +147,7 @@ def state():
     session = sys.modules[ADDON + ".runtime"].get()
     return {
         "ready": Watch.ready,
+        "drawn": Watch.drawn,
         "pid": os.getpid(),
         "panel": contents("PROPERTIES"),
         "editor": contents("IMAGE_EDITOR"),
@@ -163,7 +183,7 @@ def tick():
         with open(DO, encoding="utf-8") as file:
             text = file.read()
         try:
-            exec(text, {"bpy": bpy, "sys": sys, "in_window": in_window, "watch": Watch})
+            exec(text, {"bpy": bpy, "sys": sys, "in_window": in_window, "redraw": redraw, "watch": Watch})
         except Exception:
             with open(FAILED, "w", encoding="utf-8") as file:
                 file.write(traceback.format_exc())
@@ -182,5 +202,6 @@ if zip_:
     bpy.ops.preferences.addon_install(filepath=zip_, overwrite=True)
 bpy.ops.preferences.addon_enable(module=ADDON)
 bpy.context.scene.render.filepath = os.path.join(output, "pic_####")
+bpy.types.SpaceProperties.draw_handler_add(after_drawing, (), "WINDOW", "POST_PIXEL")
 bpy.app.timers.register(step, first_interval=0.5)
 bpy.app.timers.register(tick, first_interval=0.6, persistent=True)
