@@ -75,7 +75,7 @@ def test_command_is_installed_by_the_add_on_with_consent(blender34: Build, tmp_p
     done = run(blender34, folder, plan, INSTALL, timeout_s=INSTALL_TIMEOUT_S, **env)
     farms.blendnet("down", "--data", farm)
     assert "installed" in done.stdout.splitlines(), done.stdout[-3000:] + done.stderr[-3000:]
-    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running")
+    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running", 20)
 
 
 @pytest.mark.matrix

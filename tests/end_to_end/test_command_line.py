@@ -157,7 +157,7 @@ def test_ctrl_c_cancels_the_job_and_leaves_nothing_running(slow_scene: Path, tmp
         process.kill()
         process.communicate()
     assert process.returncode != 0
-    farms.wait_until(lambda: not farms.processes_mentioning(data), "everything of the farm ended")
+    farms.wait_until(lambda: not farms.processes_mentioning(data), "everything of the farm ended", 20)
 
 
 def test_killed_command_ends_its_private_farm(slow_scene: Path, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_frame_is_the_same_when_a_pool_child_is_killed(
     job = submitted(quick_segments, heavy)
     blender = process_of(quick_segments, "blender")
     psutil.Process(blender.ppid()).kill()
-    farms.wait_until(lambda: not blender.is_running(), "its Blender goes with it")
+    farms.wait_until(lambda: not blender.is_running(), "its Blender goes with it", 10)
     shown = completed(quick_segments, job, tmp_path / "out")
     assert shown["interrupted"] >= 1
     assert [one["reason"] for one in attempts(quick_segments, job)] == ["lost"]

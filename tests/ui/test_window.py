@@ -99,7 +99,7 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
         assert max(farms.worst_difference(merged, reference).values()) <= 1
     finally:
         farms.blendnet("down", "--data", farm)
-    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running")
+    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running", 20)
 
 
 def test_manager_elsewhere_is_compared_before_it_is_trusted(

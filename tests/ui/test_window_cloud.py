@@ -130,4 +130,4 @@ def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed
         window.quit()
     assert [machine for machine in aws.machines() if machine.ended_at is None] == []
     assert (managers.trouble, managers.ended) == ("", [ENDED, ENDED])
-    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running")
+    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running", 20)

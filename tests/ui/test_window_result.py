@@ -82,7 +82,7 @@ def window(
             yield window
     finally:
         farms.blendnet("down", "--data", farm)
-    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running")
+    farms.wait_until(lambda: not farms.processes_mentioning(tmp_path), "nothing is left running", 20)
 
 
 def ask(window: Window, expression: str, folder: Path) -> Any:
