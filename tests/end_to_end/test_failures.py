@@ -24,9 +24,8 @@ from tests.end_to_end import farms
 logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.end_to_end
 
-CANCEL_LIMIT_S = 20.0
-"""From the call to the end of a render call that nobody wants any more. 5 s are promised to who has the processors for
-himself; without the cancel it would be two minutes."""
+CANCEL_LIMIT_S = 5.0
+"""From the call to the end of the render call that nobody wants any more."""
 LIMITED_BYTES = 1 << 30
 """Enough for a Blender with a small scene."""
 LONG_CALLS = {"sub_pass_s": 120}
