@@ -36,7 +36,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) blender redis-server postgresql curl jq faketim
   xvfb xdotool openbox imagemagick libgl1-mesa-dri x11-utils dbus gnome-keyring libsecret-tools
 
 # Of `make lock`: hashes for every file, and nothing that says where they came from.
-PINNED := --quiet --upgrade --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe
+PINNED := --quiet --upgrade --strip-extras --generate-hashes --no-emit-options --no-header --allow-unsafe
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types unit bench simulate market chaos lock format clean distclean system-run system-test python-ok
