@@ -183,7 +183,6 @@ def download(job_id: str, output_dir: Path | None, folder: DataFolder, as_json: 
       blendnet job download 7f3a
       blendnet job download 7f3a --output renders
     """
-    started = time.monotonic()
     with manager(folder) as client:
         view = find_job(client, job_id)
         noted = recall(folder, view.id)
@@ -199,11 +198,11 @@ def download(job_id: str, output_dir: Path | None, folder: DataFolder, as_json: 
             fetched = downloads.finish()
         frames = all_frames(client, view.id)
     print_warnings(frames)
+    seconds = job_seconds(view, time.time())
     if as_json:
-        seconds = job_seconds(view, time.monotonic() - started)
         output.print_json(job_report(view, frames, fetched, agents=view.agents, seconds=seconds))
     else:
-        print_report(view, frames, fetched, seconds=job_seconds(view, time.monotonic() - started))
+        print_report(view, frames, fetched, seconds=seconds)
 
 
 job.add_command(links)

@@ -83,6 +83,6 @@ def print_report(job: JobView, frames: Sequence[FrameView], fetched: Sequence[Fe
     output.say(f"Job {job.id} {job.state.value} after {output.duration(seconds)}, {done}{cost}{message}")
 
 
-def job_seconds(job: JobView, fallback_s: float) -> float:
-    """Seconds from submission to the end."""
-    return job.finished_at - job.created_at if job.finished_at else fallback_s
+def job_seconds(job: JobView, now: float) -> float:
+    """Seconds from submission to the end, or until `now` (Unix time) while there is none."""
+    return max(0.0, (job.finished_at or now) - job.created_at)

@@ -6,7 +6,7 @@ import pytest
 
 from blendnet.cli.job import print_job
 from blendnet.cli.job_attempts import print_attempts, reasons_text
-from blendnet.cli.report import job_report, print_warnings
+from blendnet.cli.report import job_report, job_seconds, print_report, print_warnings
 from blendnet.messages import AttemptView
 from blendnet.models import State, Work
 from tests.cli.test_progress import frame, job
@@ -43,6 +43,15 @@ def test_job_shows_its_warnings_and_which_frames_have_them(capsys: pytest.Captur
     shown = capsys.readouterr().out
     assert f"- {NOISY} (2 frames)" in shown
     assert f"{STRIPS}; {NOISY}" in shown
+
+
+def test_time_of_a_job_goes_on_until_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    active = job().model_copy(update={"state": State.ACTIVE, "created_at": 1000.0, "finished_at": None})
+    print_report(active, FRAMES, [], seconds=job_seconds(active, now=1750.0))
+    assert " active after 12:30, " in capsys.readouterr().err
+    completed = active.model_copy(update={"state": State.COMPLETED, "finished_at": 1060.0})
+    assert job_seconds(completed, now=1750.0) == 60.0
+    assert job_seconds(active, now=999.0) == 0.0, "clocks differ"
 
 
 def attempt(number: int, reason: str, **values: object) -> AttemptView:
