@@ -2,8 +2,17 @@
 
 import bpy
 
+from . import runtime
+
 OWN_WINDOW = ("WINDOW", "SCREEN")
 """Where Blender shows the Render Result: in a window or screen that it makes for that."""
+
+
+class _State:
+    drawing = None
+    """Blender's handle of `_drawn`."""
+    to_fit = set()
+    """Pointers of the areas whose pictures are to be wholly visible."""
 
 
 def spaces():
@@ -33,20 +42,17 @@ def find(context, name, may_open):
 
 
 def fit(area):
-    """Make the whole picture visible."""
-    window = next(window for window, other in _areas() if other == area)
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    call(bpy.ops.image.view_all, window, area=area, region=region, fit_view=True)
+    """Make the whole picture visible once it is drawn: then Blender is in that editor, which no timer is."""
+    _State.to_fit.add(area.as_pointer())
+    area.tag_redraw()
 
 
-def call(operator, window, *mode, area=None, region=None, **arguments):
-    """Call an operator as if the mouse were in a window: timers are in none."""
-    where = {"window": window, "screen": window.screen, "scene": window.scene, "area": area, "region": region}
-    where = {name: value for name, value in where.items() if value is not None}
-    if not hasattr(bpy.context, "temp_override"):
-        return operator(where, *mode, **arguments)
-    with bpy.context.temp_override(**where):
-        return operator(*mode, **arguments)
+def _drawn():
+    area = bpy.context.area
+    if area is not None and area.as_pointer() in _State.to_fit:
+        _State.to_fit.remove(area.as_pointer())
+        bpy.ops.image.view_all(fit_view=True)
+        runtime.get().outbox.put(runtime.redraw)  # While it draws, Blender notes no wish to draw again.
 
 
 def render():
@@ -56,7 +62,7 @@ def render():
     """
     preferences = bpy.context.preferences
     wanted, is_dirty = preferences.view.render_display_type, preferences.is_dirty
-    crashes = not hasattr(bpy.context, "temp_override") and wanted in OWN_WINDOW
+    crashes = bpy.app.version < (3, 2, 0) and wanted in OWN_WINDOW
     if crashes:
         preferences.view.render_display_type = "AREA"
     try:
@@ -69,3 +75,14 @@ def render():
 
 def _areas():
     return [(window, area) for window in bpy.context.window_manager.windows for area in window.screen.areas]
+
+
+def register():
+    _State.drawing = bpy.types.SpaceImageEditor.draw_handler_add(_drawn, (), "WINDOW", "POST_PIXEL")
+
+
+def unregister():
+    drawing, _State.drawing = _State.drawing, None
+    if drawing is not None:
+        bpy.types.SpaceImageEditor.draw_handler_remove(drawing, "WINDOW")
+    _State.to_fit.clear()

@@ -1,4 +1,4 @@
-"""The shortcuts of Render Image and Render Animation on BlendNet: keys beside Blender's own, with two more held."""
+"""The add-on's shortcuts. Those of Render Image and Render Animation are Blender's own keys with two more held."""
 
 import bpy
 
@@ -29,15 +29,22 @@ def draw(layout, context):
         layout.label(text="No shortcut: Preferences > Keymap > Screen > Restore brings it back", icon="INFO")
 
 
-def register():
+def add(operator, **event):
+    """Add a shortcut, to be removed with the add-on: its item; None: Blender without any keyboard."""
     keyconfig = bpy.context.window_manager.keyconfigs.addon
     if keyconfig is None:
-        return  # Blender without any keyboard.
+        return None
     keymap = keyconfig.keymaps.new(name=KEYMAP, space_type="EMPTY")
+    item = keymap.keymap_items.new(operator, **event)
+    _State.added.append((keymap, item))
+    return item
+
+
+def register():
     for animation, key in KEYS:
-        item = keymap.keymap_items.new(OPERATOR, type=key, **HELD)
-        item.properties.animation = animation
-        _State.added.append((keymap, item))
+        item = add(OPERATOR, type=key, **HELD)
+        if item is not None:
+            item.properties.animation = animation
 
 
 def unregister():

@@ -5,7 +5,7 @@ Until some version between 3.4 and 4.3 Blender takes a file for saved when a cop
 
 import bpy
 
-from . import editors
+from . import editors, from_window
 
 LOOK_S = 0.2
 LOOKS = 5
@@ -23,6 +23,10 @@ def keep():
     if bpy.app.background or not bpy.data.is_dirty:
         return
     _State.left = LOOKS
+    _go_on()
+
+
+def _go_on():
     if not bpy.app.timers.is_registered(_look):
         # Not persistent: with another file it ends.
         bpy.app.timers.register(_look, first_interval=LOOK_S)
@@ -34,17 +38,20 @@ def _look():
         return LOOK_S if _State.left > 0 else None
     if _in_a_stroke():
         return LOOK_S
-    _mark()
+    from_window.Call(bpy.context.window_manager.windows[0], _mark, _go_on)
     return None
 
 
 def _mark():
     """Have Blender hold the file for changed: with no undo steps to keep, a push says that and makes none."""
+    if bpy.data.is_dirty or _in_a_stroke():
+        _go_on()  # Something has happened since.
+        return
     preferences = bpy.context.preferences
     steps, changed = preferences.edit.undo_steps, preferences.is_dirty
     preferences.edit.undo_steps = 0
     try:
-        editors.call(bpy.ops.ed.undo_push, bpy.context.window_manager.windows[0], message="BlendNet")
+        bpy.ops.ed.undo_push(message="BlendNet")
     finally:
         preferences.edit.undo_steps, preferences.is_dirty = steps, changed
 

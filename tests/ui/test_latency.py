@@ -43,7 +43,7 @@ for source, path in (("FILE", {large!r}), ("SEQUENCE", {first!r})):
     image.source, image.filepath = source, path
     bpy.data.textures.new(source, "IMAGE").image = image
 """
-SEND = 'beats.measure("the button", lambda: in_window(bpy.ops.blendnet.render))'
+SEND = 'beats.measure("the button", bpy.ops.blendnet.render)'
 
 
 def test_window_waits_for_nothing_that_the_add_on_does(
@@ -90,14 +90,14 @@ def _phases(window: Window, served: Served, kit: Kit, watched: str) -> dict[str,
     login = f"address={served.url!r}, password_file={str(password)!r}, ca={str(served.certificate.ca)!r}"
     window.do(f"bpy.ops.blendnet.connect({login})")
     window.wait(lambda state: len(state["jobs"]) == JOBS, "the jobs are listed")
-    window.do(f"bpy.ops.blendnet.select(job={watched!r})\nin_window(bpy.ops.blendnet.watch, job={watched!r})")
+    window.act(f"bpy.ops.blendnet.select(job={watched!r})\nbpy.ops.blendnet.watch(job={watched!r})")
     window.wait(lambda state: len(state["frames"]) == FRAMES, "the frames are listed")
     with _working(served, kit, watched):
         window.wait(lambda state: state["picture"], "the picture is shown")
         window.do(f"import beats\nbeats.phase({WATCHING!r})\nwatch.quiet = True")
         time.sleep(PHASE_S)
         jobs = len(served.farm.jobs())
-        window.do(f"import beats\nbeats.phase({SENDING!r})\n{SEND}\nbpy.ops.blendnet.select(job={watched!r})")
+        window.act(f"import beats\nbeats.phase({SENDING!r})\n{SEND}\nbpy.ops.blendnet.select(job={watched!r})")
         farms.wait_until(lambda: len(served.farm.jobs()) > jobs, "the scene is sent", SENDING_TIMEOUT_S)
     window.do("import beats\nbeats.phase('after')\nwatch.told = beats.told()\nwatch.quiet = False")
     return window.wait(lambda state: state["told"], "the figures are told")["told"]

@@ -26,12 +26,12 @@ FARM = {"BLENDNET_SUB_PASS_S": "1", "BLENDNET_PREVIEW_INTERVAL_S": "1", "BLENDNE
 """Pictures come often, and the more cores a machine has the job is not over the sooner."""
 STEP = """
 if any(thing.mode == "EDIT" for thing in bpy.data.objects):
-    in_window(bpy.ops.object.mode_set, mode="OBJECT")  # In edit mode undo steps hold the mesh alone.
+    bpy.ops.object.mode_set(mode="OBJECT")  # In edit mode undo steps hold the mesh alone.
 bpy.data.scenes[0]["step"] = {!r}
-in_window(bpy.ops.ed.undo_push)
+bpy.ops.ed.undo_push()
 """
 UNDO = """
-in_window(bpy.ops.ed.undo)
+bpy.ops.ed.undo()
 watch.told = [bpy.data.scenes[0]["step"], "BlendNet Preview" in bpy.data.images]
 """
 FEWER = 24
@@ -56,7 +56,7 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
             window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is up", 120)
             (agent,) = farms.blendnet("agent", "list", "--data", farm, "--json").json
             stack.enter_context(Throttle(agent["pid"], share=SHARE))
-            window.do(STEP.format("unsaved"))
+            window.act(STEP.format("unsaved"))
             window.wait(lambda state: state["dirty"], "the scene has unsaved changes")
             window.click_button(0)
             sent = window.wait(lambda state: state["selected"], "the job is sent")
@@ -72,10 +72,10 @@ def test_artist_renders_with_the_mouse_and_finds_the_job_after_a_crash(
             assert saved.stat().st_size > 100_000
             assert b"BlendNet Preview" not in saved.read_bytes()
             assert window.state["picture"]["name"] == "BlendNet Preview"
-            window.do("bpy.ops.blendnet.unwatch()\n" + STEP.format("unwatched"))
+            window.act("bpy.ops.blendnet.unwatch()\n" + STEP.format("unwatched"))
             window.do("bpy.ops.blendnet.watch()")
             window.wait(lambda state: state["picture"], "the picture is shown in a later step")
-            window.do(STEP.format("watched") + UNDO)
+            window.act(STEP.format("watched") + UNDO)
             window.wait(lambda state: state["told"] == ["unwatched", False], "undo took the picture")
             window.wait(lambda state: state["picture"], "the picture is shown after undo")
             window.do("for _ in range(200):\n    bpy.ops.blendnet.unwatch()\n    bpy.ops.blendnet.watch()")
@@ -144,7 +144,7 @@ def test_manager_elsewhere_is_compared_before_it_is_trusted(
         window.do(f"bpy.ops.blendnet.log(job={job_id!r})")
         window.wait(lambda state: state["texts"].get("BlendNet Log"), "the log is shown again")
         assert window.state["windows"] == 2, "the editor that showed nothing is taken"
-        window.do('in_window(bpy.ops.wm.window_close, showing="TEXT_EDITOR")')
+        window.close_top()
         window.wait(lambda state: not state["texts"], "the log goes with its window")
 
         window.do('sys.modules["blendnet_addon.runtime"].get().select("")')

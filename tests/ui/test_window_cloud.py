@@ -40,14 +40,6 @@ CHOOSE_MACHINE = """
 form = bpy.context.preferences.addons["blendnet_addon"].preferences.cloud
 form.market, form.machine_item, form.cap_hour = "always", "c6i.4xlarge", 5.0
 """
-IN_WINDOW = """
-with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
-    bpy.ops.blendnet.{}
-"""
-CLOSE_LOG = """
-with bpy.context.temp_override(window=bpy.context.window_manager.windows[-1]):
-    bpy.ops.wm.window_close()
-"""
 HEARD_S = 180
 """A Manager without jobs counts what it costs once a minute, and the add-on asks the more seldom the less there is."""
 ENDED = 5
@@ -96,7 +88,7 @@ def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed
         window.wait(lambda state: state["cloud"]["checked"], "the account is checked", 200)
         window.do(CHOOSE_MACHINE)
         window.photograph(pictures / "addon-cloud.png", "526x740+530+44")
-        window.do(IN_WINDOW.format("use_cloud('INVOKE_DEFAULT')"))
+        window.act("bpy.ops.blendnet.use_cloud('INVOKE_DEFAULT')")
         window.photograph(pictures / "addon-cloud-create.png", "494x180+776+708")
         window.press("Return")
         window.wait(lambda state: state["under_way"], "the farm is being made")
@@ -112,17 +104,17 @@ def test_farm_in_a_cloud_is_made_stopped_midway_made_stopped_started_and_removed
         assert "The Manager answers at https://127.0.0." in made["message"]
         window.wait(lambda state: state["cloud"]["heard"], "the add-on has heard of it", HEARD_S)
         window.photograph(pictures / "addon-cloud-farm.png", "526x710+530+44")
-        window.do(IN_WINDOW.format("cloud_status(text=True)"))
+        window.act("bpy.ops.blendnet.cloud_status(text=True)")
         window.wait(
             lambda state: "answers at https://" in state["texts"].get("BlendNet Log", ""), "its status is shown"
         )
-        window.do(CLOSE_LOG)
+        window.close_top()
         window.do("bpy.ops.blendnet.cloud_stop()")
         window.wait(lambda state: state["cloud"]["state"] == "stopped" and state["problem"], "it is stopped", 120)
         window.photograph(pictures / "addon-cloud-stopped.png", "526x800+530+44")
         window.do("bpy.ops.blendnet.cloud_start()")
         window.wait(lambda state: state["problem"] is None and state["cloud"]["heard"], "it is back", HEARD_S)
-        window.do(IN_WINDOW.format("cloud_destroy('INVOKE_DEFAULT')"))
+        window.act("bpy.ops.blendnet.cloud_destroy('INVOKE_DEFAULT')")
         window.photograph(pictures / "addon-cloud-destroy.png", "494x136+776+752")
         window.press("Return")
         gone = window.wait(lambda state: not state["set_up"], "all is gone", 120)

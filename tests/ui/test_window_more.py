@@ -42,6 +42,34 @@ for name in ("row", "rows"):
 bpy.context.scene.frame_end = 2
 """
 """Eight million vertices in frame 2: more memory than the farm's Blenders get."""
+TIMES = 40
+BUSY = f"""
+import threading
+
+def spin():
+    while not over.is_set():
+        [str(number) for number in range(2000)]
+
+def again():
+    if left["call"].is_waiting:
+        return 0.01
+    bpy.ops.wm.save_mainfile()
+    left["call"] = act(addon["unsaved"]._mark)
+    for area in bpy.context.window_manager.windows[0].screen.areas:
+        if area.type == "IMAGE_EDITOR":
+            addon["editors"].fit(area)
+    left["times"] -= 1
+    watch.told = left["times"]
+    return 0.01 if left["times"] else over.set()
+
+addon = {{name: sys.modules["blendnet_addon." + name] for name in ("editors", "unsaved")}}
+over = threading.Event()
+for _ in range(2):
+    threading.Thread(target=spin, daemon=True).start()
+left = {{"times": {TIMES}, "call": act(lambda: None)}}
+bpy.app.timers.register(again)
+"""
+"""What the add-on asks of a window by itself, again and again beside threads that are always in Python."""
 
 
 @dataclass
@@ -131,7 +159,7 @@ def test_animation_comes_home_frame_by_frame(desk: Desk, pictures: Path, tmp_pat
 
 def test_farm_shows_what_agents_work_on_and_a_cap_is_changed(desk: Desk, pictures: Path, tmp_path: Path) -> None:
     window, before = desk.window, desk.ids()
-    window.do(f"in_window(bpy.ops.blendnet.render, samples={LONG}, noise=0.0, strategy='frame', name='long')")
+    window.act(f"bpy.ops.blendnet.render(samples={LONG}, noise=0.0, strategy='frame', name='long')")
     job_id = desk.sent(before)
     window.wait(lambda _: desk.job(job_id)["agents"] == 1, "the agent works on it", END_S)
     window.do(f"bpy.ops.blendnet.cap(job={job_id!r}, usd=2.5)")
@@ -169,14 +197,14 @@ def test_shortcuts_send_image_and_animation(desk: Desk, pictures: Path) -> None:
     desk.ended(job_id, "canceled")
     if desk.build.order < (3, 2):
         return  # It opens no window for a timer.
-    window.do(
+    window.act(
         'bpy.context.preferences.active_section = "ADDONS"\n'
         'bpy.context.window_manager.addon_search = "BlendNet"\n'
-        "in_window(bpy.ops.screen.userpref_show)\n"
+        "bpy.ops.screen.userpref_show()\n"
         'bpy.ops.preferences.addon_expand(module="blendnet_addon")'
     )
     window.photograph(pictures / "addon-preferences.png", "690x530+590+335")
-    window.do('in_window(bpy.ops.wm.window_close, showing="PREFERENCES")')
+    window.close_top()
     window.wait(lambda state: state["windows"] == 1, "the preferences are closed")
 
 
@@ -216,3 +244,10 @@ def test_list_hides_the_jobs_of_a_scene_by_a_click_on_its_name(desk: Desk, pictu
     window.click_list(ROW)
     window.wait(lambda state: state["selected"], "a click on a job selects it")
     assert desk.job(window.state["selected"])["name"] == "house"
+
+
+def test_threads_of_other_add_ons_do_no_harm(desk: Desk, tmp_path: Path) -> None:
+    window = desk.window
+    window.do(f"bpy.ops.wm.save_as_mainfile(filepath={str(tmp_path / 'busy.blend')!r})\n" + BUSY)
+    window.wait(lambda state: state["told"] == 0, "all is done", 120)
+    window.wait(lambda state: state["dirty"], "the file counts as changed")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,18 @@ bpy.app.driver_namespace['render'], engine.render = engine.render, render
 """
 """A view that goes on until it is stopped: real ones are over before a key can be pressed."""
 IN_A_ROW = """
+def view():
+    bpy.ops.blendnet.view_result()
+    left['times'] -= 1
+
 def again():
-    free = not sys.modules['blendnet_addon.view_engine'].is_busy()
+    free = not sys.modules['blendnet_addon.view_engine'].is_busy() and not left['call'].is_waiting
     if free and not sys.modules['blendnet_addon.runtime'].get().under_way:
-        in_window(bpy.ops.blendnet.view_result)
-        left['times'] -= 1
+        left['call'] = act(view)
     return 0.01 if left['times'] else None
 
 left = bpy.app.driver_namespace['left'] = {'times': %d}
+left['call'] = act(view)
 bpy.app.timers.register(again)
 """
 OPENED = 5
@@ -77,7 +82,7 @@ def window(
             window.wait(lambda state: state["set_up"] and state["agents"] == 1, "the farm is known")
             window.do("bpy.ops.wm.save_mainfile()")
             window.wait(lambda state: not state["dirty"], "the scene is saved")
-            window.do("in_window(bpy.ops.blendnet.render)")
+            window.act("bpy.ops.blendnet.render()")
             window.wait(lambda state: state["jobs"] and state["jobs"][0]["state"] == "completed", "it is done", 120)
             yield window
     finally:
@@ -117,12 +122,12 @@ def test_finished_frame_is_shown_with_its_colors_and_in_the_render_result(
     window.photograph(pictures / "addon-watching.png", PART)
     window.photograph(tmp_path / "finished.png")
 
-    window.do(f"in_window(bpy.ops.blendnet.watch, job={job_id!r}, kind='LAYERS')")
+    window.act(f"bpy.ops.blendnet.watch(job={job_id!r}, kind='LAYERS')")
     wait_for(window, "bpy.data.images['BlendNet Preview'].type == 'MULTILAYER'", tmp_path, "its layers are shown")
     window.photograph(tmp_path / "layers.png")
 
-    view = f"in_window(bpy.ops.blendnet.view_result, job={job_id!r})"
-    window.do("bpy.ops.blendnet.unwatch()\n" + view)
+    view = f"bpy.ops.blendnet.view_result(job={job_id!r})"
+    window.act("bpy.ops.blendnet.unwatch()\n" + view)
     areas = "bpy.context.window_manager.windows[0].screen.areas"
     spaces = f"[area.spaces.active for area in {areas} if area.type == 'IMAGE_EDITOR']"
     editor = f"[space.image and space.image.name for space in {spaces}]"
@@ -165,14 +170,14 @@ def test_views_in_a_row_saves_and_undo_leave_the_scene_as_it_was(window: Window,
     assert b"BLENDNET_VIEW" not in saved.read_bytes()
     assert ask(window, settings, tmp_path) == before
 
-    window.do("in_window(bpy.ops.object.mode_set, mode='OBJECT')")  # In edit mode undo steps hold the mesh alone.
-    window.do(
+    window.act("bpy.ops.object.mode_set(mode='OBJECT')")  # In edit mode undo steps hold the mesh alone.
+    window.act(
         f"settings = {ADDON.format('view_settings')}.FrameSettings({scene}, {header}, 'BLENDNET_VIEW')\n"
         f"settings.put()\n{scene}['step'] = {scene}.render.engine\n"
-        f"in_window(bpy.ops.ed.undo_push, message='meanwhile')\nsettings.give_back()"
+        f"bpy.ops.ed.undo_push(message='meanwhile')\nsettings.give_back()"
     )
-    window.do(f"{scene}['step'] = 'later'\nin_window(bpy.ops.ed.undo_push, message='later')")
-    window.do("in_window(bpy.ops.ed.undo)")
+    window.act(f"{scene}['step'] = 'later'\nbpy.ops.ed.undo_push(message='later')")
+    window.act("bpy.ops.ed.undo()")
     assert ask(window, f"{scene}['step']", tmp_path) == "BLENDNET_VIEW"
     assert ask(window, settings, tmp_path) == before
 
@@ -197,10 +202,11 @@ def test_render_window_is_opened_and_closed_often(window: Window, window_build: 
     settings = f"[{own}.engine, {own}.resolution_x, {own}.use_compositing, {own}.use_lock_interface, {display}]"
     spaces = f"[area.spaces.active for each in {windows} for area in each.screen.areas if area.type == 'IMAGE_EDITOR']"
     shown = f"[space for space in {spaces} if space.image and space.image.type == 'RENDER_RESULT']"
+    close: Callable[[], None]
     if window_build.order >= (3, 2):
-        opened, close = f"len({windows}) == 2 and {shown}", "in_window(bpy.ops.wm.window_close, on_top=True)"
+        opened, close = f"len({windows}) == 2 and {shown}", window.close_top
     else:  # Older ones crash when a timer lets them open a window: they show it in an editor.
-        opened, close = shown, f"for space in {spaces}:\n    space.image = None"
+        opened, close = shown, partial(window.do, f"for space in {spaces}:\n    space.image = None")
     opened, closed = f"bool({opened})", f"len({windows}) == 1 and not {shown}"
     window.do(f"bpy.ops.blendnet.unwatch()\n{display} = 'WINDOW'")
     before = ask(window, settings, tmp_path)
@@ -210,12 +216,12 @@ def test_render_window_is_opened_and_closed_often(window: Window, window_build: 
         window.do(IN_A_ROW % 1)
         wait_for(window, f"{over} and {opened}", tmp_path, "the Render Result is shown")
         assert ask(window, settings, tmp_path) == before
-        window.do(close)
+        close()
         wait_for(window, closed, tmp_path, "it is closed")
 
     window.do(ENDLESS + IN_A_ROW % 1)
     wait_for(window, f"{done} and {engine}.is_busy() and {opened}", tmp_path, "a view goes on")
-    window.do(close)
+    close()
     wait_for(window, closed, tmp_path, "it is closed meanwhile")
     window.press("Escape")
     wait_for(window, f"not {engine}.is_busy()", tmp_path, "stopped")

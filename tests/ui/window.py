@@ -150,7 +150,10 @@ class Window:
 
     def find(self) -> None:
         """Note which window is Blender's first, before there are others: clicks go there."""
-        self._first = self._tool("xdotool", "search", "--onlyvisible", "--class", "Blender").split()[-1]
+        self._first = self._windows()[-1]
+
+    def _windows(self) -> list[str]:
+        return self._tool("xdotool", "search", "--onlyvisible", "--class", "Blender").split()
 
     def _place(self) -> tuple[int, int, int]:
         """(left, top, height) of Blender's window on the screen, without its frame."""
@@ -160,10 +163,17 @@ class Window:
         return left, top, height
 
     def do(self, code: str) -> None:
-        """Run Python inside, on the main thread; returns when it ran. What it raises fails the test."""
-        failed = self._folder / "do.failed"
+        """Run Python inside, from a timer; returns when it ran. What it raises fails the test."""
+        self._run("do.py", code)
+
+    def act(self, code: str) -> None:
+        """The same from an event of the first window, as a button does: for operators that need a window."""
+        self._run("act.py", code)
+
+    def _run(self, name: str, code: str) -> None:
+        failed = self._folder / "failed"
         failed.unlink(missing_ok=True)
-        path = self._tell(code)
+        path = self._tell(name, code)
 
         def taken() -> bool:
             self._check_alive()
@@ -172,10 +182,10 @@ class Window:
         wait_until(taken, "Blender runs a script", 60.0)
         assert not failed.exists(), f"{code}\n{failed.read_text('utf-8')}"
 
-    def _tell(self, code: str) -> Path:
-        path = self._folder / "do.py"
-        (self._folder / "do.new").write_text(code, "utf-8")
-        return (self._folder / "do.new").replace(path)
+    def _tell(self, name: str, code: str) -> Path:
+        new = self._folder / "new.py"
+        new.write_text(code, "utf-8")
+        return new.replace(self._folder / name)
 
     def photograph(self, path: Path, crop: str = "", *, moving: bool = False) -> None:
         """The screen, or a part of it (WIDTHxHEIGHT+X+Y), as a PNG; `moving`: at once, it never stands still."""
@@ -195,6 +205,11 @@ class Window:
         written = [*command, "-strip", "+dither", "-colors", "200", f"PNG8:{path}"]
         subprocess.run(written, env=self._env, check=True, timeout=30)
 
+    def close_top(self) -> None:
+        """Close the window that Blender has opened last, as its frame's button does."""
+        top = next(each for each in reversed(self._windows()) if each != self._first)
+        self._tool("xdotool", "windowactivate", "--sync", top, "key", "--window", "0", "alt+F4")
+
     def kill(self) -> None:
         """As a crash does."""
         self._process.send_signal(signal.SIGKILL)
@@ -202,7 +217,7 @@ class Window:
 
     def quit(self) -> None:
         """As the menu does, and wait until nothing of it is left."""
-        self._tell("in_window(bpy.ops.wm.quit_blender)")
+        self._tell("act.py", "bpy.ops.wm.quit_blender()")
         assert self._process.wait(QUIT_TIMEOUT_S) == 0
 
     def _tool(self, *arguments: str) -> str:
@@ -217,7 +232,8 @@ def blender(
     """Blender with a window in which the add-on is enabled; `folder` holds its settings and messages."""
     (folder / "scripts" / "addons").mkdir(parents=True, exist_ok=True)
     (folder / "state.json").unlink(missing_ok=True)
-    (folder / "do.py").unlink(missing_ok=True)
+    for name in ("do.py", "act.py"):
+        (folder / name).unlink(missing_ok=True)
     command = [str(build.path), "--factory-startup", "-noaudio", "--window-geometry", "0", "0", "1280", "900"]
     with (folder / "blender.log").open("ab") as log:
         process = subprocess.Popen(

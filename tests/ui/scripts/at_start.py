@@ -1,7 +1,8 @@
 """Run inside a Blender with a window: enables the add-on, arranges the window, tells the test what is to be seen.
 
 Arguments after --: folder for messages, zip to install ('': it is installed already), output folder of the scene.
-state.json is written again and again; do.py is run once whenever it appears, and do.failed says how it broke.
+state.json is written again and again. do.py is run once whenever it appears, from a timer, and act.py from an event of
+the first window; failed says how it broke.
 """
 
 import json
@@ -15,7 +16,7 @@ import bpy
 folder, zip_, output = sys.argv[sys.argv.index("--") + 1 :]
 ADDON = "blendnet_addon"
 TICK_S = 0.1
-STATE, DO, FAILED = (os.path.join(folder, name) for name in ("state.json", "do.py", "do.failed"))
+STATE, DO, ACT, FAILED = (os.path.join(folder, name) for name in ("state.json", "do.py", "act.py", "failed"))
 
 
 class Watch:
@@ -25,6 +26,8 @@ class Watch:
     """True while a test measures: nothing is told."""
     told = None
     """What a test has measured."""
+    acting = None
+    """What waits for an event of the window."""
     asked = drawn = 0
     """Numbers of redraws: the last that a test asked for, and the last that is to be seen."""
     last = 0.0
@@ -130,17 +133,22 @@ def cloud(session):
     return {"checked": seen.checks is not None, "begun": seen.begun, "heard": heard, "state": seen.state(heard)}
 
 
-def in_window(operator, showing="IMAGE_EDITOR", on_top=False, **arguments):
-    """Call an operator as from the window that shows such an editor: a timer has none.
+def act(function):
+    """Have a function called as if a key had been pressed in the first window: timers are in none."""
+    window = bpy.context.window_manager.windows[0]
+    return sys.modules[ADDON + ".from_window"].Call(window, function, lambda: None)
 
-    `on_top`: from one that Blender has opened beside the first.
-    """
-    windows = bpy.context.window_manager.windows[1 if on_top else 0 :]
-    window = next(w for w in windows if any(area.type == showing for area in w.screen.areas))
-    if hasattr(bpy.context, "temp_override"):
-        with bpy.context.temp_override(window=window):
-            return operator(**arguments)
-    return operator({"window": window, "screen": window.screen}, **arguments)
+
+def run(path):
+    """Run a script that a test has left, which then is gone."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    try:
+        exec(text, {"bpy": bpy, "sys": sys, "act": act, "redraw": redraw, "watch": Watch})
+    except Exception:
+        with open(FAILED, "w", encoding="utf-8") as file:
+            file.write(traceback.format_exc())
+    os.remove(path)
 
 
 def state():
@@ -180,14 +188,9 @@ def tick():
     if Watch.last and Watch.ready:
         Watch.worst_s = max(Watch.worst_s, now - Watch.last - TICK_S)
     if os.path.exists(DO):
-        with open(DO, encoding="utf-8") as file:
-            text = file.read()
-        try:
-            exec(text, {"bpy": bpy, "sys": sys, "in_window": in_window, "redraw": redraw, "watch": Watch})
-        except Exception:
-            with open(FAILED, "w", encoding="utf-8") as file:
-                file.write(traceback.format_exc())
-        os.remove(DO)
+        run(DO)
+    if os.path.exists(ACT) and (Watch.acting is None or not Watch.acting.is_waiting):
+        Watch.acting = act(lambda: run(ACT))
     if Watch.quiet:
         return TICK_S
     with open(STATE + ".new", "w", encoding="utf-8") as file:
