@@ -28,7 +28,7 @@ def shortcut():
     manager, folders = bpy.context.window_manager, bpy.utils.preset_paths("keyconfig")
     if manager.keyconfigs.addon is None or not folders:
         return
-    mine = {item.properties.animation: item for item in shortcuts()}
+    mine = {item.properties.animation: item for item in shortcuts() if item.idname == "blendnet.render"}
     keys = [(i.type, i.ctrl, i.shift, i.alt, i.oskey) for i in (mine[False], mine[True])]
     assert keys == [(key, True, True, False, False) for key in ("F12", "F11")], keys
     seen = 0
