@@ -207,7 +207,11 @@ class Window:
 
     def close_top(self) -> None:
         """Close the window that Blender has opened last, as its frame's button does."""
-        top = next(each for each in reversed(self._windows()) if each != self._first)
+
+        def others() -> list[str]:
+            return [each for each in self._windows() if each != self._first]
+
+        top = wait_until(others, "another window is there")[-1]
         self._tool("xdotool", "windowactivate", "--sync", top, "key", "--window", "0", "alt+F4")
 
     def kill(self) -> None:
