@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.throttle import Throttle
 from blendnet.agent.blenders import Build
 from tests.end_to_end import farms
 from tests.ui.window import ROW, Window, blender
@@ -20,6 +21,8 @@ MEMORY_BYTES = 1 << 30
 """Enough for a Blender with a small scene."""
 FRAMES = 10
 """So many that an animation can be paused in its midst."""
+SHARE = 0.1
+"""The agent's Blender renders only so much of the time until then."""
 SIZE = (320, 180)
 LONG = 200000
 """Samples of a job that is not done while it is looked at."""
@@ -94,6 +97,11 @@ class Desk:
     def job(self, job_id: str) -> dict[str, Any]:
         return next(job for job in self.window.state["jobs"] if job["id"] == job_id)
 
+    def slow(self) -> Throttle:
+        """A context in which no animation is over before it is steered."""
+        (agent,) = farms.blendnet("agent", "list", "--data", self.farm, "--json").json
+        return Throttle(agent["pid"], share=SHARE)
+
     def ended(self, job_id: str, state: str) -> None:
         """Wait until a job has ended so."""
         self.window.wait(lambda _: self.job(job_id)["state"] == state, f"the job is {state}", END_S)
@@ -142,11 +150,12 @@ def test_artist_is_asked_before_a_scene_is_sent_that_would_look_different(desk: 
 
 def test_animation_comes_home_frame_by_frame(desk: Desk, pictures: Path, tmp_path: Path) -> None:
     window, before = desk.window, desk.ids()
-    window.click_button(1)
-    job_id = desk.sent(before)
-    window.wait(lambda _: desk.job(job_id)["frames_completed"] >= 2, "two frames are done", END_S)
-    window.do(f"bpy.ops.blendnet.steer(verb='pause', job={job_id!r})")
-    window.wait(lambda _: desk.job(job_id)["state"] == "paused", "it is paused")
+    with desk.slow():
+        window.click_button(1)
+        job_id = desk.sent(before)
+        window.wait(lambda _: desk.job(job_id)["frames_completed"] >= 2, "two frames are done", END_S)
+        window.do(f"bpy.ops.blendnet.steer(verb='pause', job={job_id!r})")
+        window.wait(lambda _: desk.job(job_id)["state"] == "paused", "it is paused")
     window.photograph(pictures / "addon-animation.png", "1056x730+0+44")
     window.do(f"bpy.ops.blendnet.steer(verb='resume', job={job_id!r})")
     desk.ended(job_id, "completed")
@@ -190,11 +199,12 @@ def test_shortcuts_send_image_and_animation(desk: Desk, pictures: Path) -> None:
     assert desk.job(job_id)["frames_total"] == 1
     desk.ended(job_id, "completed")
     before = desk.ids()
-    window.press("ctrl+shift+F11")
-    job_id = desk.sent(before)
-    assert desk.job(job_id)["frames_total"] == FRAMES
-    window.do(f"bpy.ops.blendnet.steer(verb='cancel', job={job_id!r})")
-    desk.ended(job_id, "canceled")
+    with desk.slow():
+        window.press("ctrl+shift+F11")
+        job_id = desk.sent(before)
+        assert desk.job(job_id)["frames_total"] == FRAMES
+        window.do(f"bpy.ops.blendnet.steer(verb='cancel', job={job_id!r})")
+        desk.ended(job_id, "canceled")
     if desk.build.order < (3, 2):
         return  # It opens no window for a timer.
     window.act(
