@@ -54,7 +54,7 @@ class Inspection:
 
 
 def check_scene_file(path: Path) -> Path:
-    """The absolute path of a .blend file.
+    """The absolute path of a .blend file, without "..".
 
     Raises:
         SceneError: it is not there, cannot be read, or is something else.
@@ -67,7 +67,8 @@ def check_scene_file(path: Path) -> Path:
         raise SceneError(f"cannot read the scene {path}: {error.strerror}") from error
     if not head.startswith(MAGIC):
         raise SceneError(f"{path} is not a .blend file: it does not begin as one")
-    return path
+    # What is above a link's target the name alone does not tell.
+    return path.parent.resolve() / path.name if ".." in path.parts else path
 
 
 def find_build(wanted: str | None) -> Build:

@@ -104,6 +104,21 @@ def test_blend_files_are_known_by_their_first_bytes(tmp_path: Path, head: bytes)
     assert check_scene_file(scene) == scene
 
 
+def test_scene_may_be_named_from_a_folder_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = tmp_path / "shots" / "shot.blend"
+    for folder in (scene.parent, tmp_path / "elsewhere" / "desk"):
+        folder.mkdir(parents=True)
+    scene.write_bytes(b"BLENDER-v304")
+    beside, link = tmp_path / "desk", tmp_path / "link"
+    beside.mkdir()
+    link.symlink_to(tmp_path / "elsewhere" / "desk")
+    monkeypatch.chdir(beside)
+    assert check_scene_file(Path("../shots/shot.blend")) == scene
+    other = tmp_path / "elsewhere" / "shot.blend"
+    other.write_bytes(b"BLENDER-v304")
+    assert check_scene_file(link / ".." / "shot.blend") == other
+
+
 @pytest.mark.parametrize(
     ("head", "version"),
     [
