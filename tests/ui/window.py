@@ -63,6 +63,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def _part(left: int, top: int, width: int, height: int) -> str:
+    return f"{width}x{height}+{left}+{top}"
+
+
 class Window:
     """One running Blender."""
 
@@ -136,13 +140,16 @@ class Window:
     def place(self, name: str) -> tuple[int, int, int, int]:
         """(left, top, width, height) on the screen of the state's `panel` or `editor`."""
         left, bottom, width, height = self.state[name]
-        x, y, window_height = self._place()
+        x, y, _, window_height = self._place(self._first)
         return x + left, y + window_height - bottom - height, width, height
 
     def part(self, name: str) -> str:
         """The same for `photograph`."""
-        left, top, width, height = self.place(name)
-        return f"{width}x{height}+{left}+{top}"
+        return _part(*self.place(name))
+
+    def part_of_top(self) -> str:
+        """The window that Blender has opened last, for `photograph`."""
+        return _part(*self._place(self._top()))
 
     @staticmethod
     def _offset(number: int, lines: int) -> int:
@@ -155,12 +162,20 @@ class Window:
     def _windows(self) -> list[str]:
         return self._tool("xdotool", "search", "--onlyvisible", "--class", "Blender").split()
 
-    def _place(self) -> tuple[int, int, int]:
-        """(left, top, height) of Blender's window on the screen, without its frame."""
-        about = self._tool("xwininfo", "-id", self._first)
-        found = [re.search(rf"{name}:\s+(-?\d+)", about) for name in ("left X", "left Y", "Height")]
-        left, top, height = (int(match[1]) for match in found if match)
-        return left, top, height
+    def _top(self) -> str:
+        """The window that Blender has opened last, once it is there."""
+
+        def others() -> list[str]:
+            return [each for each in self._windows() if each != self._first]
+
+        return wait_until(others, "another window is there")[-1]
+
+    def _place(self, window: str) -> tuple[int, int, int, int]:
+        """(left, top, width, height) of a window on the screen, without its frame."""
+        about = self._tool("xwininfo", "-id", window)
+        found = [re.search(rf"{name}:\s+(-?\d+)", about) for name in ("left X", "left Y", "Width", "Height")]
+        left, top, width, height = (int(match[1]) for match in found if match)
+        return left, top, width, height
 
     def do(self, code: str) -> None:
         """Run Python inside, from a timer; returns when it ran. What it raises fails the test."""
@@ -207,12 +222,7 @@ class Window:
 
     def close_top(self) -> None:
         """Close the window that Blender has opened last, as its frame's button does."""
-
-        def others() -> list[str]:
-            return [each for each in self._windows() if each != self._first]
-
-        top = wait_until(others, "another window is there")[-1]
-        self._tool("xdotool", "windowactivate", "--sync", top, "key", "--window", "0", "alt+F4")
+        self._tool("xdotool", "windowactivate", "--sync", self._top(), "key", "--window", "0", "alt+F4")
 
     def kill(self) -> None:
         """As a crash does."""

@@ -54,23 +54,13 @@ def areas():
     return bpy.context.window_manager.windows[0].screen.areas
 
 
-def split():
-    """Make the left half of the 3D view an Image Editor."""
-    window = bpy.context.window_manager.windows[0]
-    view = next(area for area in areas() if area.type == "VIEW_3D")
-    region = next(region for region in view.regions if region.type == "WINDOW")
-    where = {"window": window, "screen": window.screen, "area": view, "region": region}
-    bpy.ops.screen.area_split(where, direction="VERTICAL", factor=0.5)
-    min((area for area in areas() if area.type == "VIEW_3D"), key=lambda area: area.x).type = "IMAGE_EDITOR"
-
-
 def arrange():
     """An Image Editor at the left, our panel at the right."""
-    if bpy.app.version >= (2, 90, 0):
-        bpy.context.window_manager.windows[0].workspace = bpy.data.workspaces["UV Editing"]
-    else:
-        split()  # A timer of 2.83 cannot change the workspace.
-    yield
+    window = bpy.context.window_manager.windows[0]
+    workspace = bpy.data.workspaces["UV Editing"]
+    act(lambda: setattr(window, "workspace", workspace))  # A timer of 2.83 cannot change it.
+    while window.workspace != workspace:
+        yield
     only_ours()
     for area in areas():
         if area.type == "VIEW_3D":
