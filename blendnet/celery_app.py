@@ -10,6 +10,7 @@ from celery.app.amqp import AMQP
 from kombu import Connection, Queue
 from redis.credentials import CredentialProvider
 
+from blendnet.farm_redis import Backend, Transport
 from blendnet.settings import BrokerLogin, get_settings, resolve_broker_login, resolve_broker_url
 
 RENDER_LANES = 4
@@ -112,9 +113,14 @@ def _log_in(app: Celery, login: BrokerLogin) -> None:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{"credential_provider": password} | kwargs)
 
+        def get_transport_cls(self) -> type[Any]:
+            found: type[Any] = super().get_transport_cls() if login.certificate is None else Transport
+            return found
+
     app.amqp.Connection = LoggedIn
     app.conf.redis_backend_credential_provider = password
     if login.certificate is not None:
+        app.conf.result_backend = f"{Backend.__module__}:{Backend.__qualname__}+{app.conf.broker_url}"
         app.conf.broker_use_ssl = app.conf.redis_backend_use_ssl = {
             "ssl_cert_reqs": ssl.CERT_REQUIRED,
             "ssl_check_hostname": True,

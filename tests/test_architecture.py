@@ -14,7 +14,7 @@ PACKAGE = ROOT / "blendnet"
 
 EVERYTHING = {
     "errors", "settings", "models", "metadata", "messages", "planner", "tail", "memory", "exactness", "celery_app",
-    "tasks", "client", "cli", "agent", "manager", "merge", "provision", "storage", "security",
+    "farm_redis", "tasks", "client", "cli", "agent", "manager", "merge", "provision", "storage", "security",
 }  # fmt: skip
 
 ALLOWED: dict[str, set[str]] = {
@@ -27,7 +27,8 @@ ALLOWED: dict[str, set[str]] = {
     "tail": {"models"},
     "memory": set(),
     "exactness": {"errors", "models", "messages"},
-    "celery_app": {"settings"},
+    "celery_app": {"settings", "farm_redis"},
+    "farm_redis": set(),
     "tasks": {"celery_app", "errors", "settings", "models", "agent", "merge", "manager"},
     "client": {"errors", "models", "messages", "security", "storage"},
     "cli": EVERYTHING,
@@ -59,7 +60,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "fastapi": ("manager/",),
     "starlette": ("manager/",),
     "uvicorn": ("manager/",),
-    "celery": ("celery_app.py", "tasks.py", "agent/worker.py", "manager/", "cli/"),
+    "celery": ("celery_app.py", "farm_redis.py", "tasks.py", "agent/worker.py", "manager/", "cli/"),
     "cryptography": ("security/",),
     "argon2": ("security/",),
     "rich": ("cli/",),

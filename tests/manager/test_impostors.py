@@ -1,5 +1,5 @@
-"""Whom the farm's own clients speak to: nobody at another address than the certificate is for, and no agent that poses
-as the Manager or as its Redis.
+"""Whom the farm's own clients speak to: nobody at another address than the certificate is for, no agent that poses as
+the Manager or as its Redis, and nobody else whom the world trusts.
 
 The clients are those that people and agents use, with the options that they use.
 """
@@ -10,7 +10,9 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
@@ -20,6 +22,7 @@ from kombu.exceptions import OperationalError
 from blendnet.celery_app import make_app
 from blendnet.client import AgentClient, ManagerClient
 from blendnet.errors import ManagerUnreachable
+from blendnet.security.ca import ensure_server_certificate
 from tests.manager.joined import OpenFarm, farm, one, report, two
 from tests.manager.test_joining import broker_login
 
@@ -62,16 +65,35 @@ class Impostor:
         self._thread.join()
 
 
-@pytest.fixture
-def impostor(farm: OpenFarm, two: str) -> Iterator[Impostor]:
-    """Agent `two`, which would like to be taken for the Manager."""
+@contextmanager
+def posing(certificate: Path, key: Path) -> Iterator[Impostor]:
+    """A server that shows that certificate; it has ended with the block."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(farm.folder(two).certificate, farm.folder(two).key)
+    context.load_cert_chain(certificate, key)
     server = Impostor(context)
     try:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture
+def impostor(farm: OpenFarm, two: str) -> Iterator[Impostor]:
+    """Agent `two`, which would like to be taken for the Manager."""
+    with posing(farm.folder(two).certificate, farm.folder(two).key) as server:
+        yield server
+
+
+@pytest.fixture
+def worldly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Impostor]:
+    """Somebody with a certificate for the Manager's address, from an authority that this system trusts."""
+    made = ensure_server_certificate(tmp_path, [HOST])
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.ca))
+    with posing(made.certificate, made.key) as server:
+        assert ssl.create_default_context().get_ca_certs(), "the system trusts somebody"
+        with socket.create_connection((HOST, server.port)) as plain:
+            ssl.create_default_context().wrap_socket(plain, server_hostname=HOST).close()
+        yield server
 
 
 def as_owner(farm: OpenFarm, one: str, url: str) -> None:
@@ -147,3 +169,24 @@ def test_agent_is_not_taken_for_redis(
         work(app)
     assert impostor.asked
     assert impostor.heard == b""
+
+
+@CALLS
+def test_nobody_but_the_farms_authority_says_who_the_manager_is(
+    farm: OpenFarm, one: str, worldly: Impostor, call: Callable[..., None]
+) -> None:
+    with pytest.raises(ManagerUnreachable, match="certificate verify failed"):
+        call(farm, one, f"https://{HOST}:{worldly.port}")
+    assert worldly.heard == b""
+
+
+@WORK
+def test_nobody_but_the_farms_authority_says_who_redis_is(
+    farm: OpenFarm, one: str, worldly: Impostor, work: Callable[[Celery], None]
+) -> None:
+    with (
+        celery_of(farm, one, f"{HOST}:{worldly.port}") as app,
+        pytest.raises(NO_CONNECTION, match="certificate verify"),
+    ):
+        work(app)
+    assert worldly.heard == b""
