@@ -118,6 +118,14 @@ def _openstack(driver: Any, order: Order) -> Any:
     return driver.create_node(**parts, **zone, ex_userdata=order.user_data, ex_metadata={"blendnet-farm": order.farm})
 
 
+def _openstack_sizes(driver: Any, region: str) -> Any:
+    """libcloud would read its list of prices, 2 MB, for every single flavor to find that none is in there."""
+    from libcloud.pricing import set_pricing
+
+    set_pricing("compute", driver.api_name, {})
+    return driver.list_sizes()
+
+
 def _scaleway(driver: Any, order: Order) -> Any:
     """The driver knows no user data and switches the machine on at once: it is stored just before that."""
     size = next((one for one in driver.list_sizes() if one.id == order.size), None)
@@ -211,7 +219,7 @@ CLOUDS: Mapping[str, Cloud] = {
         ),
         Cloud(
             name="openstack", provider="openstack", credentials=OPENSTACK_SECRETS,
-            open=_open_openstack, order=_openstack,
+            open=_open_openstack, order=_openstack, sizes=_openstack_sizes,
             features=_features(BILLED_OFF, UNPRICED, boot_log=True), usd=lambda size: 0.0, boot_log=_console,
             quotas=openstack_quotas,
         ),

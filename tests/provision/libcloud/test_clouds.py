@@ -350,6 +350,13 @@ def test_a_provider_needs_to_know_which_image(scene: Set) -> None:
         made.provider.create(Wanted(names=["agent-1"], offers=[Offer("7", "", False)]))
 
 
+def test_no_list_of_prices_is_read_for_flavors_that_have_none(scene: Set) -> None:
+    made = scene("openstack")
+    with patch("libcloud.pricing.PRICING_DATA", {"compute": {}, "storage": {}}):
+        with patch("libcloud.pricing.get_pricing_file_path", side_effect=AssertionError("it is read")):
+            assert len(made.provider.machine_types()) > 1
+
+
 def test_each_recorded_cloud_is_one_of_ours() -> None:
     assert set(RECORDED) == set(ALL)
     assert LibcloudProvider.__doc__
