@@ -65,6 +65,8 @@ class WarmScene:
         """What goes on before a Blender can be started, for people; '' most of the time."""
         self._blender: WarmBlender | None = None
         self._version = ""
+        self._scripted = ""
+        """Key of the workspace whose scripts the running Blender may have run; '': of none."""
         self._open: OpenScene | None = None
         self._mode: ChunkMode | None = None
         self.fresh = False
@@ -99,9 +101,13 @@ class WarmScene:
         if wanted == self._open and self.pid is not None:
             return 0.0
         started = time.monotonic()
-        if self._blender is None or not self._blender.running or self._version != files.blender:
+        scripted = workspace.key if files.allow_scripts else ""
+        # What scripts leave behind, as handlers and changed modules, outlives their scene: not the process.
+        others = self._scripted not in ("", scripted)
+        if self._blender is None or not self._blender.running or self._version != files.blender or others:
             self._start(files.blender)
         self._open = self._mode = None
+        self._scripted = scripted
         self._call(
             "open",
             timeout_s=self._settings.blender_open_timeout_s,
@@ -193,7 +199,7 @@ class WarmScene:
             network=self._settings.blender_network,
             log_path=self._log_path,
         )
-        self._version = version
+        self._version, self._scripted = version, ""
 
     def _build(self, version: str) -> Build:
         """The build to start, fetched when it is missing and that is allowed. Raises BlenderMissing, DiskFull."""
