@@ -11,6 +11,9 @@ from blendnet.provision.aws.trouble import explained
 
 Filters = Sequence[dict[str, Any]]
 
+DELETED = ("deleting", "deleted")
+"""States of a disk."""
+
 
 def machines(clients: Clients, filters: Filters, doing: str = "list the farm's machines") -> list[dict[str, Any]]:
     """Machines that ended within about an hour are among them. Raises FarmError."""
@@ -25,10 +28,10 @@ def in_states(states: Iterable[str]) -> dict[str, Any]:
 
 
 def volumes(clients: Clients, filters: Filters) -> list[dict[str, Any]]:
-    """Disks. Raises FarmError."""
+    """Disks. Those that are being deleted, which EC2 lists for minutes, are none any more. Raises FarmError."""
     with explained("list the farm's disks"):
         pages = clients["ec2"].get_paginator("describe_volumes").paginate(Filters=[*filters])
-        return [item for page in pages for item in page["Volumes"]]
+        return [item for page in pages for item in page["Volumes"] if item["State"] not in DELETED]
 
 
 def console(clients: Clients, id_: str, name: str) -> str:
