@@ -304,12 +304,20 @@ class FakeAws(OnDemandMachines):
         return "200 OK", JSON, json.dumps(content).encode()
 
     def _products(self, call: Call, environ: dict[str, Any]) -> tuple[str, Any, bytes]:
-        wanted = {item["Field"]: item["Value"] for item in json.loads(call.body)["Filters"]}
-        usd = self.list_prices.get(wanted["instanceType"])
-        dimension = {"unit": "Hrs", "pricePerUnit": {"USD": f"{usd:.10f}"}} if usd is not None else {}
-        product = {"terms": {"OnDemand": {"a": {"priceDimensions": {"b": dimension}}}}}
-        content = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(product)] if usd is not None else []}
+        """Of one type or of all, a hundred to a page."""
+        asked = json.loads(call.body)
+        wanted = {item["Field"]: item["Value"] for item in asked["Filters"]}.get("instanceType")
+        machines = [machine for machine in self.list_prices if wanted in (None, machine)]
+        end = int(asked.get("NextToken") or 0) + 100
+        page = [json.dumps(_product(machine, self.list_prices[machine])) for machine in machines[end - 100 : end]]
+        content = {"FormatVersion": "aws_v1", "PriceList": page, **({"NextToken": str(end)} if machines[end:] else {})}
         return "200 OK", JSON, json.dumps(content).encode()
+
+
+def _product(machine: str, usd: float) -> dict[str, Any]:
+    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": f"{usd:.10f}"}}
+    terms = {"OnDemand": {"a": {"priceDimensions": {"b": dimension}}}}
+    return {"product": {"attributes": {"instanceType": machine}}, "terms": terms}
 
 
 _EMPTY_FLEET = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from blendnet.provision.libcloud.price_list import open_price_list
 
 LIST_FRESH_S = DAY_S
 """Prices of on-demand machines change once in years: a remembered one is not asked for again for so long."""
+WHOLE_ABOVE = 20
+"""Of more types the price list of the whole region, a hundred to a page, takes fewer questions than one each."""
 PRODUCT = "Linux/UNIX"
 
 Keyed = dict[str, tuple[float, float]]
@@ -58,6 +60,11 @@ def list_price(products: Sequence[str]) -> float | None:
                 if dimension.get("unit") == "Hrs" and usd > 0:
                     return usd
     return None
+
+
+def machine_of(product: str) -> str:
+    """The type that an answer of GetProducts is about. PURE."""
+    return str(json.loads(product).get("product", {}).get("attributes", {}).get("instanceType", ""))
 
 
 def latest_spot(history: Sequence[Mapping[str, Any]]) -> Keyed:
@@ -132,9 +139,9 @@ class Prices:
         except FarmError as error:
             trouble = error
         try:
-            for machine in sorted({offer.machine for offer in offers if not offer.spot}):
-                if not self._fresh(remembered, machine) and (usd := self._on_demand(machine)):
-                    live[_key(machine, "", spot=False)] = (usd, self._clock())
+            unknown = {o.machine for o in offers if not o.spot and not self._fresh(remembered, o.machine)}
+            for machine, usd in self._on_demand(unknown):
+                live[_key(machine, "", spot=False)] = (usd, self._clock())
         except FarmError as error:
             trouble = error
         return live, trouble
@@ -150,15 +157,25 @@ class Prices:
             answers = pages.paginate(InstanceTypes=machines, ProductDescriptions=[PRODUCT], StartTime=now)
             return latest_spot([item for page in answers for item in page["SpotPriceHistory"]])
 
-    def _on_demand(self, machine: str) -> float | None:
+    def _on_demand(self, machines: Set[str]) -> Iterator[tuple[str, float]]:
+        """Types and their USD per hour, as far as AWS lists them."""
+        for asked in ("",) if len(machines) > WHOLE_ABOVE else sorted(machines):
+            for product in self._products(asked):
+                machine = asked or machine_of(product)
+                if machine in machines and (usd := list_price([product])):
+                    yield machine, usd
+
+    def _products(self, machine: str) -> list[str]:
+        """What GetProducts answers for a type; '': for all of the region."""
         wanted = {
-            "instanceType": machine, "regionCode": self._clients.region, "operatingSystem": "Linux",
-            "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used",
+            "regionCode": self._clients.region, "operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA",
+            "capacitystatus": "Used", **({"instanceType": machine} if machine else {}),
         }  # fmt: skip
         filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
         with explained("ask for list prices"):
-            answer = self._clients["pricing"].get_products(ServiceCode="AmazonEC2", Filters=filters)
-            return list_price(answer["PriceList"])
+            pages = self._clients["pricing"].get_paginator("get_products")
+            answers = pages.paginate(ServiceCode="AmazonEC2", Filters=filters)
+            return [product for page in answers for product in page["PriceList"]]
 
     def _remembered(self) -> Keyed:
         """Answers of this region; {} when the file is not there or not readable: it only saves questions."""

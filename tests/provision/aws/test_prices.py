@@ -67,6 +67,16 @@ def test_list_prices_are_asked_for_once_a_day(provider: AwsProvider, aws: FakeAw
     assert provider.prices([LISTED])[LISTED].source == "live"
 
 
+def test_many_list_prices_take_one_question_a_page(provider: AwsProvider, aws: FakeAws) -> None:
+    aws.list_prices = {f"m{number}.large": 0.1 + number for number in range(250)}
+    asked = [Offer(f"m{number}.large", "", False) for number in range(100, 300)]
+    found = provider.prices(asked)
+    assert {offer.machine: price.usd_per_hour for offer, price in found.items() if price.source == "live"} == {
+        f"m{number}.large": pytest.approx(0.1 + number) for number in range(100, 250)
+    }
+    assert len(aws.made("GetProducts")) == 3
+
+
 def test_what_was_known_is_told_with_its_age_when_aws_does_not_answer(provider: AwsProvider, aws: FakeAws) -> None:
     provider.prices([SPOT_A, LISTED])
     now = later(provider, 100_000.0)
