@@ -18,7 +18,7 @@ from blendnet.client import Connection
 from blendnet.client.join import check_url, fetch_authority, host_of, join, renew
 from blendnet.errors import Conflict, FarmError, ManagerUnreachable, Revoked, UserError
 from blendnet.messages import Joined, JoinRequest, RenewRequest
-from blendnet.security.agents import fingerprint, make_request, read_identity
+from blendnet.security.agents import make_request, only_certificate, read_identity
 from blendnet.security.private_files import write_private
 from blendnet.settings import Settings
 
@@ -123,9 +123,14 @@ def _join(folder: AgentFolder, invitation: Invitation, settings: Settings) -> St
 def _authority(url: str, invitation: Invitation, settings: Settings) -> bytes:
     """The certificate that the farm is known by. Raises UserError, FarmError, ManagerUnreachable."""
     if invitation.ca is not None:
-        certificate = _read(invitation.ca, "the farm's CA certificate").encode()
-        fingerprint(certificate)
-        return certificate
+        given = _read(invitation.ca, "the farm's CA certificate")
+        try:
+            return only_certificate(given.encode())
+        except UserError as error:
+            raise UserError(
+                f"{invitation.ca} is not the farm's CA certificate: {error}. Copy security/ca.crt from the Manager's "
+                "data folder"
+            ) from error
     if not invitation.ca_sha256:
         raise UserError(
             "how is the farm known? Give --ca FILE (security/ca.crt of its data folder) or --ca-sha256 FINGERPRINT (as "

@@ -30,6 +30,7 @@ from blendnet.errors import (
     WrongOffset,
 )
 from blendnet.messages import ErrorBody
+from blendnet.security.agents import only_certificate
 from blendnet.security.credentials import read_password
 
 KEEP_ALIVE_S = 30.0
@@ -225,9 +226,14 @@ def _tls(connection: Connection) -> ssl.SSLContext:
     """TLS that trusts the connection's CA alone and shows its certificate. Raises FarmError."""
     ca, certificate = connection.ca, connection.certificate
     try:
-        context = ssl.create_default_context(cafile=str(ca) if ca else None)
+        trusted = only_certificate(ca.read_bytes()).decode() if ca else None
+        context = ssl.create_default_context(cadata=trusted)
     except OSError as error:
         raise FarmError(f"cannot read the Manager's CA certificate {ca}: {error}") from error
+    except UserError as error:
+        raise FarmError(
+            f"{ca} is not the Manager's CA certificate: {error}. Copy security/ca.crt from the Manager's data folder"
+        ) from error
     try:
         if certificate is not None:
             context.load_cert_chain(certificate, connection.key)

@@ -10,7 +10,7 @@ import httpx
 from blendnet.client.connection import Connection, Http
 from blendnet.errors import FarmError, ManagerUnreachable, UserError
 from blendnet.messages import Joined, JoinRequest, Renewed, RenewRequest
-from blendnet.security.agents import fingerprint
+from blendnet.security.agents import fingerprint, only_certificate
 
 CA_PATH = "/ca.crt"
 MAX_CERTIFICATE_BYTES = 64 << 10
@@ -36,12 +36,12 @@ def host_of(url: str) -> str:
 
 
 def fetch_authority(url: str, expected: str, *, timeout_s: float) -> bytes:
-    """The farm's CA certificate (PEM), whose fingerprint is `expected`.
+    """The farm's CA certificate (PEM), whose fingerprint is `expected`, and nothing else.
 
     The connection proves nothing and nothing secret is said on it: the fingerprint is the proof.
 
     Raises:
-        FarmError: the Manager there has another CA.
+        FarmError: the Manager there has another CA, or somebody has added one.
         UserError: the fingerprint is none.
         ManagerUnreachable: nobody answers.
     """
@@ -57,13 +57,20 @@ def fetch_authority(url: str, expected: str, *, timeout_s: float) -> bytes:
         raise ManagerUnreachable(f"cannot reach {url}: {error}") from error
     if answer.status_code != 200 or len(answer.content) > MAX_CERTIFICATE_BYTES:
         raise FarmError(f"{url} does not tell its certificate authority: is that a farm started with --listen?")
-    found = fingerprint(answer.content)
+    try:
+        authority = only_certificate(answer.content)
+    except UserError as error:
+        raise FarmError(
+            f"{url}{CA_PATH} is not what a farm tells: {error}. Nothing was sent to it: see who answers there, or take "
+            "security/ca.crt from the Manager itself and name it with --ca"
+        ) from error
+    found = fingerprint(authority)
     if found != wanted:
         raise FarmError(
             f"{url} is not the farm that the fingerprint is of: its authority has the fingerprint {found}. Nothing was "
             "sent to it"
         )
-    return answer.content
+    return authority
 
 
 def join(connection: Connection, request: JoinRequest) -> Joined:

@@ -130,12 +130,27 @@ def read_identity(path: Path) -> Identity | None:
 
 
 def fingerprint(certificate: bytes) -> str:
-    """SHA-256 of a certificate (PEM), as 64 hexadecimal digits. Raises UserError when it is none."""
+    """SHA-256 of a certificate (PEM), as 64 hexadecimal digits. Raises UserError when it is none, or not alone."""
+    return _only(certificate).fingerprint(hashes.SHA256()).hex()
+
+
+def only_certificate(pem: bytes) -> bytes:
+    """The certificate (PEM) that `fingerprint` is of, encoded anew: whoever trusts it trusts nothing else.
+
+    Raises:
+        UserError: there is none, or more than one; the text is to follow what it is about.
+    """
+    return _only(pem).public_bytes(serialization.Encoding.PEM)
+
+
+def _only(pem: bytes) -> x509.Certificate:
+    # TLS trusts every certificate of a file, of whatever name: one that is added to the farm's could pose as it.
+    if (blocks := pem.count(b"-----BEGIN")) > 1:
+        raise UserError(f"there is not one certificate (PEM) in it, but {blocks}")
     try:
-        found = x509.load_pem_x509_certificate(certificate)
-    except ValueError as error:
-        raise UserError("that is not a certificate (PEM)") from error
-    return found.fingerprint(hashes.SHA256()).hex()
+        return x509.load_pem_x509_certificate(pem)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise UserError("there is no certificate (PEM) in it") from error
 
 
 def _identity(certificate: x509.Certificate) -> Identity | None:

@@ -6,11 +6,11 @@ Whoever can write it can pose as the Manager: its own machine can, and who has t
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from urllib.parse import urlsplit
 
 from blendnet.errors import FarmError, UserError
-from blendnet.security.agents import fingerprint
+from blendnet.security.agents import fingerprint, only_certificate
 
 MAX_BYTES = 64 << 10
 
@@ -53,8 +53,7 @@ def read_published(data: bytes) -> Published:
         place = urlsplit(read.url)
         if place.scheme != "https" or not place.hostname or place.username or place.query or place.path.strip("/"):
             raise ValueError("its address is none")
-        if read.ca_pem.count("-----BEGIN") != 1:
-            raise ValueError("there is not one certificate")
+        read = replace(read, ca_pem=only_certificate(read.ca_pem.encode()).decode())
         if fingerprint(read.ca_pem.encode()) != read.fingerprint:
             raise ValueError("the fingerprint is not the certificate's")
         if not all(isinstance(word, str) for word in (read.version, read.ended)):

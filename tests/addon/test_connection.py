@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +19,14 @@ from addon.blendnet_addon.lib.connection import Http, Login
 from addon.blendnet_addon.lib.errors import AddonError, Offline, Refused, Unreachable, Untrusted, WrongLogin
 from addon.blendnet_addon.lib.manager import Manager
 from blendnet.security.agents import fingerprint
-from blendnet.security.ca import ensure_server_certificate
+from blendnet.security.ca import ServerCertificate, ensure_server_certificate
 from tests.cutting_proxy import CuttingProxy, cutting
 from tests.manager.farms import Kit
 from tests.manager.joined import open_farm
 from tests.manager.served import Served
+from tests.manager.test_impostors import BESIDE, Put, posing, stranger
+
+__all__ = ["stranger"]
 
 Reach = Callable[..., Manager]
 
@@ -162,6 +168,55 @@ def test_farm_that_others_may_join_shows_its_certificate(tmp_path: Path, served:
         certificates.fetch(served.url, 5.0)
     with pytest.raises(Unreachable, match="nobody answers"):
         certificates.fetch(farm.url, 5.0)
+
+
+@BESIDE
+def test_who_adds_an_authority_to_the_farms_is_not_compared(
+    served: Served, stranger: ServerCertificate, beside: Put
+) -> None:
+    told = beside(served.certificate.ca.read_bytes(), stranger.ca.read_bytes())
+    with posing(stranger.certificate, stranger.key, tells=told) as server:
+        url = f"https://127.0.0.1:{server.port}"
+        with pytest.raises(AddonError, match=rf"{url} does not answer with its certificate.*security/ca\.crt"):
+            certificates.fetch(url, 5.0)
+
+
+@BESIDE
+def test_who_adds_an_authority_to_the_farms_hears_no_password(
+    reach: Reach, served: Served, stranger: ServerCertificate, beside: Put
+) -> None:
+    both = beside(served.certificate.ca.read_bytes(), stranger.ca.read_bytes()).decode("ascii")
+    with posing(stranger.certificate, stranger.key, tells=b"{}") as server:
+        with pytest.raises(AddonError, match=r"cannot be used.*it has [23] PEM blocks.*security/ca\.crt"):
+            reach(url=f"https://127.0.0.1:{server.port}", ca_pem=both).farm()
+    assert server.heard == b""
+
+
+@pytest.mark.parametrize("body", ["", "\n", "\nAAAA\n", "\n\u00e4\n", "\nA\n"])
+def test_without_a_certificate_nobody_is_trusted(reach: Reach, body: str) -> None:
+    for pem in (body, f"-----BEGIN CERTIFICATE-----{body}-----END CERTIFICATE-----"):
+        with pytest.raises(AddonError, match="connect again"):
+            reach(ca_pem=pem)
+
+
+def test_words_around_the_certificate_are_left_out(reach: Reach, served: Served) -> None:
+    pem = served.certificate.ca.read_text("ascii")
+    wordy = f"The farm's authority, as Zo\u00eb copied it\n{pem}\nthe end\n"
+    assert certificates.fingerprint(wordy) == certificates.fingerprint(pem)
+    assert reach(ca_pem=wordy).farm()["version"]
+    told = wordy.encode("utf-8")
+    with posing(served.certificate.certificate, served.certificate.key, tells=told) as server:
+        assert certificates.fetch(f"https://127.0.0.1:{server.port}", 5.0) == pem
+
+
+def test_second_certificate_in_the_same_block_is_not_trusted(served: Served, stranger: ServerCertificate) -> None:
+    first, second = (ssl.PEM_cert_to_DER_cert(pem.read_text("ascii")) for pem in (served.certificate.ca, stranger.ca))
+    both = ssl.DER_cert_to_PEM_cert(first + second)
+    glued = ssl.DER_cert_to_PEM_cert(first).replace("-----END", f"{base64.b64encode(second).decode()}\n-----END")
+    for block in (both, glued):
+        context = ssl.create_default_context(cadata=certificates.only_certificate(block))
+        assert context.get_ca_certs(binary_form=True) == [first]
+    assert certificates.fingerprint(both) == hashlib.sha256(first + second).hexdigest()
 
 
 def test_jobs_are_steered(manager: Manager, kit: Kit) -> None:

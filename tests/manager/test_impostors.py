@@ -1,5 +1,5 @@
 """Whom the farm's own clients speak to: nobody at another address than the certificate is for, no agent that poses as
-the Manager or as its Redis, and nobody else whom the world trusts.
+the Manager or as its Redis, nobody else whom the world trusts, and nobody who adds an authority to the farm's.
 
 The clients are those that people and agents use, with the options that they use.
 """
@@ -21,8 +21,9 @@ from kombu.exceptions import OperationalError
 
 from blendnet.celery_app import make_app
 from blendnet.client import AgentClient, ManagerClient
-from blendnet.errors import ManagerUnreachable
-from blendnet.security.ca import ensure_server_certificate
+from blendnet.errors import FarmError, ManagerUnreachable, UserError
+from blendnet.security.agents import fingerprint
+from blendnet.security.ca import ServerCertificate, ensure_server_certificate
 from tests.manager.joined import OpenFarm, farm, one, report, two
 from tests.manager.test_joining import broker_login
 
@@ -33,10 +34,11 @@ HOST, ALIAS = "127.0.0.1", "127.1"
 
 
 class Impostor:
-    """A server that shows an agent's certificate, and notes what is said to it after TLS."""
+    """A server that shows an agent's certificate, notes what is said to it after TLS, and says `answer` to it."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, answer: bytes) -> None:
         self._context = context
+        self._answer = answer
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         self.asked = 0
@@ -56,6 +58,7 @@ class Impostor:
                 try:
                     with self._context.wrap_socket(plain, server_side=True) as connection:
                         self.heard += connection.recv(4096)
+                        connection.sendall(self._answer)
                 except OSError:
                     continue
 
@@ -66,11 +69,12 @@ class Impostor:
 
 
 @contextmanager
-def posing(certificate: Path, key: Path) -> Iterator[Impostor]:
-    """A server that shows that certificate; it has ended with the block."""
+def posing(certificate: Path, key: Path, *, tells: bytes | None = None) -> Iterator[Impostor]:
+    """A server that shows that certificate and answers requests with `tells`; it has ended with the block."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server = Impostor(context)
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    server = Impostor(context, b"" if tells is None else head % len(tells) + tells)
     try:
         yield server
     finally:
@@ -94,6 +98,29 @@ def worldly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Imposto
         with socket.create_connection((HOST, server.port)) as plain:
             ssl.create_default_context().wrap_socket(plain, server_hostname=HOST).close()
         yield server
+
+
+def named(kind: str, pem: bytes) -> bytes:
+    """A certificate (PEM) under another of the names by which TLS takes one."""
+    return pem.replace(b" CERTIFICATE-----", b" " + kind.encode() + b"-----")
+
+
+ADDED = {
+    "after": lambda farm, added: farm + added,
+    "before": lambda farm, added: added + farm,
+    "x509-after": lambda farm, added: farm + named("X509 CERTIFICATE", added),
+    "trusted-after": lambda farm, added: farm + named("TRUSTED CERTIFICATE", added),
+    "trusted-before": lambda farm, added: named("TRUSTED CERTIFICATE", added) + farm,
+    "between": lambda farm, added: farm + named("TRUSTED CERTIFICATE", added) + farm,
+}
+"""How somebody else's authority can be put to the farm's."""
+BESIDE = pytest.mark.parametrize("beside", ADDED.values(), ids=ADDED.keys())
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> ServerCertificate:
+    """An authority of somebody in between, with a certificate for the Manager's address."""
+    return ensure_server_certificate(tmp_path / "stranger", [HOST])
 
 
 def as_owner(farm: OpenFarm, one: str, url: str) -> None:
@@ -190,3 +217,50 @@ def test_nobody_but_the_farms_authority_says_who_redis_is(
     ):
         work(app)
     assert worldly.heard == b""
+
+
+Put = Callable[[bytes, bytes], bytes]
+
+
+@BESIDE
+def test_who_adds_an_authority_to_the_farms_hears_no_token(
+    farm: OpenFarm, stranger: ServerCertificate, beside: Put, tmp_path: Path
+) -> None:
+    told = beside(farm.ca.read_bytes(), stranger.ca.read_bytes())
+    (tmp_path / "told.crt").write_bytes(told)
+    assert len(ssl.create_default_context(cafile=tmp_path / "told.crt").get_ca_certs()) == 2
+    with posing(stranger.certificate, stranger.key, tells=told) as server:
+        about = {"url": f"https://{HOST}:{server.port}", "ca": None, "ca_sha256": fingerprint(farm.ca.read_bytes())}
+        with pytest.raises(FarmError, match=rf"{server.port}/ca\.crt is not what.*not one certificate.*--ca"):
+            farm.join("deceived", "blendnet-secret", **about)
+    assert server.heard.startswith(b"GET /ca.crt ")
+    assert b"secret" not in server.heard
+    assert not farm.folder("deceived").ca.exists()
+
+
+@BESIDE
+def test_farm_is_not_known_by_a_file_with_an_authority_added(
+    farm: OpenFarm, stranger: ServerCertificate, beside: Put, tmp_path: Path
+) -> None:
+    given = tmp_path / "given.crt"
+    given.write_bytes(beside(farm.ca.read_bytes(), stranger.ca.read_bytes()))
+    with posing(stranger.certificate, stranger.key) as server:
+        with pytest.raises(UserError, match=r"given\.crt is not the farm's.*not one certificate.*security/ca\.crt"):
+            farm.join("deceived", "blendnet-secret", url=f"https://{HOST}:{server.port}", ca=given)
+    assert server.asked == 0
+
+
+def test_clients_trust_no_file_with_an_authority_added(
+    farm: OpenFarm, stranger: ServerCertificate, tmp_path: Path
+) -> None:
+    given = tmp_path / "given.crt"
+    given.write_bytes(farm.ca.read_bytes() + stranger.ca.read_bytes())
+    with pytest.raises(FarmError, match=r"given\.crt is not the Manager's.*not one certificate.*security/ca\.crt"):
+        ManagerClient(replace(farm.served.connection(), ca=given))
+
+
+def test_words_around_the_certificate_are_left_out(farm: OpenFarm, tmp_path: Path) -> None:
+    given = tmp_path / "given.crt"
+    given.write_bytes("The farm's authority, as Zoë copied it\n".encode() + farm.ca.read_bytes() + b"\nthe end\n")
+    farm.join("wordy", ca=given)
+    assert farm.folder("wordy").ca.read_bytes() == farm.ca.read_bytes()

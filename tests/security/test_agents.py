@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,46 @@ def test_request_signed_by_another_key_is_refused() -> None:
     pem = x509.load_der_x509_csr(forged).public_bytes(serialization.Encoding.PEM).decode()
     with pytest.raises(UserError, match="signed with it"):
         agents.read_request(pem)
+
+
+def test_only_certificate_is_the_one_that_was_fingerprinted(folder: Path) -> None:
+    pem = (folder / "ca.crt").read_bytes()
+    assert agents.only_certificate(b"words\n" + pem + b"words") == pem
+    assert agents.fingerprint(b"words\n" + pem + b"words") == agents.fingerprint(pem)
+
+
+@pytest.mark.parametrize("read", [agents.only_certificate, agents.fingerprint])
+@pytest.mark.parametrize("name", [b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE", b"PRIVATE KEY"])
+def test_certificate_that_is_not_alone_is_refused(
+    folder: Path, tmp_path: Path, name: bytes, read: Callable[[bytes], object]
+) -> None:
+    pem = (folder / "ca.crt").read_bytes()
+    other = ensure_server_certificate(tmp_path / "other").ca.read_bytes().replace(b" CERTIFICATE", b" " + name)
+    for both in (pem + other, other + pem):
+        with pytest.raises(UserError, match=r"not one certificate .* but 2"):
+            read(both)
+
+
+@pytest.mark.parametrize("read", [agents.only_certificate, agents.fingerprint])
+@pytest.mark.parametrize(
+    "pem",
+    [
+        b"",
+        b"rubbish",
+        b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n",
+    ],
+)
+def test_what_is_no_certificate_is_refused(pem: bytes, read: Callable[[bytes], object]) -> None:
+    with pytest.raises(UserError, match="no certificate"):
+        read(pem)
+
+
+def test_one_certificate_of_a_kind_that_brings_its_own_trust_is_refused(folder: Path) -> None:
+    pem = (folder / "ca.crt").read_bytes().replace(b" CERTIFICATE", b" TRUSTED CERTIFICATE")
+    with pytest.raises(UserError, match="no certificate"):
+        agents.only_certificate(pem)
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a b", "a*", "a\n", "a" * 64, "ä", "a@b", "../a"])

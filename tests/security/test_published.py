@@ -62,3 +62,8 @@ def test_a_second_authority_cannot_hide_behind_the_first(said: Published, tmp_pa
     other = ensure_server_certificate(tmp_path / "other").ca.read_text()
     with pytest.raises(FarmError, match="not one certificate"):
         read_published(json.dumps({**json.loads(said.to_json()), "ca_pem": said.ca_pem + other}).encode())
+
+
+def test_words_around_the_certificate_are_left_out(said: Published) -> None:
+    wordy = {**json.loads(said.to_json()), "ca_pem": f"words\n{said.ca_pem}words"}
+    assert read_published(json.dumps(wordy).encode()) == said

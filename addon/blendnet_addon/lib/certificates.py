@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import re
 import ssl
 
 from .addresses import host_and_port
@@ -9,14 +10,30 @@ from .errors import AddonError, Unreachable
 
 CA_PATH = "/ca.crt"
 MAX_BYTES = 65536
+_BLOCK = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def fingerprint(pem):
-    """SHA-256 of a certificate (PEM) as 64 hexadecimal digits. Raises AddonError when it is none."""
+    """SHA-256 of a certificate (PEM) as 64 hexadecimal digits. Raises AddonError when it is none, or not alone."""
     try:
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()
-    except ValueError:
-        raise AddonError("that is not a certificate (PEM): take the Manager's security/ca.crt") from None
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(only_certificate(pem))).hexdigest()
+    except ValueError as error:
+        raise AddonError(f"that is not a certificate ({error}): take the Manager's security/ca.crt") from None
+
+
+def only_certificate(pem):
+    """The certificate (PEM) that `fingerprint` is of, encoded anew: whoever trusts it trusts nothing else.
+
+    Raises ValueError when there is none, or more than one; its text follows what it is about.
+    """
+    # TLS trusts every certificate of a text, of whatever name: one that is added to the Manager's could pose as it.
+    blocks, found = pem.count("-----BEGIN"), _BLOCK.search(pem)
+    if blocks > 1:
+        raise ValueError(f"it has {blocks} PEM blocks instead of one")
+    der = ssl.PEM_cert_to_DER_cert(found.group()) if found is not None else b""
+    if not der:
+        raise ValueError("it has no PEM block CERTIFICATE")
+    return ssl.DER_cert_to_PEM_cert(der)
 
 
 def spelled(print_):
@@ -33,7 +50,7 @@ def normalised(text):
 
 
 def fetch(url, timeout_s):
-    """The CA certificate (PEM) that the Manager at `url` gives to strangers.
+    """The CA certificate (PEM) that the Manager at `url` gives to strangers, and nothing else of its answer.
 
     Nothing proves who answers and nothing secret is said: the fingerprint that the artist compares is the proof.
 
@@ -56,6 +73,10 @@ def fetch(url, timeout_s):
         raise AddonError(
             f"{url} does not tell its certificate: start its farm with --listen, or choose its security/ca.crt"
         )
-    text = pem.decode("ascii", "replace")
-    fingerprint(text)
-    return text
+    try:
+        return only_certificate(pem.decode("ascii", "replace"))
+    except ValueError as error:
+        raise AddonError(
+            f"{url} does not answer with its certificate ({error}), nothing was sent: check the address, or choose the "
+            "Manager's security/ca.crt"
+        ) from error

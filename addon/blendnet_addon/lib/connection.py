@@ -11,6 +11,7 @@ import weakref
 from urllib.parse import urlencode
 
 from .addresses import host_and_port, is_this_computer
+from .certificates import only_certificate
 from .errors import AddonError, Offline, Refused, Unreachable, Untrusted, WrongLogin
 
 CONNECT_TIMEOUT_S = 10.0
@@ -47,9 +48,12 @@ class Http:
             )
         self.login = login
         try:
-            self._tls = ssl.create_default_context(cadata=login.ca_pem)
+            self._tls = ssl.create_default_context(cadata=only_certificate(login.ca_pem))
         except (ssl.SSLError, ValueError) as error:
-            raise AddonError(f"the certificate kept for {login.url} cannot be read ({error}): connect again") from error
+            raise AddonError(
+                f"the certificate for {login.url} cannot be used ({error}): connect again, with the Manager's "
+                "security/ca.crt or none"
+            ) from error
         self._lock = threading.Lock()
         self._idle = []
         """(when it was used last, connection)"""
