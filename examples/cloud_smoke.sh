@@ -93,7 +93,14 @@ until end_one; do
   blendnet fleet >&2
   between_looks "waiting for a machine"
 done
-blendnet job wait "$job"
+say "waiting until job $job is completed"
+until now=$(state) && [ "$now" = completed ]; do
+  case $now in
+    queued | active | '') ;; # '': the Manager does not answer just now.
+    *) fail "job $job is $now" ;;
+  esac
+  between_looks "rendering"
+done
 blendnet job download "$job" --output "$data/pictures"
 
 say "waiting until every agent's machine is gone"

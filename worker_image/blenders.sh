@@ -9,7 +9,7 @@ blendnet=$1
 folder=$2
 list=${3:-$here/blenders.txt}
 
-while read -r version kind sha256 from rest; do
+while read -r version kind sha256 from rest || [ -n "$version" ]; do
   case "$version" in '' | \#*) continue ;; esac
   if ! [[ "$sha256" =~ ^[0-9a-f]{64}$ ]] || [ -n "$rest" ]; then
     echo "$list: the line of Blender $version is not: VERSION wheel|archive SHA256 LOCK|URL" >&2

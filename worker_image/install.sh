@@ -18,6 +18,7 @@ user=blendnet
 image='' gpu='' blender=yes manager=''
 lock=$bundle/requirements.lock
 list=$here/packages.txt
+apt_wait_s=600
 
 say() { echo "blendnet: $*"; }
 fail() {
@@ -52,6 +53,21 @@ check() {
 
 names() { sed 's/#.*//' "$1" | tr -s '[:space:]' '\n' | sed '/^$/d'; }
 
+# Others use apt, too, as Debian does every day: they are waited for. For its lists' lock apt-get itself does not wait.
+apt_get() { LC_ALL=C apt-get -o "DPkg::Lock::Timeout=$apt_wait_s" -qq "$@"; }
+
+refresh() {
+  local end=$((SECONDS + apt_wait_s)) told
+  until told=$(apt_get update 2>&1); do
+    case $told in
+      *"Could not get lock"*) [ "$SECONDS" -lt "$end" ] || fail "somebody else has apt for $apt_wait_s s: $told" ;;
+      *) fail "apt-get update: $told" ;;
+    esac
+    say "waiting: somebody else uses apt"
+    sleep 5
+  done
+}
+
 packages() {
   local missing=() name
   for name; do
@@ -60,8 +76,8 @@ packages() {
   [ "${#missing[@]}" -gt 0 ] || return 0
   say "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  refresh
+  apt_get install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 gpu_packages() {
@@ -78,7 +94,7 @@ SOURCES
   mapfile -t kernel < <(dpkg-query -W -f '${Package} ${Status}\n' 'linux-image-*' 2>/dev/null |
     awk '$4 == "installed" {sub("linux-image", "linux-headers", $1); sub("-unsigned", "", $1); print $1}')
   [ "${#kernel[@]}" -gt 0 ] || kernel=(linux-headers-cloud-amd64)
-  apt-get update -qq
+  refresh
   for name in "${kernel[@]}"; do
     [ -n "$(apt-cache show "$name" 2>/dev/null)" ] ||
       fail "Debian has no $name any more, so that no driver can be built for that kernel: take a newer image of Debian 12"

@@ -29,8 +29,6 @@ fi
 if [ "$heard" != "$before" ] || ! [[ "$since_s" =~ ^[0-9]+$ ]] || [ "$since_s" -gt "$up_s" ]; then
   since_s=$up_s
 fi
-printf '%s\n%s\n' "$since_s" "$heard" >"$note.new"
-mv "$note.new" "$note"
 
 if [ "$up_s" -ge "$lifetime_s" ]; then
   end "it is up for $up_s s, and may be for $lifetime_s s"
@@ -38,3 +36,6 @@ fi
 if [ $((up_s - since_s)) -ge "$silence_s" ]; then
   end "its Manager is silent for $((up_s - since_s)) s, and may be for $silence_s s"
 fi
+# At the end: where there is no room for it, the machine ends nevertheless.
+printf '%s\n%s\n' "$since_s" "$heard" >"$note.new"
+mv "$note.new" "$note"

@@ -72,7 +72,7 @@ for wait in (5, 10, 20, 40, 60, 60, 0):
     try:
         trusted = ssl.create_default_context(cafile=ca or None)
         with urllib.request.urlopen(asked(), timeout=60, context=trusted) as answer:
-            data = answer.read(1 << 28)
+            data = answer.read()
         break
     except (OSError, ValueError, KeyError, IndexError, http.client.HTTPException) as error:
         expired = getattr(error, "code", 0) in (400, 403)

@@ -26,6 +26,8 @@ class Served:
     """All headers of each request, their names in small letters."""
     expired: str = ""
     """Addresses with this in them are refused, as S3 does with signed ones whose time is over."""
+    broken: int = 0
+    """So many answers to come break off in the middle."""
 
 
 @contextmanager
@@ -42,6 +44,14 @@ def serving(root: Path, security: Path) -> Iterator[Served]:
             served.headers.append({name.lower(): value for name, value in self.headers.items()})
             if served.expired and served.expired in self.path:
                 self.send_error(403, "Request has expired")
+                return
+            if served.broken:
+                served.broken -= 1
+                content = (root / self.path.lstrip("/")).read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[: len(content) // 2])
                 return
             super().do_GET()
 

@@ -201,6 +201,17 @@ def test_bundle_is_fetched_from_the_manager_itself(served: tuple[str, Path], tmp
     assert (tmp_path / "got").read_bytes() == b"a bundle"
 
 
+def test_bundle_that_breaks_off_is_fetched_again(tmp_path: Path) -> None:
+    (tmp_path / "bundle").write_bytes(b"a bundle")
+    with serving(tmp_path, tmp_path / "security") as server:
+        server.broken = 1
+        sha256 = hashlib.sha256(b"a bundle").hexdigest()
+        done = fetch(f"{server.url}/bundle", sha256, tmp_path / "got", str(server.ca))
+    assert "cannot fetch the bundle: IncompleteRead(4 bytes read, 4 more expected)" in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "got").read_bytes() == b"a bundle"
+
+
 def test_bundle_with_another_hash_is_refused(served: tuple[str, Path], tmp_path: Path) -> None:
     url, ca = served
     done = fetch(url, "1" * 64, tmp_path / "got", str(ca))

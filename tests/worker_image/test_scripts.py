@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -100,6 +102,13 @@ def test_machine_counts_anew_when_its_note_is_damaged(watch: Watch, note: str) -
     assert "silent" in watch.look(2900)
 
 
+def test_machine_ends_although_there_is_no_room_for_the_note(watch: Watch) -> None:
+    watch.look(60)
+    (watch.folder / "note.new").mkdir()
+    assert "silent" in watch.look(960)
+    assert "it is up for 7200 s" in watch.look(7200)
+
+
 # --- images ----------------------------------------------------------------------------------------------------------
 
 SECRETS = [
@@ -152,6 +161,35 @@ def test_install_refuses_to_start_without_a_bundle() -> None:
     assert "blendnet: no blendnet wheel in" in done.stderr or "run this as root" in done.stderr
 
 
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="no apt here")
+def test_install_waits_for_others_who_use_apt(tmp_path: Path) -> None:
+    for folder in ("state/lists/partial", "cache/archives/partial"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "status").touch()
+    (tmp_path / "apt.conf").write_text(
+        f'Dir::State "{tmp_path}/state"; Dir::State::status "{tmp_path}/status"; Dir::Cache "{tmp_path}/cache";\n'
+        'Dir::Etc::sourcelist "/dev/null"; Dir::Etc::sourceparts "/dev/null"; Debug::NoLocking "false";\n'
+    )
+    functions = (SCRIPTS / "install.sh").read_text().removesuffix('main "$@"\n')
+    (tmp_path / "waiting.sh").write_text(f"{functions}refresh\nsay done\n")
+    (tmp_path / "sleep").write_text("#!/bin/sh\nexec /bin/sleep 0.1\n")
+    (tmp_path / "sleep").chmod(0o755)
+    with (tmp_path / "state" / "lists" / "lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(
+            ["bash", tmp_path / "waiting.sh"],
+            env={**os.environ, "APT_CONFIG": str(tmp_path / "apt.conf"), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            assert process.stdout
+            assert process.stdout.readline() == "blendnet: waiting: somebody else uses apt\n"
+            fcntl.lockf(lock, fcntl.LOCK_UN)
+            assert process.stdout.read().endswith("blendnet: done\n")
+    assert process.returncode == 0
+
+
 # --- Blender builds --------------------------------------------------------------------------------------------------
 
 
@@ -202,8 +240,9 @@ def test_blenders_installs_a_build_with_its_hash(install_listed, tmp_path: Path)
 @pytest.mark.parametrize(
     "line", ["4.5.99 wheel abc x", "4.5.99 wheel", f"4.5.99 snap {'0' * 64} x", f"4.5.99 wheel {'0' * 64} x y"]
 )
-def test_blenders_names_a_line_that_is_wrong(install_listed, line: str) -> None:
-    done = install_listed(line + "\n")
+@pytest.mark.parametrize("end", ["\n", ""], ids=["ended", "the last"])
+def test_blenders_names_a_line_that_is_wrong(install_listed, line: str, end: str) -> None:
+    done = install_listed(line + end)
     assert done.returncode != 0
     assert "Blender 4.5.99" in done.stderr
 
