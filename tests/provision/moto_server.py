@@ -310,13 +310,12 @@ class FakeAws(OnDemandMachines):
         machines = [machine for machine in self.list_prices if wanted in (None, machine)]
         end = int(asked.get("NextToken") or 0) + 100
         page = [json.dumps(_product(machine, self.list_prices[machine])) for machine in machines[end - 100 : end]]
-        content = {"FormatVersion": "aws_v1", "PriceList": page, **({"NextToken": str(end)} if machines[end:] else {})}
-        return "200 OK", JSON, json.dumps(content).encode()
+        later = {"NextToken": str(end)} if machines[end:] else {}
+        return "200 OK", JSON, json.dumps({"FormatVersion": "aws_v1", "PriceList": page, **later}).encode()
 
 
 def _product(machine: str, usd: float) -> dict[str, Any]:
-    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": f"{usd:.10f}"}}
-    terms = {"OnDemand": {"a": {"priceDimensions": {"b": dimension}}}}
+    terms = {"OnDemand": {"a": {"priceDimensions": {"b": {"unit": "Hrs", "pricePerUnit": {"USD": f"{usd:.10f}"}}}}}}
     return {"product": {"attributes": {"instanceType": machine}}, "terms": terms}
 
 
