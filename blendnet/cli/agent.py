@@ -11,7 +11,7 @@ from blendnet.cli import output
 from blendnet.cli.connect import manager
 from blendnet.cli.farm import print_agents
 from blendnet.cli.gc import seconds as seconds_of
-from blendnet.cli.options import data_option, json_option
+from blendnet.cli.options import Amount, data_option, json_option
 from blendnet.manager.folder import DataFolder
 from blendnet.settings import default_agent_dir, get_settings
 
@@ -97,7 +97,7 @@ def trust(names: tuple[str, ...], folder: DataFolder, as_json: bool) -> None:
 @click.argument("name")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, 3600),
+    type=Amount(0, 3600),
     metavar="N",
     help="Until the agent is gone [default: 30, or what BLENDNET_NOTICE_S said at `blendnet up`].",
 )

@@ -101,6 +101,10 @@ def run() -> NoReturn:
     except OSError as error:
         _say_error("system", f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         status = EXIT_FAILED
+    except Exception as error:
+        # A fault of ours, which the traceback tells people.
+        _say_json(BlendNetError.code, f"blendnet failed ({type(error).__name__}): stderr has more")
+        raise
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -112,5 +116,9 @@ def _hint(error: click.ClickException) -> str:
 def _say_error(code: str, text: str, hint: str = "") -> None:
     sentence = text if text.endswith((".", "?", "`")) or "\n" in text else f"{text}."
     print(f"Error: {sentence} {hint}".rstrip(), file=sys.stderr)  # noqa: T201 - the last words of the program
+    _say_json(code, text)
+
+
+def _say_json(code: str, text: str) -> None:
     if "--json" in sys.argv[1:]:
         print(json.dumps({"error": {"code": code, "message": text}}))  # noqa: T201

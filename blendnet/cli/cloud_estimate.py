@@ -18,7 +18,7 @@ from blendnet.cli.cloud_report import print_estimate, record
 from blendnet.cli.cloud_types import entries_of
 from blendnet.cli.connect import find_job, manager
 from blendnet.cli.farm import ALIVE
-from blendnet.cli.options import SAMPLES_MAX, blender_option, data_option, json_option
+from blendnet.cli.options import SAMPLES_MAX, Amount, blender_option, data_option, json_option
 from blendnet.cli.scene import Inspection, check_scene_file, find_build
 from blendnet.cli.submission import Choices, frames_of
 from blendnet.cli.submit import look_at
@@ -54,13 +54,13 @@ DEFAULT_AGENTS = 4
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(0.001, 100_000),
+    type=Amount(0.001, 100_000),
     metavar="FACTOR",
     help="The machine renders so many times as fast as this one. Default: by its vCPUs and the cores here.",
 )
 @click.option(
     "--probe-seconds",
-    type=click.FloatRange(0.1, 3600),
+    type=Amount(0.1, 3600),
     default=10.0,
     show_default=True,
     metavar="N",

@@ -15,8 +15,8 @@ from blendnet.cli.cloud_headquarters import Headquarters, headquarters_of
 from blendnet.cli.cloud_place import choice_of, place_options
 from blendnet.cli.cloud_stop import RUNS
 from blendnet.cli.cloud_types import age_text
-from blendnet.cli.cloud_wishes import Wishes, change, hold_caps, keep, kept
-from blendnet.cli.options import data_option, json_option
+from blendnet.cli.cloud_wishes import Wishes, change, checked, hold_caps, keep, kept
+from blendnet.cli.options import Amount, data_option, json_option
 from blendnet.errors import Conflict
 from blendnet.manager.folder import DataFolder
 from blendnet.manager.idle import while_text
@@ -39,7 +39,7 @@ DISK_GB = 50
 )  # fmt: skip
 @click.option("--zone", default="", metavar="NAME", help="Default: where its disk is, else any of the region.")
 @click.option(
-    "--idle", "idle_min", type=click.FloatRange(0, 10_000), default=None, metavar="MIN",
+    "--idle", "idle_min", type=Amount(0, 10_000), default=None, metavar="MIN",
     help="The Manager stops itself after so many minutes without jobs; 0: never. Default: 30.",
 )  # fmt: skip
 @click.option("--agents-max", type=click.IntRange(0, 10_000), default=None, metavar="N", help="Most machines at once.")
@@ -47,7 +47,7 @@ DISK_GB = 50
     "--agents-machines", default=None, metavar="TYPES",
     help="Machine types of agents, separated by commas; '': the cheapest of usual sizes.",
 )  # fmt: skip
-@click.option("--cap-day", type=click.FloatRange(0, 1e9), default=None, metavar="USD", help="Most that a day may cost.")
+@click.option("--cap-day", type=Amount(0, 1e9), default=None, metavar="USD", help="Most that a day may cost.")
 @click.option(
     "--bundle", type=click.Path(path_type=Path), default=None, metavar="FILE",
     help="What the machine is made from (`make bundle`). Default: $BLENDNET_WORKER_BUNDLE, else packed now.",
@@ -154,16 +154,22 @@ def start(provider: str | None, region: str | None, option: tuple[str, ...], fol
 
 
 def _make(headquarters: Headquarters, wanted: ManagerWanted, wishes: Wishes, named: Path | None) -> ManagerMachine:
-    """Account, bundle, machine: each step finds what an earlier try has made."""
-    headquarters.note_place()  # First: whatever happens, `cloud destroy` and `cloud remains` know where.
-    owner_hash = hash_password(headquarters.farm.password())
+    """Account, bundle, machine: each step finds what an earlier try has made.
+
+    What cannot be is found before the first of them, so that it leaves nothing, neither there nor in the data folder.
+    """
+    settings = wishes.for_a_new_machine(kept(headquarters))
+    checked(settings)
+    with output.waiting(f"Asking {headquarters.provider.name}"):
+        headquarters.host.check(wanted)
     path, sha256 = bundle_for(headquarters.farm.bundle, named or get_settings().worker_bundle)
+    headquarters.note_place()  # Before anything is made: from here on `cloud destroy` and `cloud remains` know where.
+    owner_hash = hash_password(headquarters.farm.password())
     with output.waiting("Preparing the account: network rules, identity, bucket"):
         headquarters.account.ensure()
     site = headquarters.site
     with output.waiting(f"Bringing the bundle to {site.bucket}"):
         bundle = headquarters.host.bring(path, sha256)
-    settings = wishes.for_a_new_machine(kept(headquarters))
     keep(headquarters, settings)
     data = manager_user_data(site, farm=headquarters.label, owner_hash=owner_hash, bundle=bundle, settings=settings)
     with output.waiting("Making the machine"):

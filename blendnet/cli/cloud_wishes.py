@@ -5,15 +5,17 @@ It lies in the farm's bucket, where the Manager takes it at each start, and in t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from blendnet.cli import output
 from blendnet.cli.cloud_headquarters import Headquarters
+from blendnet.errors import UserError
 from blendnet.messages.costs import FarmCaps
 from blendnet.provision.manager_price import ManagerPrice
 from blendnet.settings import Settings
-from blendnet.settings.sent import from_json, is_sent, sent, to_json
+from blendnet.settings.sent import PREFIX, from_json, is_sent, sent, to_json
 
 IDLE_S = 1800.0
 CAPS = ("BLENDNET_CAP_DAY_USD", "BLENDNET_CAP_FARM_USD")
@@ -42,7 +44,10 @@ class Wishes:
         agents_machines: str | None = None,
         cap_day: float | None = None,
     ) -> Wishes:
-        """What is set on this machine and concerns the Manager, and over that the options. PURE."""
+        """What is set on this machine and concerns the Manager, and over that the options. PURE.
+
+        Raises UserError: one of them is endless, or no number.
+        """
         names = settings.model_fields_set - {*DERIVED, "cloud_options"}
         values = {name: getattr(settings, name) for name in names if is_sent(name)}
         options = {
@@ -51,6 +56,9 @@ class Wishes:
             "fleet_machines": agents_machines,
             "cap_day_usd": cap_day,
         }
+        for name, value in (values | options).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"setting {PREFIX}{name.upper()} cannot be {value}")
         derived: dict[str, object] = {"disk_gb": price.disk_gb, "disk_usd_per_gb_month": price.disk_usd_per_gb_month}
         if price.price is not None:
             derived["manager_usd_per_hour"] = round(price.price.usd_per_hour + price.address_usd_per_hour, 6)
@@ -77,9 +85,14 @@ def _say_left_aside(name: str) -> None:
 
 def keep(headquarters: Headquarters, variables: Mapping[str, str]) -> None:
     """Have the Manager take these at its next start. Raises FarmError; UserError: a value cannot be."""
+    headquarters.host.keep_settings(checked(variables))
+
+
+def checked(variables: Mapping[str, str]) -> bytes:
+    """What lies in the bucket when the Manager is to take these. PURE. Raises UserError: a value cannot be."""
     data = to_json(variables)
     from_json(data)
-    headquarters.host.keep_settings(data)
+    return data
 
 
 def change(headquarters: Headquarters, wishes: Wishes, *, rules: bool) -> Sequence[str]:
@@ -90,12 +103,15 @@ def change(headquarters: Headquarters, wishes: Wishes, *, rules: bool) -> Sequen
     before = kept(headquarters)
     now = dict(wishes.said)
     if rules:
-        with output.waiting("Preparing the account: network rules, identity, bucket"):
-            headquarters.account.ensure()
         now[OPTIONS] = "; ".join(f"{name}={value}" for name, value in headquarters.site.options.items())
     new = {name: value for name, value in now.items() if before.get(name) != value}
+    variables = {**before, **wishes.derived, **new}
+    checked(variables)
+    if rules:
+        with output.waiting("Preparing the account: network rules, identity, bucket"):
+            headquarters.account.ensure()
     if new:
-        keep(headquarters, {**before, **wishes.derived, **new})
+        keep(headquarters, variables)
     return [name for name in sorted(new) if name not in CAPS]
 
 

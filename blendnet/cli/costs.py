@@ -8,11 +8,11 @@ import click
 
 from blendnet.cli import output
 from blendnet.cli.connect import manager
-from blendnet.cli.options import data_option, json_option
+from blendnet.cli.options import Amount, data_option, json_option
 from blendnet.manager.folder import DataFolder
 from blendnet.messages import CostsOf, CostsView, FarmCaps
 
-USD = click.FloatRange(0, 1e9)
+USD = Amount(0, 1e9)
 JOBS_LISTED = 30
 
 

@@ -17,7 +17,7 @@ from blendnet.cli.farm import print_jobs
 from blendnet.cli.job_attempts import all_attempts, print_attempts, reasons_text
 from blendnet.cli.job_links import links
 from blendnet.cli.job_log import print_events
-from blendnet.cli.options import data_option, json_option, scene_options
+from blendnet.cli.options import Amount, data_option, json_option, scene_options
 from blendnet.cli.place import Place, forget, recall, remember
 from blendnet.cli.progress import EXACTNESS_WORDS, JobProgress
 from blendnet.cli.report import job_report, job_seconds, print_report, print_warnings, warnings_of
@@ -249,7 +249,7 @@ def priority(job_id: str, value: int, folder: DataFolder, as_json: bool) -> None
 
 @job.command()
 @job_argument
-@click.argument("usd", type=click.FloatRange(0, 1e9), metavar="USD")
+@click.argument("usd", type=Amount(0, 1e9), metavar="USD")
 @data_option
 @json_option
 def cap(job_id: str, usd: float, folder: DataFolder, as_json: bool) -> None:

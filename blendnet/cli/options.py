@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -12,6 +13,17 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 SAMPLES_MAX = 1 << 24
 AGENTS_MAX = 100_000
+
+
+class Amount(click.FloatRange):
+    """A range that nan is not in: click compares it with both ends, and finds it beyond neither."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's own. Raises click.BadParameter."""
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value} is no amount", param, ctx)
+        return found
 
 
 def json_option(function: Function) -> Function:
@@ -97,7 +109,7 @@ _SCENE_OPTIONS = (
     ),
     click.option(
         "--cap",
-        type=click.FloatRange(0, 1e9, min_open=True),
+        type=Amount(0, 1e9, min_open=True),
         metavar="USD",
         help="Most that the job may cost: it is paused in time. Default: no cap.",
     ),

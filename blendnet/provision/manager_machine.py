@@ -11,8 +11,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from blendnet.provision.base import Provider
+from blendnet.errors import UserError
+from blendnet.provision.base import MachineType, Provider
 from blendnet.provision.bootstrap_manager import Site
+from blendnet.provision.menu import BLENDER_ARCH
 from blendnet.provision.stock import Bundle
 
 PUBLISHED = "manager/connect.json"
@@ -85,6 +87,16 @@ class ManagerHost(Protocol):
         """
         ...
 
+    def check(self, wanted: ManagerWanted) -> None:
+        """Ask whether `ensure` may make such a machine, as far as the cloud says that beforehand; its user data may
+        be missing yet. Makes nothing, and may be asked before Account.ensure().
+
+        Raises:
+            UserError: a zone (one that there is not, or another than the disk's), machine type or image that cannot be.
+            FarmError: the cloud does not say, or lacks what no Account.ensure() makes.
+        """
+        ...
+
     def bring(self, bundle: Path, sha256: str) -> Bundle:
         """Put the bundle (BUNDLE) into the farm's bucket, and say how the machine gets it: by an address that is signed
         for this object and an hour or so, or, where the user's login cannot sign, by the machine's own identity, which
@@ -138,6 +150,12 @@ class ManagerHost(Protocol):
     def keep_settings(self, data: bytes) -> None:
         """Put that there, with the user's own cloud login. Needs Account.ensure() before. Raises FarmError."""
         ...
+
+
+def check_processor(type_: MachineType) -> None:
+    """Raises UserError: no Manager runs on machines of that type. PURE."""
+    if type_.arch != BLENDER_ARCH:
+        raise UserError(f"the Manager cannot run on {type_.name} ({type_.arch}): take a machine type of {BLENDER_ARCH}")
 
 
 def manager_host_of(provider: Provider) -> ManagerHost | None:

@@ -14,7 +14,7 @@ import pytest
 
 from blendnet import __version__
 from blendnet.cli import cloud_account, cloud_headquarters
-from blendnet.errors import FarmError
+from blendnet.errors import FarmError, UserError
 from blendnet.manager.folder import DataFolder
 from blendnet.provision.base import Created, Features, Instance, InstanceState, Offer, Place, Price
 from blendnet.provision.bootstrap_manager import MANAGER_FILE, Site
@@ -35,6 +35,8 @@ PROJECT = {
 }
 SOURCE = "from tests.cli.manager_cloud import Cumulus\nopen_it = Cumulus\n"
 ADDRESS = "127.0.0.1"
+NOWHERE = "mars-1a"
+"""A zone that the cloud does not have."""
 Run = Callable[..., Done]
 
 
@@ -170,6 +172,10 @@ class Host:
         region, bucket = self.place.region or "sky-1", f"s3://{self.real.number}"
         options = dict(self.place.options)
         return Site(cloud="aws", region=region, bucket=bucket, disk="/dev/vdb", machine="c.small", options=options)
+
+    def check(self, wanted: ManagerWanted) -> None:
+        if wanted.zone == NOWHERE:
+            raise UserError(f"there is no zone {NOWHERE}")
 
     def bring(self, bundle: Path, sha256: str) -> Bundle:
         self.real.called("bring")

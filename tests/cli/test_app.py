@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from blendnet.cli import app
 from tests.cli.conftest import Done
 from tests.manager.farms import make_kit
 
@@ -77,6 +78,8 @@ def test_every_command_explains_itself(run: Callable[..., Done], command: str) -
         (["agent", "add", "--data", "{tmp}/none"], 1, "blendnet up"),
         (["doctor", "--data", "{tmp}/none"], 1, "blendnet up"),
         (["gc", "--data", "{tmp}/none"], 1, "blendnet up"),
+        (["costs", "--cap-day", "nan"], 2, "nan is no amount"),
+        (["job", "cap", "j", "nan"], 2, "nan is no amount"),
         (["gc", "--max-size", "big"], 2, "is not a size such as 50GB"),
         (["gc", "--older-than", "long"], 2, "is not a time such as 14d"),
         (["backup", "{tmp}/file", "--data", "{tmp}/none"], 1, "there is no ledger"),
@@ -105,6 +108,22 @@ def test_refusal_is_json_for_programs(run: Callable[..., Done], tmp_path: Path) 
     assert done.returncode == 1
     assert json.loads(done.stdout)["error"]["code"] == "conflict"
     assert "blendnet up" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["people", "programs"])
+def test_fault_of_ours_is_json_for_programs_and_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    def failing(**_: object) -> None:
+        raise KeyError("a secret")
+
+    monkeypatch.setattr(app.blendnet, "main", failing)
+    monkeypatch.setattr(sys, "argv", ["blendnet", "status", *options])
+    with pytest.raises(KeyError):
+        app.run()
+    said = capsys.readouterr().out
+    told = {"error": {"code": "error", "message": "blendnet failed (KeyError): stderr has more"}}
+    assert (json.loads(said) if options else said) == (told if options else "")
 
 
 def test_ending_a_farm_that_does_not_run_is_no_error(run: Callable[..., Done], tmp_path: Path) -> None:

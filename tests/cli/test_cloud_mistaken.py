@@ -11,9 +11,10 @@ from blendnet.cli import cloud_account
 from blendnet.manager.folder import DataFolder
 from blendnet.provision.manager_machine import ManagerMachine, ManagerState
 from blendnet.settings import get_settings
+from blendnet.settings.sent import MAX_BYTES
 from tests.cli.clouds import clouds, set_settings
 from tests.cli.conftest import Done
-from tests.cli.manager_cloud import Account, account
+from tests.cli.manager_cloud import NOWHERE, Account, account, home
 
 __all__ = ["account", "clouds"]
 
@@ -23,6 +24,49 @@ Run = Callable[..., Done]
 def made(run: Run) -> None:
     done = run("cloud", "up", "--yes")
     assert done.returncode == 0, done.stderr
+
+
+TOO_LONG = "c," * MAX_BYTES
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "words"),
+    [
+        (["--zone", NOWHERE], {}, f"there is no zone {NOWHERE}"),
+        (["--bundle", "/nowhere/bundle.tar.gz"], {}, "cannot read the bundle /nowhere/bundle.tar.gz"),
+        (["--cap-day", "nan"], {}, "Invalid value for '--cap-day': nan is no amount"),
+        (["--idle", "NaN"], {}, "Invalid value for '--idle': NaN is no amount"),
+        (["--cap-day", "inf"], {}, "Invalid value for '--cap-day': inf is not in the range"),
+        ([], {"cap_farm_usd": "inf"}, "setting BLENDNET_CAP_FARM_USD cannot be inf"),
+        ([], {"fleet_machines": TOO_LONG}, "they are too long"),
+    ],
+    ids=["zone", "bundle", "cap", "idle", "endless", "endless setting", "settings"],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made_or_noted(
+    account: Account,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    settings: dict[str, str],
+    words: str,
+) -> None:
+    set_settings(monkeypatch, **settings)
+    done = run("cloud", "up", "--yes", *options)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert (account.calls, account.prepared, account.bucket) == ([], False, {})
+    assert not home().cloud_note.exists(), "`blendnet up` would take the folder for a farm in a cloud"
+    assert not (home().cloud / "password").exists()
+
+
+def test_what_cannot_be_changes_nothing_about_a_farm_that_is_there(
+    account: Account, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(run)
+    before, kept = account.calls.copy(), account.bucket["settings"]
+    set_settings(monkeypatch, fleet_machines=TOO_LONG)
+    done = run("cloud", "up", "--yes", "--option", "allow=203.0.113.7/32")
+    assert (done.returncode, account.calls, account.bucket["settings"]) == (1, before, kept)
 
 
 @pytest.mark.parametrize("command", ["up", "start", "stop", "status", "destroy", "remains", "remove"])

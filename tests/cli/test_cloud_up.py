@@ -123,6 +123,7 @@ def test_up_again_leaves_a_running_manager_as_it_is(account: Account, run: Run) 
 def test_up_goes_on_where_it_was_broken_off(account: Account, run: Run, step: str) -> None:
     account.fails_once.add(step)
     assert run("cloud", "up", "--yes").returncode == 1
+    assert home().cloud_note.exists()
     there = done_json(run, "remains")["there"]
     assert "bucket farm" in there
     assert up(run)["machine"] == "m-1"

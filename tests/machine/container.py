@@ -186,6 +186,9 @@ class Host:
             broker_port=BROKER_PORT, environment=environment,
         )  # fmt: skip
 
+    def check(self, wanted: ManagerWanted) -> None:
+        """There is but one."""
+
     def bring(self, bundle: Path, sha256: str) -> Bundle:
         return Bundle(url=self._machine.bundle_url, sha256=sha256)
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from blendnet.errors import FarmError, UserError
-from blendnet.provision.aws import labels, quotas, trouble
+from blendnet.provision.aws import labels, machines, quotas, trouble
 from blendnet.provision.aws.clients import Clients
 from blendnet.provision.aws.images import Images
 from blendnet.provision.aws.labels import Labels
@@ -20,7 +20,7 @@ from blendnet.provision.aws.options import Options
 from blendnet.provision.aws.patience import RETRY_S, Sleep, again
 from blendnet.provision.aws.trouble import code_of, explained
 from blendnet.provision.base import DAY_S, Shortage
-from blendnet.provision.manager_machine import ManagerWanted
+from blendnet.provision.manager_machine import ManagerWanted, check_processor
 
 ENDED, MISMATCH = "IdempotentInstanceTerminated", "IdempotentParameterMismatch"
 """Codes of EC2 for a client token that was used before: its machine has ended, or was asked for otherwise."""
@@ -52,6 +52,31 @@ class ManagerLauncher:
         self._clock = clock
         self._sleep = sleep
 
+    def check(self, wanted: ManagerWanted, disk: Described | None) -> None:
+        """Ask whether there may be such a machine, for which the farm need not be set up yet.
+
+        Raises:
+            UserError: the zone is not one of the farm's, or not the disk's; none of them has the machine type, or it
+                is none for a Manager; there is no such image.
+            FarmError: EC2 does not say, or there is no network.
+        """
+        zones, types = self._zones(wanted, disk), _types(wanted)
+        self._image()
+        with explained("ask which machine types are on offer"):
+            pages = self._clients["ec2"].get_paginator("describe_instance_type_offerings")
+            asked = [{"Name": "instance-type", "Values": types}, {"Name": "location", "Values": list(zones)}]
+            answers = pages.paginate(LocationType="availability-zone", Filters=asked)
+            found = {offering["InstanceType"] for page in answers for offering in page["InstanceTypeOfferings"]}
+        if found.isdisjoint(types):  # What EC2 has found by a name with * in it is no machine type either.
+            raise UserError(
+                f"there is no machine type {types[0]!r} in {labels.named(zones)}: `blendnet cloud types --provider "
+                "aws` lists those that there are"
+            )
+        if wanted.machine:
+            with explained(f"ask about {wanted.machine}"):
+                [described] = self._clients["ec2"].describe_instance_types(InstanceTypes=types)["InstanceTypes"]
+            check_processor(machines.machine_type(described))
+
     def launch(self, wanted: ManagerWanted, disk: Described | None) -> Described:
         """Start a machine in the first subnet that has one; where the disk is, if there is one.
 
@@ -61,11 +86,11 @@ class ManagerLauncher:
             UserError: the zone is not one of the farm's, or not the disk's.
             FarmError: the farm is not set up, or EC2 gives none.
         """
-        machines = [wanted.machine] if wanted.machine else [MACHINE, *ALTERNATIVES]
+        types = _types(wanted)
         image, group = self._image(), self._group()
         zones, subnets = self._zones(wanted, disk), self._network.subnets()
         places = [(zone, subnet) for zone in zones for subnet in subnets[zone]]
-        for machine, (zone, subnet) in itertools.product(machines, places):
+        for machine, (zone, subnet) in itertools.product(types, places):
             text = wanted.user_data
             request = launch_request(text, self._own, machine=machine, image=image, group=group, subnet=subnet)
             try:
@@ -74,9 +99,9 @@ class ManagerLauncher:
                 if shortage_of(error) is not Shortage.CAPACITY:
                     raise advised(error, self._own.region) from error
         where = f"in {labels.named(zones)}, where the farm's disk is" if disk else f"in {labels.named(zones)}"
-        others = f", and no {labels.named(machines[1:])}" if machines[1:] else ""
+        others = f", and no {labels.named(types[1:])}" if types[1:] else ""
         raise FarmError(
-            f"EC2 has no {machines[0]} left {where}{others}: try again later, or take another machine type (--machine)"
+            f"EC2 has no {types[0]} left {where}{others}: try again later, or take another machine type (--machine)"
         )
 
     def rehearse(self) -> None:
@@ -138,6 +163,11 @@ class ManagerLauncher:
         if zone and zone not in known:
             raise UserError(f"the farm has no subnet in the zone {zone!r}: one of {labels.named(known)}")
         return [zone] if zone else known
+
+
+def _types(wanted: ManagerWanted) -> list[str]:
+    """Machine types that will do, the best first. PURE."""
+    return [wanted.machine] if wanted.machine else [MACHINE, *ALTERNATIVES]
 
 
 def shortage_of(error: FarmError) -> Shortage:

@@ -75,6 +75,10 @@ class ManagerHost:
             environment={"AWS_REGION": self._own.region, "AWS_DEFAULT_REGION": self._own.region},
         )
 
+    def check(self, wanted: ManagerWanted) -> None:
+        """As the contract says."""
+        self._launcher.check(wanted, self._found.disk())
+
     def bring(self, bundle: Path, sha256: str) -> Bundle:
         """As the contract says; the address is signed with the user's own login, and later ones by the machine."""
         url = self._bucket.hand_out(self._account(), BUNDLE, bundle, BUNDLE_S)

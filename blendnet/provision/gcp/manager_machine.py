@@ -76,6 +76,11 @@ class GceManager:
             environment={"GOOGLE_CLOUD_PROJECT": project},
         )
 
+    def check(self, wanted: ManagerWanted) -> None:
+        """As the contract says; a disk of a size that cannot be is refused too."""
+        self._check(wanted)
+        self._maker.check(wanted, self._settled())
+
     def bring(self, bundle: Path, sha256: str) -> Bundle:
         """Put the bundle into the bucket: the machine reads it as who it is, so its address alone is worth nothing.
 

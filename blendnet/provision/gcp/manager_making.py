@@ -19,7 +19,7 @@ from blendnet.provision.gcp.resources import NOT_FOUND, Resources
 from blendnet.provision.gcp.sdk import Google, Refused
 from blendnet.provision.gcp.shortage import shortage_of
 from blendnet.provision.gcp.stock import Stock
-from blendnet.provision.manager_machine import ManagerWanted
+from blendnet.provision.manager_machine import ManagerWanted, check_processor
 
 MACHINE = "e2-standard-2"
 """2 processors and 8 GB that no other machine shares. e2-medium, at half the price, is slowed down as soon as it works
@@ -55,6 +55,17 @@ class Maker:
     def _account(self) -> Account:
         return self._google.account
 
+    def check(self, wanted: ManagerWanted, there: Found) -> None:
+        """Ask whether there may be such a machine.
+
+        Raises:
+            UserError: a zone or machine type that cannot be.
+            FarmError: Google does not say.
+        """
+        next(self._places(_machines(wanted), wanted, there))
+        if type_ := self._stock.machines.get(wanted.machine):
+            check_processor(type_)
+
     def make(self, wanted: ManagerWanted, there: Found) -> Found:
         """What there is then. An empty disk may go to another zone.
 
@@ -62,9 +73,8 @@ class Maker:
             UserError: a zone or machine type that cannot be.
             FarmError: Google did not; the text says what helps.
         """
-        machines = [wanted.machine] if wanted.machine else [MACHINE, *ALTERNATIVES]
         refused = []
-        for machine, zone in self._places(machines, wanted, there):
+        for machine, zone in self._places(_machines(wanted), wanted, there):
             try:
                 return self._make_in(zone, replace(wanted, machine=machine), there)
             except Refused as error:
@@ -99,6 +109,8 @@ class Maker:
         """Where the machine may be, the best first. A disk that something is on stays where it is."""
         if there.blank:
             every = sorted(self._stock.zones, key=lambda zone: zone != there.disk_zone)
+            if wanted.zone not in ("", *every):
+                raise UserError(f"the farm has no zone {wanted.zone!r}: one of {', '.join(sorted(every))}")
             return [wanted.zone] if wanted.zone else every
         if wanted.zone not in ("", there.disk_zone):
             raise UserError(
@@ -204,6 +216,11 @@ class Maker:
                 raise
         else:
             self._operations.check(operation, what, zone=zone, wait_s=self._account.wait_s)
+
+
+def _machines(wanted: ManagerWanted) -> Sequence[str]:
+    """Machine types that will do, the best first. PURE."""
+    return [wanted.machine] if wanted.machine else [MACHINE, *ALTERNATIVES]
 
 
 def advised(error: Refused, project: str, *, tried: Sequence[str] = ()) -> Refused:

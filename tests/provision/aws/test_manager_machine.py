@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from blendnet.errors import FarmError
+from blendnet.errors import FarmError, UserError
 from blendnet.provision.aws.manager_machine import ManagerHost
 from blendnet.provision.aws.manager_requests import DEVICE, MACHINE, launch_request
 from blendnet.provision.aws.provider import AwsProvider
@@ -95,6 +95,45 @@ def test_a_farm_that_is_not_set_up_is_told_the_command(open_farm: MakeProvider, 
     with pytest.raises(FarmError, match="blendnet cloud prepare"):
         provider.manager_host.ensure(WANTED)
     assert not [call for call in aws.calls if call.changes]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"zone": "eu-central-1z"}, "no subnet in the zone 'eu-central-1z': one of eu-central-1a"),
+        ({"machine": "m6i.mega"}, "no machine type 'm6i.mega' in eu-central-1a.*blendnet cloud types"),
+        ({"machine": "m7g.large"}, r"cannot run on m7g.large \(arm64\): take a machine type of x86_64"),
+        ({"machine": "m6i.*", "zone": "eu-central-1b"}, r"no machine type 'm6i\.\*' in eu-central-1b:"),
+    ],
+)
+def test_what_cannot_be_is_named_before_the_farm_is_set_up(
+    open_farm: MakeProvider, aws: FakeAws, given: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        open_farm().manager_host.check(replace(WANTED, **given))
+    assert not [call for call in aws.calls if call.changes]
+
+
+def test_an_image_that_is_not_there_is_named_before_the_farm_is_set_up(open_farm: MakeProvider, aws: FakeAws) -> None:
+    with pytest.raises(UserError, match="no image ami-00000000 in eu-central-1: the option manager_image"):
+        open_farm(manager_image="ami-00000000").manager_host.check(WANTED)
+    assert not [call for call in aws.calls if call.changes]
+
+
+@pytest.mark.parametrize("given", [{}, {"machine": "m7i.large", "zone": "eu-central-1b"}])
+def test_what_may_be_is_only_asked_for(open_farm: MakeProvider, aws: FakeAws, given: dict[str, str]) -> None:
+    provider = open_farm()
+    provider.manager_host.check(replace(WANTED, **given))
+    assert not [call for call in aws.calls if call.changes]
+    assert provider.account.remains() == []
+
+
+def test_a_machine_in_another_zone_than_its_disk_cannot_be(host: ManagerHost) -> None:
+    host.ensure(replace(WANTED, zone="eu-central-1c"))
+    host.destroy()
+    host.check(WANTED)
+    with pytest.raises(UserError, match="is in eu-central-1c, and disks do not move to eu-central-1a"):
+        host.check(replace(WANTED, zone="eu-central-1a"))
 
 
 def test_stop_keeps_everything_and_start_goes_on_with_it(host: ManagerHost) -> None:

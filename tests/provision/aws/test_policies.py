@@ -187,6 +187,7 @@ def setup_work(provider: AwsProvider, left: Callable[[], None]) -> None:
 def have_a_manager(provider: AwsProvider) -> None:
     """All that a person does with the Manager's machine."""
     host = provider.manager_host
+    host.check(ManagerWanted(user_data="", machine="c7i.4xlarge"))
     host.bring(Path(__file__), "0" * 64)
     bucket = provider.account.labels.bucket(ACCOUNT)
     provider._clients["s3"].put_object(Bucket=bucket, Key=BUNDLE, Body=b"1")  # The same, of what can be sent again.

@@ -264,6 +264,7 @@ def test_the_script_leaves_the_work_to_cloud_init_where_it_is(
     ("given", "words"),
     [
         ({"zone": "us-east1-b"}, "us-east1-b' is not in region us-central1"),
+        ({"zone": "us-central1-zz"}, "no zone 'us-central1-zz': one of us-central1-a, us-central1-b"),
         ({"machine": "../e2-standard-2"}, "no machine type: one as e2-standard-2"),
         ({"machine": "z9-mega-1"}, "no machine type 'z9-mega-1'.*blendnet cloud types"),
         ({"disk_gb": 5}, "a disk of 5 GB"),
@@ -271,11 +272,36 @@ def test_the_script_leaves_the_work_to_cloud_init_where_it_is(
     ],
 )
 def test_what_cannot_be_is_named_and_nothing_is_made(
-    host: ManagerHost, fake: FakeGce, given: dict[str, object], words: str
+    make: Make, fake: FakeGce, given: dict[str, object], words: str
 ) -> None:
+    """Before the farm is set up, and after."""
     with pytest.raises(UserError, match=words):
-        host.ensure(a_manager(**given))
+        make().manager_host.check(a_manager(**given))
+    assert {verb for verb, _ in fake.requests} <= {"GET"}
+    make().account.ensure()
+    with pytest.raises(UserError, match=words):
+        make().manager_host.ensure(a_manager(**given))
     assert (fake.machines, fake.disks) == ([], {})
+
+
+@pytest.mark.parametrize("given", [{}, {"machine": "e2-standard-4", "zone": "us-central1-b"}])
+def test_what_may_be_is_only_asked_for(make: Make, fake: FakeGce, given: dict[str, object]) -> None:
+    make().manager_host.check(a_manager(**given))
+    assert {verb for verb, _ in fake.requests} == {"GET"}
+
+
+def test_a_type_that_runs_no_manager_is_named(make: Make, fake: FakeGce) -> None:
+    with pytest.raises(UserError, match=r"cannot run on t2a-standard-8 \(aarch64\): take a machine type of x86_64"):
+        make().manager_host.check(a_manager(machine="t2a-standard-8"))
+    assert {verb for verb, _ in fake.requests} == {"GET"}
+
+
+def test_a_machine_in_another_zone_than_its_disk_cannot_be(host: ManagerHost) -> None:
+    host.ensure(a_manager(zone="us-central1-c"))
+    host.destroy()
+    host.check(a_manager())
+    with pytest.raises(UserError, match="disk is in us-central1-c, so its machine cannot be in us-central1-a"):
+        host.check(a_manager(zone="us-central1-a"))
 
 
 def test_agents_and_the_manager_never_meet(prepared: Make, fake: FakeGce) -> None:

@@ -69,6 +69,7 @@ def run_agents(provider: GcpProvider) -> None:
 def have_a_manager(provider: GcpProvider) -> None:
     """All that a person does with the Manager's machine."""
     host = provider.manager_host
+    host.check(a_manager())
     host.bring(Path(__file__), "0" * 64)
     host.ensure(a_manager())
     assert host.log()
