@@ -10,7 +10,7 @@ from celery.app.amqp import AMQP
 from kombu import Connection, Queue
 from redis.credentials import CredentialProvider
 
-from blendnet.farm_redis import Backend, Transport
+from blendnet.farm_redis import Backend, FarmTransport, Transport
 from blendnet.settings import BrokerLogin, get_settings, resolve_broker_login, resolve_broker_url
 
 RENDER_LANES = 4
@@ -48,7 +48,13 @@ class _Password(CredentialProvider):
 
 
 class _BrokerConnection(Connection):
-    """A connection that is tried again soon."""
+    """A connection that is tried again soon, and takes nothing from Redis but messages."""
+
+    redis_transport = Transport
+
+    def get_transport_cls(self) -> type[Any]:
+        found: type[Any] = super().get_transport_cls()
+        return self.redis_transport if issubclass(self.redis_transport, found) else found
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Connection:
         waits = {
@@ -110,12 +116,10 @@ def _log_in(app: Celery, login: BrokerLogin) -> None:
     password = _Password(login)
 
     class LoggedIn(_BrokerConnection):
+        redis_transport = Transport if login.certificate is None else FarmTransport
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{"credential_provider": password} | kwargs)
-
-        def get_transport_cls(self) -> type[Any]:
-            found: type[Any] = super().get_transport_cls() if login.certificate is None else Transport
-            return found
 
     app.amqp.Connection = LoggedIn
     app.conf.redis_backend_credential_provider = password

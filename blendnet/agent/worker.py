@@ -12,6 +12,7 @@ import logging
 import os
 import queue
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -55,13 +56,16 @@ class Worker:
         self._after = STOPPED
         self._why = ""
         self._ending = False
+        self._celery: Any = None
 
-    def run(self) -> None:
-        """Work until told to end."""
+    def run(self) -> int:
+        """Work until told to end; the exit status: 0 only if it was, as whoever keeps it running takes that for its
+        farewell."""
         end_with_parent()
         signals.worker_process_init.connect(self._on_child_start)
         signals.worker_process_shutdown.connect(self._on_child_end)
         signals.worker_ready.connect(self._on_ready)
+        signals.worker_init.connect(self._on_init)
         # One line per HTTP request hides everything else.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         try:
@@ -69,6 +73,12 @@ class Worker:
         finally:
             if self._reporter is not None:
                 self._reporter.close()
+        status: int | None = self._celery.exitcode
+        return 1 if status is None else status
+
+    def _on_init(self, sender: Any, **_: Any) -> None:
+        # It knows how it ended. app.worker_main does not say, and returns after a mistake as well.
+        self._celery = sender
 
     def _on_child_start(self, **_: Any) -> None:
         # Signals to the whole group are the main process's business. Not SIG_IGN: Blender would inherit that.
@@ -183,7 +193,7 @@ def _leave_to_main_process(number: int, _: FrameType | None) -> None:
 
 def main() -> None:
     """Run an agent until it is told to end."""
-    Worker().run()
+    sys.exit(Worker().run())
 
 
 if __name__ == "__main__":

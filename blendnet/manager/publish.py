@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery
 from celery.canvas import Signature
+from redis.exceptions import ResponseError
 
 from blendnet.celery_app import AGAIN_QUEUE, AGENT_QUEUES, CONTROL_QUEUE, FINISH_QUEUE, RENDER_LANES, render_queue
 from blendnet.manager.schedule import ChordFrame, ChunkMessage, Followup, Waiting
@@ -88,11 +89,17 @@ class Publisher:
         redis, count = self._redis(), 0
         for index in list(redis.scan_iter(match=f"{TAKEN_INDEX}*")):
             taken = index.replace(TAKEN_INDEX.encode(), TAKEN.encode(), 1)
-            while old := redis.zrangebyscore(index, "-inf", before, start=0, num=FORGET_AT_ONCE):
-                with redis.pipeline() as pipe:
-                    pipe.zrem(index, *old)
-                    pipe.hdel(taken, *old)
-                    count += pipe.execute()[0]
+            try:
+                while old := redis.zrangebyscore(index, "-inf", before, start=0, num=FORGET_AT_ONCE):
+                    with redis.pipeline() as pipe:
+                        pipe.zrem(index, *old)
+                        pipe.hdel(taken, *old)
+                        count += pipe.execute()[0]
+            except ResponseError as error:
+                if "WRONGTYPE" not in str(error):
+                    raise
+                # An agent has put something else there than kombu does.
+                redis.delete(index, taken)
         return count
 
     def _callback(self, frame_id: str) -> Signature:
@@ -142,4 +149,12 @@ def _group_id(frame_id: str, epoch: int) -> str:
 
 
 def _ids(messages: Iterable[bytes]) -> Iterable[str]:
-    return (json.loads(message)["headers"]["id"] for message in messages)
+    return (found for found in map(_id, messages) if isinstance(found, str))
+
+
+def _id(message: bytes) -> object:
+    """The task's id; None of what is no message: agents can put anything into the queues."""
+    try:
+        return json.loads(message)["headers"]["id"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None

@@ -12,7 +12,7 @@ import pytest
 
 from blendnet.agent.blenders import Build
 from blendnet.agent.worker import STOP_LIMIT_S, arguments
-from blendnet.celery_app import AGENT_QUEUES
+from blendnet.celery_app import AGENT_QUEUES, make_app
 from blendnet.models import State
 from tests.agent.workers import START_AND_EXIT_S, Rig, all_gone, family, rendering, until, workers
 
@@ -94,6 +94,16 @@ def test_worker_told_twice_ends_at_once(rig: Rig, long_scene: Path, bpy_build: B
     worker.terminate()
     worker.wait(STOP_LIMIT_S)
     until(lambda: all_gone(processes))
+
+
+def test_worker_that_celery_gives_up_says_that_it_was_not_told_to_end(rig: Rig) -> None:
+    """Status 0 says whoever keeps it running that it left by itself, for good."""
+    worker = rig.start()
+    until(lambda: (agent := rig.agent()) and agent.state == "idle")
+    with make_app(rig.broker_url, 3600).connection_for_read() as connection:
+        until(lambda: connection.default_channel.client.publish("/0.celery.pidbox", "5"))
+    assert worker.wait(STOP_LIMIT_S) == 1, rig.log()
+    assert "Unrecoverable error" in rig.log()
 
 
 def test_worker_takes_work_of_all_agents_queues() -> None:
