@@ -1,4 +1,7 @@
-"""Cuts agents off from Redis whose certificates have ended: TLS looks at that once, and a connection lives on."""
+"""Cuts agents off from Redis whose certificates have ended: TLS looks at that once, and a connection lives on.
+
+Tells Redis, too, whom it could not be told to cut off when it did not answer.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 60.0
 """Looks as often as this, and more often where certificates are short."""
+SETTLE_S = 2.0
+"""Tries as often as this to tell Redis what it has not been told yet; most of the time that is nothing."""
 
 
 class Expiry(Background):
@@ -27,10 +32,18 @@ class Expiry(Background):
         self._clock = clock
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._pause_s):
+        look_at = time.monotonic() + self._pause_s
+        while not self._stopping.wait(min(SETTLE_S, self._pause_s)):
+            looks = time.monotonic() >= look_at
+            if looks:
+                look_at = time.monotonic() + self._pause_s
             try:
-                self._joining.cut_expired(self._clock())
+                if looks:
+                    self._joining.cut_expired(self._clock())
+                else:
+                    self._joining.settle()
             except BlendNetError as error:
-                log.warning("agents whose certificates have ended are not cut off yet: %s", error)
+                # Who was revoked was named when that failed first.
+                log.log(logging.WARNING if looks else logging.DEBUG, "agents are not cut off yet: %s", error)
             except Exception:
-                log.exception("agents whose certificates have ended are not cut off yet")
+                log.exception("agents are not cut off yet")

@@ -6,10 +6,12 @@ import datetime
 import hashlib
 import logging
 import secrets
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from blendnet.errors import Conflict, NotFound, Revoked, TokenRefused, UserError
+from blendnet.errors import Conflict, NotFound, Retryable, Revoked, TokenRefused, UserError
+from blendnet.manager.broker import START_TIMEOUT_S
 from blendnet.manager.broker_users import BrokerUsers
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import MemberRow, Transaction
@@ -30,6 +32,8 @@ KEEP_TOKENS_S = 7 * 86_400.0
 """A token is remembered so long after its end, so that its user can be told what is wrong with it."""
 RENEW_AFTER = 0.5
 """Share of a certificate's life after which it is to be renewed."""
+START_PAUSE_S = 0.1
+"""Between two tries to reach a Redis that has just started."""
 LAST_MOMENT_S = 60.0
 """A renewal that was asked for before the end of a certificate is done so soon after it."""
 
@@ -52,8 +56,16 @@ class Joining:
         """The certificate (PEM) that all of them are signed with."""
 
     def start(self) -> None:
-        """Let those who have joined into a Redis that has just started. Raises Retryable."""
-        self._users.let_in({name: member.broker_hash for name, member in self._farm.joined().items()})
+        """Let those who have joined into a Redis that has just started, and may take its time. Raises Retryable."""
+        members = {name: member.broker_hash for name, member in self._farm.joined().items()}
+        give_up_at = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                return self._users.let_in(members)
+            except Retryable:
+                if time.monotonic() > give_up_at:
+                    raise
+            time.sleep(START_PAUSE_S)
 
     def make_token(self, wanted: TokenRequest, now: float) -> JoinToken:
         """A token for one machine. Raises UserError for a name that no agent may have."""
@@ -90,6 +102,7 @@ class Joining:
         """
         request = certificates.read_request(wanted.request)
         password = secrets.token_urlsafe(TOKEN_BYTES)
+        self._users.check_answers()  # Before the ledger is locked: all other agents would wait, too.
         with self._farm.ledger.write() as tx:
             allowed = _usable(tx, token, now)
             if allowed.name and wanted.name and wanted.name != allowed.name:
@@ -149,28 +162,40 @@ class Joining:
         """Cut those off from Redis whose certificates have ended. They may join again, with a new token.
 
         Who asked for a renewal in the last moment is left in: TLS had accepted it, and the answer takes a while.
+        Raises Retryable when Redis does not answer: `settle` does it then.
         """
         ended = now - min(LAST_MOMENT_S, self._lifetime_s / 4)
-        if not self._expired(self._farm.joined(), ended):
-            return
-        with self._farm.ledger.write() as tx:  # Nobody joins or renews meanwhile.
-            members = {member.name: member for member in tx.members.all() if member.revoked_at is None}
-            for name in self._expired(members, ended):
-                log.info("agent %s is cut off: its certificate has ended", name)
-                self._users.shut_out(name)
+        if self._expired(self._farm.joined(), ended):
+            with self._farm.ledger.write() as tx:  # Nobody joins or renews meanwhile.
+                members = {member.name: member for member in tx.members.all() if member.revoked_at is None}
+                for name in self._expired(members, ended):
+                    log.info("agent %s is cut off: its certificate has ended", name)
+                    self._users.forget(name)
+        self.settle()
+
+    def settle(self) -> None:
+        """Tell Redis whom it could not be told to cut off before. Raises Retryable while it does not answer."""
+        self._users.settle()
 
     def _expired(self, members: Mapping[str, MemberRow], ended: float) -> list[str]:
         return [name for name, one in members.items() if one.expires_at <= ended and self._users.knows(name)]
 
     def revoke(self, name: str, now: float) -> None:
-        """Shut an agent out, at once and for good; what it has not committed goes to others. Raises NotFound."""
+        """Shut an agent out, at once and for good; what it has not committed goes to others. Raises NotFound.
+
+        A Redis that does not answer now shuts it out as soon as `settle` gets an answer.
+        """
         with self._farm.ledger.write() as tx:
             member = tx.members.get(name)
             if member is None:
                 raise NotFound(f"no agent {name[:80]} has joined from another machine: see `blendnet agent list`")
             tx.members.update(member, revoked_at=member.revoked_at or now)
         self._keys.pop(name, None)
-        self._users.shut_out(name)
+        self._users.forget(name)
+        try:
+            self.settle()
+        except Retryable as error:
+            log.warning("agent %s is revoked, but Redis still has to be told, which goes on: %s", name, error)
         self._farm.agent_lost(name, now)
 
     def _sign(self, request: Request, name: str, now: float) -> tuple[str, float]:
