@@ -22,6 +22,9 @@ CAUGHT = (
 
 def described(error: Exception, where: str, action: str) -> BlendNetError:
     """Our error for one of CAUGHT. `action`: the permission that the call needs."""
+    if isinstance(error, google.auth.exceptions.GoogleAuthError):
+        # Behind the first argument may be a whole key: it goes from the error too, as logs show causes.
+        error.args = error.args[:1]
     if isinstance(error, google.auth.exceptions.TransportError | requests.exceptions.ConnectionError):
         return StoreUnreachable(f"{where} does not answer: {short(error)}. Everybody waits until it does")
     if isinstance(error, google.auth.exceptions.GoogleAuthError):

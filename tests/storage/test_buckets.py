@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 import urllib.request
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from google.api_core import exceptions as google
+from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
+from google.cloud import storage
 
 from blendnet.errors import BlendNetError, Conflict, FarmError, NotFound, StoreRefused, StoreUnreachable
 from blendnet.storage import gcs_errors, s3, s3_errors, stores
@@ -285,6 +288,14 @@ def test_error_of_google_says_what_to_do(error: Exception, kind: type[BlendNetEr
     found = gcs_errors.described(error, "gs://mine/farm", "storage.objects.create")
     assert type(found) is kind
     assert words in str(found)
+
+
+def test_key_of_google_in_an_error_is_neither_said_nor_logged() -> None:
+    unread = UnicodeDecodeError("utf-8", b"\xff words of a key", 0, 1, "invalid start byte")
+    bucket = GcsBucket("mine", client=storage.Client(project="p", credentials=AnonymousCredentials()))
+    with pytest.raises(StoreRefused, match=r"File k is not a valid json file") as caught, bucket._errors("any"):
+        raise DefaultCredentialsError("File k is not a valid json file.", unread) from unread
+    assert "words of a key" not in "".join(traceback.format_exception(caught.value))
 
 
 def open_store(url: str, folder: Path) -> object:

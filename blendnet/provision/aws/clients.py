@@ -19,7 +19,10 @@ AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class Clients:
-    """One client a service, made when it is first asked for. Thread-safe."""
+    """One client a service, made when it is first asked for. Thread-safe.
+
+    Raises UserError where the environment says how AWS is asked, and that cannot be.
+    """
 
     def __init__(self, session: Any, region: str) -> None:
         self._session = session
@@ -30,8 +33,21 @@ class Clients:
     def __getitem__(self, service: str) -> Any:
         with self._making:
             if service not in self._made:
-                self._made[service] = self._make(service)
+                self._made[service] = self._make_or_tell(service)
             return self._made[service]
+
+    def _make_or_tell(self, service: str) -> Any:
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            return self._make(service)
+        except BotoCoreError:
+            raise  # Explained by whoever asks.
+        except ValueError as error:
+            raise UserError(
+                f"AWS cannot be asked: {error}. AWS_ENDPOINT_URL is an address as in http://localhost:4566, and "
+                "AWS_MAX_ATTEMPTS a number; ~/.aws/config may say them, too"
+            ) from error
 
     def _make(self, service: str) -> Any:
         from botocore.config import Config

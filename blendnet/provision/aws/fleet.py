@@ -147,8 +147,6 @@ class Launcher:
 
     def launch(self, launch: Launch) -> tuple[list[Instance], list[Refusal]]:
         """Ask for one machine; what came of it. Never raises for what AWS answers."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         possible = [o for o in launch.offers if overrides([o], self._subnets)]
         nowhere = [
             Refusal(offer, Shortage.REFUSED, f"no subnet of the farm's network is in zone {offer.zone}")
@@ -160,7 +158,7 @@ class Launcher:
         launch = Launch(launch.name, launch.request, launch.user_data, possible, launch.at)
         try:
             answer = self._ask(launch)
-        except (BotoCoreError, ClientError) as error:
+        except trouble.caught() as error:
             return [], [*refused(launch, error), *nowhere]
         made = instances(answer, launch, self._subnets)
         return made, [*refusals(answer, launch, self._subnets), *nowhere]
@@ -191,7 +189,5 @@ class Launcher:
 
     def _drop_template(self, name: str) -> None:
         """Delete a machine's template; one that stays is swept by a later request."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        with contextlib.suppress(BotoCoreError, ClientError):
+        with contextlib.suppress(*trouble.caught()):
             self._ec2.delete_launch_template(LaunchTemplateName=name)

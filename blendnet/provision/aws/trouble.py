@@ -107,6 +107,9 @@ def sentence(error: BaseException, doing: str) -> str:
         return f"cannot {doing}: AWS is asked too often ({code}), also after several tries: try again in a minute"
     if code:
         return f"cannot {doing}: AWS says {code}: {_words(error)}"
+    if kind in {"KeyError", "ResponseParserError"}:
+        why = f"it has no {error}" if kind == "KeyError" else _first_line(error)
+        return f"cannot {doing}: what answers there is not AWS ({why}): look at AWS_ENDPOINT_URL, and for a proxy"
     return f"cannot {doing}: AWS does not answer: {_first_line(error)}"
 
 
@@ -118,12 +121,19 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:500]
 
 
+def caught() -> tuple[type[Exception], ...]:
+    """What calls of the SDK raise."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    return BotoCoreError, ClientError, ResponseParserError
+
+
 @contextmanager
 def explained(doing: str) -> Iterator[None]:
-    """Turn errors of the SDK into a FarmError that says what was tried."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    """Turn errors of the SDK, and answers that lack what AWS always says, into a FarmError that says what was tried."""
+    explainable: tuple[type[Exception], ...] = (*caught(), KeyError)
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except explainable as error:
         raise FarmError(sentence(error, doing)) from error

@@ -13,12 +13,17 @@ from typing import Any
 from blendnet.errors import FarmError
 from blendnet.provision.gcp.account import Account
 from blendnet.provision.gcp.shortage import Trouble
+from blendnet.settings import cloud_variable
 
 CALL_TIMEOUT_S = 60.0
 RETRY_S = 15.0
 """So long is a question that changes nothing asked again."""
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 LOGIN = "gcloud auth application-default login"
+KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+MOST_WORDS = 500
+REPEATABLE = (":getIamPolicy", ":setIamPolicy", ":testIamPermissions")
+"""Ends of addresses to which POST makes nothing. A policy has an etag: one that was written already is refused."""
 
 
 class Refused(FarmError):
@@ -60,16 +65,9 @@ class Google:
         Raises:
             Refused: what went wrong; the text says that Google did not `what`.
         """
-        compute()
-        from google.api_core.exceptions import ServerError, TooManyRequests
-        from google.api_core.retry import Retry, if_exception_type
-        from requests import ConnectionError as NoConnection
-
-        passing = if_exception_type(ServerError, TooManyRequests, NoConnection)
-        retry = Retry(predicate=passing, initial=0.2, maximum=3.0, timeout=RETRY_S)
         with asking(what):
             method = getattr(self.client(noun), call)
-            return method(request={"project": self.project, **request}, retry=retry, timeout=CALL_TIMEOUT_S)
+            return method(request={"project": self.project, **request}, retry=_retry(), timeout=CALL_TIMEOUT_S)
 
     def pages(self, noun: str, call: str, what: str, **request: Any) -> list[Any]:
         """All pages of a list. The later ones are only asked for when they are looked at: so they are, here.
@@ -121,17 +119,25 @@ class Google:
             return method(request={"project": self.project, **request}, retry=None, timeout=CALL_TIMEOUT_S)
 
     def rest(self, verb: str, service: str, path: str, what: str, body: Mapping[str, Any] | None = None) -> Any:
-        """An answer of an API that has no client here: `service` as in 'iam'.
+        """An answer, in JSON, of an API that has no client here: `service` as in 'iam'.
+
+        What makes nothing is tried again for a while when Google is in trouble.
 
         Raises:
             Refused: what went wrong.
         """
         base = self.account.endpoint or f"https://{service}.googleapis.com"
-        with asking(what):
+
+        def request() -> Any:
             answer = self._session.request(verb, f"{base}{path}", json=body, timeout=CALL_TIMEOUT_S)
             if answer.status_code >= 400:
                 raise _exceptions().from_http_response(answer)
+            answer.json()  # Whoever reads it later expects no error.
             return answer
+
+        repeatable = verb == "GET" or path.partition("?")[0].endswith(REPEATABLE)
+        with asking(what):
+            return _retry()(request)() if repeatable else request()
 
     @cached_property
     def catalog(self) -> Any:
@@ -169,9 +175,20 @@ class Google:
     def _default(self) -> tuple[Any, str | None]:
         compute()
         import google.auth
+        from google.auth.exceptions import GoogleAuthError
 
         with asking("say who asks"):
-            return google.auth.default(scopes=[SCOPE])
+            try:
+                return google.auth.default(scopes=[SCOPE])
+            except GoogleAuthError:
+                raise
+            except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+                # Google's library takes what is in the file for what should be in it.
+                file = cloud_variable(KEY_FILE)
+                where = f"{file}, which {KEY_FILE} names" if file else "the file of gcloud"
+                why = getattr(error, "strerror", None) or "it holds something else"
+                text = f"no valid credentials in {where} ({why}). Name another one, or none and run: {LOGIN}"
+                raise Refused(f"Google Cloud did not say who asks: {text}", code="credentials", status=401) from error
 
     @cached_property
     def _session(self) -> Any:
@@ -204,7 +221,8 @@ def asking(what: str) -> Iterator[None]:
     compute()
     from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
-    from requests import RequestException
+    from google.protobuf.json_format import ParseError
+    from requests import JSONDecodeError, RequestException
 
     said = f"Google Cloud did not {what}"
     try:
@@ -215,10 +233,13 @@ def asking(what: str) -> Iterator[None]:
         raise Refused(f"{said}: {error.message}", code=_reason(error), status=status, answered=answered) from error
     except (DefaultCredentialsError, RefreshError) as error:
         raise Refused(
-            f"{said}: no valid credentials ({error}). Run: {LOGIN}", code="credentials", status=401
+            f"{said}: no valid credentials ({_words(error)}). Run: {LOGIN}", code="credentials", status=401
         ) from error
+    except (ParseError, JSONDecodeError) as error:
+        text = f"{said}: what answers there is not Google ({_words(error)})"
+        raise Refused(text, code="unreachable", status=503, answered=False) from error
     except (GoogleAPIError, GoogleAuthError, RequestException) as error:
-        raise Refused(f"{said}: {error}", code="unreachable", status=503, answered=False) from error
+        raise Refused(f"{said}: {_words(error)}", code="unreachable", status=503, answered=False) from error
 
 
 def word(value: Any) -> str:
@@ -232,6 +253,29 @@ def _reason(error: Any) -> str:
         if isinstance(detail, Mapping) and detail.get("reason"):
             return str(detail["reason"])
     return str(getattr(error, "reason", "") or "")
+
+
+def _words(error: Exception) -> str:
+    """What an error says, in short.
+
+    Behind their first argument those about credentials may hold a whole key: it goes, as logs show causes too.
+    """
+    from google.auth.exceptions import GoogleAuthError
+
+    if isinstance(error, GoogleAuthError):
+        error.args = error.args[:1]
+    return str(error)[:MOST_WORDS]
+
+
+def _retry() -> Any:
+    """Calls something again, for a while, when Google is in trouble or asked too often."""
+    compute()
+    from google.api_core.exceptions import ServerError, TooManyRequests
+    from google.api_core.retry import Retry, if_exception_type
+    from requests import ConnectionError as NoConnection
+
+    passing = if_exception_type(ServerError, TooManyRequests, NoConnection)
+    return Retry(predicate=passing, initial=0.2, maximum=3.0, timeout=RETRY_S)
 
 
 def _exceptions() -> ModuleType:

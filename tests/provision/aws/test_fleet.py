@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
 from blendnet.provision.aws import bucket, fleet, labels
@@ -150,3 +151,17 @@ def test_the_template_goes_also_when_the_fleet_was_refused(ec2: Any) -> None:
         stub.assert_no_pending_responses()
     assert not made
     assert {r.shortage for r in refused} == {Shortage.REFUSED}
+
+
+def test_a_page_of_somebody_else_is_trouble_and_no_end(ec2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def page(**_: Any) -> None:
+        raise ResponseParserError("Unable to parse response, invalid XML received:\n<html><br>")
+
+    with Stubber(ec2) as stub:
+        stub.add_response("create_launch_template", {"LaunchTemplate": {}})
+        monkeypatch.setattr(ec2, "create_fleet", page)
+        monkeypatch.setattr(ec2, "delete_launch_template", page)
+        made, refused = Launcher(ec2, OWN, subnets=SUBNETS, base=BASE).launch(launch())
+    assert not made
+    assert {r.shortage for r in refused} == {Shortage.TROUBLE}
+    assert "what answers there is not AWS" in refused[0].message

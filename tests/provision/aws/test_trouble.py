@@ -10,6 +10,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 
 from blendnet.errors import FarmError
 from blendnet.provision.aws.trouble import explained, sentence, shortage, shortage_of
@@ -46,8 +47,13 @@ def test_a_code_says_what_it_means_for_the_next_try(code: str, meant: Shortage) 
 
 @pytest.mark.parametrize(
     "error",
-    [said("Strange", status=503), EndpointConnectionError(endpoint_url="https://x"), NoCredentialsError()],
-    ids=["server", "line", "keys"],
+    [
+        said("Strange", status=503),
+        EndpointConnectionError(endpoint_url="https://x"),
+        NoCredentialsError(),
+        ResponseParserError(),
+    ],
+    ids=["server", "line", "keys", "page"],
 )
 def test_what_is_not_aws_own_word_may_pass(error: Exception) -> None:
     assert shortage_of(error) is Shortage.TROUBLE
@@ -68,6 +74,8 @@ def test_what_is_not_aws_own_word_may_pass(error: Exception) -> None:
         (said("InvalidParameterValue", ""), "without a reason"),
         (EndpointConnectionError(endpoint_url="https://ec2.x"), "does not answer: Could not connect"),
         (ReadTimeoutError(endpoint_url="https://ec2.x"), "does not answer: Read timeout"),
+        (ResponseParserError("Unable to parse:\n<html>"), "is not AWS (Unable to parse:): look at AWS_ENDPOINT_URL"),
+        (KeyError("Reservations"), "is not AWS (it has no 'Reservations'): look at AWS_ENDPOINT_URL"),
     ],
 )
 def test_an_error_is_one_sentence_that_says_what_was_tried(error: Exception, text: str) -> None:
@@ -81,5 +89,7 @@ def test_errors_of_the_sdk_become_errors_of_the_farm_and_others_stay() -> None:
     with pytest.raises(FarmError, match="cannot rest") as caught, explained("rest"):
         raise said("Throttling")
     assert isinstance(caught.value.__cause__, ClientError)
+    with pytest.raises(FarmError, match="cannot rest"), explained("rest"):
+        raise ResponseParserError("invalid XML received")
     with pytest.raises(ZeroDivisionError), explained("rest"):
         raise ZeroDivisionError
