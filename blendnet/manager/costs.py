@@ -1,6 +1,7 @@
 """What agents have cost, split over jobs by what machines did on their account; the rest is nobody's. PURE.
 
-For any span of time: what all machines cost is what all jobs, and booting and idling for nobody, cost.
+For any span of time: what all machines cost is what all jobs, and booting and idling for nobody, cost. Jobs pay by the
+second: what a cloud bills beyond that, as the rest of a begun hour, is idle time from the hour's begin on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from blendnet.manager.ledger import InstanceRow
 from blendnet.manager.ledger.usage import Worked
-from blendnet.provision.bill import HOUR_S, LEAST_BILLED_S, Stay
+from blendnet.provision.bill import HOUR_S, LEAST_BILLED_S, Stay, step_s_of
 
 OWNERS = ("local", "own")
 """Providers whose machines are the user's own: their hours are counted to the second."""
@@ -103,6 +104,7 @@ def stay_of(machine: InstanceRow) -> Stay | None:
         usd_per_hour=machine.usd_per_hour or 0.0,
         ended_at=machine.ended_at,
         least_s=0.0 if machine.provider in OWNERS else LEAST_BILLED_S,
+        step_s=step_s_of(machine.provider),
     )
 
 

@@ -7,11 +7,10 @@ nothing until the next decision, even if it comes late.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from blendnet.provision.bill import HOUR_S
+from blendnet.provision.bill import HOUR_S, paid_s
 from blendnet.provision.policy import Policy
 from blendnet.provision.situation import ANY_DEVICE, Cap, Choice, Machine, Situation
 
@@ -32,12 +31,6 @@ class Verdict:
     end: list[Machine] = field(default_factory=list)
     finish: list[Machine] = field(default_factory=list)
     """They may end their chunk, and start no other."""
-
-
-def paid_s(running_s: float, *, least_s: float, step_s: float) -> float:
-    """Seconds to pay for a machine that is gone `running_s` after its launch."""
-    steps_s = math.ceil(running_s / step_s - 1e-9) * step_s if step_s > 0 else running_s
-    return max(least_s, steps_s)
 
 
 def commitment_usd(machine: Machine, situation: Situation) -> float:
@@ -80,8 +73,12 @@ def left_usd(cap: Cap, situation: Situation) -> float:
 
 
 def covered(cap: Cap, machines: Sequence[Machine]) -> list[Machine]:
-    """Machines whose money counts under a cap, as far as it is known."""
-    return [m for m in machines if m.usd_per_hour is not None and m.is_living and cap.job in ("", m.job)]
+    """Machines whose money counts under a cap, as far as it is known.
+
+    Jobs pay for them by the second: what is left of a begun hour is the farm's.
+    """
+    found = [m for m in machines if m.usd_per_hour is not None and m.is_living and cap.job in ("", m.job)]
+    return [replace(m, step_s=0.0) if cap.job and m.step_s else m for m in found]
 
 
 def movers(cap: Cap, situation: Situation, staying: Sequence[Machine]) -> list[Machine]:
@@ -193,6 +190,5 @@ def _until(machine: Machine, gone_at: float) -> float:
 
 
 def _spent_usd(machine: Machine, now: float) -> float:
-    """What Cap.spent_usd holds of it: bill.Stay counts by the second."""
-    running_s = now - machine.launched_at
-    return (max(machine.least_s, running_s) if running_s > 0 else 0.0) / HOUR_S * (machine.usd_per_hour or 0.0)
+    """What Cap.spent_usd holds of it, as bill.Stay counts it."""
+    return _until(machine, now) if now > machine.launched_at else 0.0

@@ -21,8 +21,8 @@ def machine(number: int = 1, **changes: object) -> InstanceRow:
         "id": number, "provider": "local", "place": "", "job": "", "name": f"agent-{number}", "provider_id": "",
         "machine": "", "zone": "",
         "spot": False, "usd_per_hour": 3.6, "price_source": "user", "price_at": 0.0, "token": "", "offers": [],
-        "asked_at": 1000.0, "launched_at": 1000.0, "joined_at": 1010.0, "ended_at": None, "state": "running",
-        "reason": "",
+        "asked_at": 1000.0, "launched_at": 1000.0, "joined_at": 1010.0, "told_at": None, "ended_at": None,
+        "state": "running", "reason": "",
     }  # fmt: skip
     return InstanceRow(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -61,8 +61,18 @@ def test_nothing_is_billed_after_the_confirmed_end() -> None:
     assert spent([machine(ended_at=1100.0)], Span(0, 9000.0)) == pytest.approx(0.1)
 
 
+def test_the_rest_of_a_begun_hour_is_idle_time_of_nobody_and_jobs_pay_by_the_second() -> None:
+    hourly = machine(provider="vultr", ended_at=1100.0)
+    made = bill([hourly], [Worked(1, "job", DAY, 60.0)], Span(0, 9000.0))
+    assert (made.jobs["job"].usd, made.boot_usd, made.idle_usd) == pytest.approx((0.06, 0.01, 3.53))
+    assert made.usd == spent([hourly], Span(0, 9000.0)) == pytest.approx(3.6)
+    assert spent([machine(provider="linode")], Span(0, 1001.0)) == pytest.approx(3.6), "from its begin on"
+
+
 times = st.floats(0, 200_000)
-lives = st.tuples(times, times, times, st.none() | st.floats(0, 50), st.sampled_from(["local", "aws"]), st.booleans())
+lives = st.tuples(
+    times, times, times, st.none() | st.floats(0, 50), st.sampled_from(["local", "aws", "vultr"]), st.booleans()
+)
 works = st.tuples(
     st.integers(0, 9), st.sampled_from("abc"), st.floats(0, 100_000), st.floats(-10, 50_000), st.floats(-10, 50_000)
 )
@@ -86,7 +96,13 @@ def test_agents_together_cost_what_jobs_boot_and_idle_time_cost(
     ]
     found = bill(machines, [Worked(*entry[:2], DAY, *entry[2:]) for entry in work], Span(0.0, now))
     stays = [
-        Stay(m.launched_at or 0.0, m.usd_per_hour or 0.0, m.ended_at, 0.0 if m.provider == "local" else 60.0)
+        Stay(
+            m.launched_at or 0.0,
+            m.usd_per_hour or 0.0,
+            m.ended_at,
+            least_s=0.0 if m.provider == "local" else 60.0,
+            step_s=3600.0 if m.provider == "vultr" else 0.0,
+        )
         for m in machines
     ]
     jobs = sum(job.usd for job in found.jobs.values())

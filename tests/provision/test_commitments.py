@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from blendnet.provision import commitments
@@ -46,12 +48,20 @@ def test_a_machine_billed_by_the_hour_costs_whole_hours() -> None:
     assert commitments.extra_usd(hourly, situation(), 4000) == pytest.approx(3600 * SECOND)
 
 
-@pytest.mark.parametrize(
-    ("running_s", "least_s", "step_s", "paid_s"),
-    [(10, 60, 0, 60), (61.5, 60, 0, 61.5), (1, 0, 3600, 3600), (3600, 0, 3600, 3600), (3601, 0, 3600, 7200)],
-)
-def test_paid_time(running_s: float, least_s: float, step_s: float, paid_s: float) -> None:
-    assert commitments.paid_s(running_s, least_s=least_s, step_s=step_s) == paid_s
+@pytest.mark.parametrize("age_s", [1, 600, 3500, 3590, 7300])
+def test_what_is_spent_and_committed_of_an_hourly_machine_is_its_bill(age_s: float) -> None:
+    hourly = machine(age_s=age_s, step_s=3600)
+    stay = Stay(hourly.launched_at, 0.36, step_s=3600)
+    bill = replace(stay, ended_at=NOW + END_DELAY_S).usd(NOW + END_DELAY_S)
+    assert stay.usd(NOW) + commitments.commitment_usd(hourly, situation()) == pytest.approx(bill)
+
+
+def test_a_job_pays_for_an_hourly_machine_by_the_second() -> None:
+    now = situation(machines=[machine(age_s=3590, step_s=3600)])
+    assert commitments.left_usd(cap(1.0, job="1"), now) == pytest.approx(1.0 - END_DELAY_S * SECOND)
+    assert commitments.going_on_usd(cap(1.0, job="1"), now, now.machines, 25) == pytest.approx(25 * SECOND)
+    assert commitments.left_usd(cap(1.0), now) == pytest.approx(1.0 - 3600 * SECOND)
+    assert commitments.going_on_usd(cap(1.0), now, now.machines, 25) == 0
 
 
 def test_a_cap_is_left_what_ending_everything_now_would_leave() -> None:
@@ -90,7 +100,7 @@ def test_no_chunk_is_finished_that_the_money_does_not_reach_for() -> None:
 def test_a_machine_whose_hour_is_paid_goes_on() -> None:
     hourly, other = machine("agent-1", age_s=600, step_s=3600), machine("agent-2")
     now = situation(machines=[hourly, other])
-    left = (3600 - 600 + END_DELAY_S + 1) * SECOND
+    left = (END_DELAY_S + 1) * SECOND
     assert [m.name for m in commitments.verdict(cap(left), now, POLICY, [hourly, other]).end] == ["agent-2"]
 
 

@@ -20,6 +20,7 @@ OFFERS = [Offer(name, zone, spot) for name in ("small", "big") for zone in "ab" 
 JOBS = ("1", "2", "3")
 DEVICES = ("", "CPU", "OPTIX")
 PRICES = st.none() | st.sampled_from((0.0, 0.05, 0.36, 2.0))
+STEPS_S = st.sampled_from((0.0, 0.0, 600.0, 3600.0))
 
 policies = st.builds(
     Policy,
@@ -53,11 +54,12 @@ setbacks = st.builds(
     st.sampled_from([*(kind for kind in Shortage if kind is not Shortage.REFUSED), *Loss]),
 )
 choices = st.builds(
-    lambda of, usd, device, speed: choice(of, usd, device=device, speed=speed, takes={"q": 2.0}),
+    lambda of, usd, device, speed, step_s: choice(of, usd, device=device, speed=speed, takes={"q": 2.0}, step_s=step_s),
     st.sampled_from(OFFERS),
     PRICES,
     st.sampled_from(("CPU", "OPTIX")),
     st.sampled_from((0.5, 1.0, 4.0)),
+    STEPS_S,
 )
 
 
@@ -76,6 +78,7 @@ def machines(draw: st.DrawFn) -> Machine:
         wanted=draw(st.sampled_from((True, True, True, False))),
         busy_left_s=draw(st.none() | st.floats(0, 100)),
         unsaved_s=draw(st.floats(0, 100)),
+        step_s=draw(STEPS_S),
     )
 
 

@@ -108,7 +108,7 @@ class FleetLoop(Background):
         self._logs = logs
         self._clock = clock
         self._book = farm.instances.of(provider.name, place)
-        self._memory = Memory.of(self._book.taken_since(clock() - DAY_S), clock())
+        self._memory = Memory.of(self._book.taken_since(clock() - DAY_S), self._book.living(), clock())
         self._listed_at = float("-inf")
         self._dismissed = False
         self.state = FleetState(provider.name)
@@ -144,6 +144,7 @@ class FleetLoop(Background):
         rows = self._book.living()
         if rows:
             log.info("the farm ends, and with it %s", ", ".join(row.name for row in rows))
+            self._tried(partial(self._note_told, rows))
             self._provider.destroy([row.name for row in rows])
             self._look(self._clock())
 
@@ -181,11 +182,11 @@ class FleetLoop(Background):
             return self.tick(self._clock())
         except BlendNetError as error:
             log.warning("the fleet waits: %s", error)
-            self._note_trouble(str(error))
+            self.state = replace(self.state, trouble=str(error))
         except Exception as error:
             # Whatever it was, machines have to be ended and counted.
             log.exception("in the fleet's loop")
-            self._note_trouble(f"{type(error).__name__}: {error}")
+            self.state = replace(self.state, trouble=f"{type(error).__name__}: {error}")
         return TROUBLE_PAUSE_S
 
     def tick(self, now: float) -> float:
@@ -194,6 +195,7 @@ class FleetLoop(Background):
         Raises:
             BlendNetError: the provider does not say what machines there are; nothing was done then.
         """
+        self._memory.note_round(now, self._poll_s)
         if now - self._listed_at >= self._poll_s:
             self._look(now)
         self._price_zones(now)
@@ -227,13 +229,8 @@ class FleetLoop(Background):
 
     def _choices(self, now: float) -> tuple[Sequence[Choice], list[str]]:
         """What may be asked for, and why it is nothing: machines have to be ended in time even then."""
-        found: Sequence[Choice] = ()
-
-        def ask() -> None:
-            nonlocal found
-            found = self._market.choices(now, gpu=wants_gpu(self._farm))
-
-        trouble = self._tried(ask)
+        found: list[Choice] = []
+        trouble = self._tried(lambda: found.extend(self._market.choices(now, gpu=wants_gpu(self._farm))))
         return found, [trouble] if trouble else []
 
     def _look(self, now: float) -> None:
@@ -321,14 +318,21 @@ class FleetLoop(Background):
         now, reasons = self._clock(), {ending.name: ending for ending in endings}
         # A name may be on two machines, when one of them is an orphan: both hear it.
         found = [(reasons[row.name], row) for row in rows if row.name in reasons]
+        # Whatever keeps that from being written, they have to end.
+        self._tried(partial(self._note_told, [row for _, row in found]))
         for ending, row in found:
-            self._memory.doomed.add(row.id)
             if ending.boot_log:
                 self._keep_boot_log(row.name)
         self._provider.destroy([*reasons])
         # Not before: one that has not heard it is told at the next decision.
         self._memory.ending = {**dict.fromkeys((row.id for _, row in found), now), **self._memory.ending}
         self._look(self._clock())
+
+    def _note_told(self, rows: Sequence[InstanceRow]) -> None:
+        """Before the provider hears it: these end by the farm's own will, which the next Manager has to know."""
+        self._memory.doomed |= {row.id for row in rows}
+        with self._farm.ledger.write() as tx:
+            tx.instances.note_told({row.id for row in rows}, self._clock())
 
     def _keep_boot_log(self, name: str) -> None:
         """Write down what a machine said while it started; it cannot be asked once it is gone."""
@@ -341,7 +345,8 @@ class FleetLoop(Background):
 
     def _create(self, request: Request, names: Sequence[str], kinds: Mapping[Offer, Choice]) -> None:
         now, token = self._clock(), uuid.uuid4().hex
-        prices = {offer: kind.price for offer, kind in kinds.items() if kind.price and _is_told(kind.price)}
+        # The book takes no price that nobody has named.
+        prices = {offer: kind.price for offer, kind in kinds.items() if kind.price and kind.price.source != UNTOLD}
         # A stock image has no driver; where the cloud may choose, one that is not needed does no harm.
         gpu = any(kinds[offer].driver for offer in request.offers if offer in kinds)
         if self._stopping.is_set():
@@ -372,9 +377,6 @@ class FleetLoop(Background):
         if not given and not created.refusals:
             self._memory.troubled(request.offers[0], now, "it gave nothing, and did not say why")
 
-    def _note_trouble(self, text: str) -> None:
-        self.state = replace(self.state, trouble=text)
-
     def _tried(self, step: Callable[[], None]) -> str:
         """Do a step; what kept it from its end, '' when nothing did."""
         try:
@@ -393,8 +395,3 @@ class FleetLoop(Background):
 def _gist(line: str) -> str:
     """What a line says, but for times and dollars: those are others at every decision."""
     return _AMOUNT.sub("#", line)
-
-
-def _is_told(price: Price) -> bool:
-    """Somebody has named it: the book takes no other."""
-    return price.source != UNTOLD

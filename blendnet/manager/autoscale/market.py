@@ -10,6 +10,7 @@ from blendnet.errors import FarmError
 from blendnet.manager.autoscale.quotas import Allowance, Quotas
 from blendnet.manager.instances import own_price
 from blendnet.provision.base import MachineType, Offer, Price, Provider
+from blendnet.provision.bill import step_s_of
 from blendnet.provision.menu import BLENDER_ARCH, best_few, menu, narrowed, offers_of
 from blendnet.provision.situation import Choice
 from blendnet.settings import Settings
@@ -76,6 +77,8 @@ class CloudMarket:
         self._settings = settings
         self._found: dict[bool, list[Choice]] = {}
         self._asked_at: dict[bool, float] = {}
+        self._reference_vcpus = 0
+        """Of the reference agent, once something was on offer. It stays: what is on offer no more is measured by it."""
         self._quotas = quotas or Quotas(provider, settings.fleet_quota_s, again_s=settings.fleet_quota_again_s)
 
     def choices(self, now: float, *, gpu: bool) -> Sequence[Choice]:
@@ -106,8 +109,10 @@ class CloudMarket:
         ways = (True, False) if self._provider.features.spot else (False,)
         offers = [Offer(name, zone, spot) for name in types for zone in zones for spot in ways]
         prices = self._provider.prices(offers)
-        usual = min((type_.vcpus for type_ in types.values()), default=1)
-        return [_choice(offer, types[offer.machine], prices, usual) for offer in offers]
+        if not self._reference_vcpus:
+            self._reference_vcpus = min((type_.vcpus for type_ in types.values()), default=0)
+        usual, step_s = self._reference_vcpus, step_s_of(self._provider.name)
+        return [_choice(offer, types[offer.machine], prices, usual, step_s) for offer in offers]
 
     def _wanted_types(self, gpu: bool) -> Sequence[MachineType]:
         """Those the owner names, else the cheapest per vCPU of usual sizes. Raises FarmError."""
@@ -133,7 +138,7 @@ def _is_fit(type_: MachineType, memory_bytes: int) -> bool:
     return type_.arch == BLENDER_ARCH and type_.memory_bytes >= memory_bytes
 
 
-def _choice(offer: Offer, type_: MachineType, prices: Mapping[Offer, Price], usual_vcpus: int) -> Choice:
+def _choice(offer: Offer, type_: MachineType, prices: Mapping[Offer, Price], usual_vcpus: int, step_s: float) -> Choice:
     return Choice(
         offer=offer,
         price=prices.get(offer),
@@ -141,6 +146,7 @@ def _choice(offer: Offer, type_: MachineType, prices: Mapping[Offer, Price], usu
         driver=bool(type_.gpus) and not any(maker in type_.gpu.upper() for maker in OTHER_MAKERS),
         # Cycles uses all cores: an agent is about as fast as it has of them.
         speed=type_.vcpus / usual_vcpus,
+        step_s=step_s,
     )
 
 

@@ -1,5 +1,5 @@
-"""What the fleet's loop remembers between decisions. In memory, but for machines that were taken back: those are in the
-ledger; all else a Manager that starts learns again.
+"""What the fleet's loop remembers between decisions. In memory, but for machines that were taken back or told to end:
+those are in the ledger; all else a Manager that starts learns again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 
 from blendnet.manager.ledger import InstanceRow
 from blendnet.provision.base import DAY_S, Offer, Refusal, Shortage
-from blendnet.provision.situation import Loss, Setback
+from blendnet.provision.situation import Choice, Loss, Setback
+
+AWAY_S = 60.0
+"""So many seconds after the loop should have looked again it has, even at a cloud that answers slowly. If not, this
+Manager was away: its machine slept, or its clock was set, and nobody has listened to agents."""
 
 
 @dataclass
@@ -33,16 +37,32 @@ class Memory:
     """Machines that a person wants to end."""
     zoned: set[int] = field(default_factory=set)
     """Machines whose price was asked for in the zone that they came to be in."""
+    kinds: dict[str, Choice] = field(default_factory=dict)
+    """Machine type -> what was last on offer of it: a machine stays what it is when its type is on offer no more."""
     looked_at: float = 0.0
     """When a person last said: go on."""
     began_at: float = 0.0
     """Since when this Manager could hear agents: their silence before says nothing."""
+    round_at: float = 0.0
+    """When the loop looked last."""
 
     @classmethod
-    def of(cls, taken: Collection[InstanceRow], now: float) -> Memory:
-        """Of a Manager that starts; `taken`: machines that were taken back lately."""
+    def of(cls, taken: Collection[InstanceRow], living: Collection[InstanceRow], now: float) -> Memory:
+        """Of a Manager that starts; `taken`: machines that were taken back lately, `living`: those there may be."""
         losses = [Setback(asked_offer(row), row.ended_at or now, Loss.PREEMPTED, "taken back") for row in taken]
-        return cls(setbacks=losses, began_at=now)
+        # One that has not heard it is told again, as any that should be gone by now.
+        told = {row.id: row.told_at for row in living if row.told_at is not None}
+        return cls(setbacks=losses, ending=told, doomed={*told}, began_at=now, round_at=now)
+
+    def note_round(self, now: float, poll_s: float) -> None:
+        """The loop looks, as it does every `poll_s`; when it was away, it hears agents from now on."""
+        if not 0 <= now - self.round_at <= poll_s + AWAY_S:
+            self.began_at = now
+        self.round_at = now
+
+    def note_kinds(self, choices: Collection[Choice]) -> None:
+        """These are on offer now."""
+        self.kinds |= {choice.offer.machine: choice for choice in choices}
 
     def refused(self, refusals: Collection[Refusal], now: float) -> None:
         """The provider did not give what was asked for."""

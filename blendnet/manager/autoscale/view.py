@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,8 +17,8 @@ from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import AgentRow, ChunkRow, InstanceRow, JobRow, Transaction
 from blendnet.manager.ledger.agents import AWAY
 from blendnet.models import State
-from blendnet.provision.base import InstanceState, Offer
-from blendnet.provision.bill import LEAST_BILLED_S
+from blendnet.provision.base import InstanceState
+from blendnet.provision.bill import LEAST_BILLED_S, step_s_of
 from blendnet.provision.situation import ANY_DEVICE, Cap, Choice, Machine, Need, Situation
 
 LOCAL = "local"
@@ -67,15 +69,16 @@ def situation_of(
         agents = {agent.name: agent for agent in tx.agents.all()}
         memory.note_idle(_idle(rows, agents, work), now)
         memory.note_leaving([row for row in rows if _is_leaving(row, agents.get(row.name))], now)
-        kinds = {choice.offer: choice for choice in choices}
+        memory.note_kinds(choices)
         machines = [
             replace(
-                _machine(farm, row, agents.get(row.name), work, memory, kinds, times, now),
+                _machine(farm, row, agents.get(row.name), work, memory, times, now),
                 takes=allowance.takes(asked_offer(row)),
             )
             for row in rows
         ]
-        needs = [need for job in tx.jobs.running() if (need := _need(tx, farm, job)) is not None]
+        told = _told(farm, machines)
+        needs = [need for job in tx.jobs.running() if (need := _need(tx, farm, job, memory.kinds, told)) is not None]
         # The decision knows what machines cost: what else is committed is taken off before.
         money = farm.farm_money(tx, now)
         caps = [Cap(name=m.cap, limit_usd=m.cap_usd, spent_usd=m.spent_usd + m.apart_usd) for m in money]
@@ -158,17 +161,15 @@ def _machine(
     agent: AgentRow | None,
     work: _Work,
     memory: Memory,
-    kinds: Mapping[Offer, Choice],
     times: Times,
     now: float,
 ) -> Machine:
-    chunk, offer = work.chunks.get(row.name), asked_offer(row)
-    kind = kinds.get(offer)
+    chunk, kind = work.chunks.get(row.name), memory.kinds.get(row.machine)
     pace = farm.tails.pace(row.name) if chunk else None
     known = pace is not None and chunk is not None and pace.chunk == chunk.id
     return Machine(
         name=row.name,
-        offer=offer,
+        offer=asked_offer(row),
         state=InstanceState.STARTING if row.state == ASKED else InstanceState(row.state),
         usd_per_hour=_usd_per_hour(row),
         launched_at=row.asked_at if row.launched_at is None else row.launched_at,
@@ -178,28 +179,61 @@ def _machine(
         busy_left_s=pace.left_s(now) if known and pace is not None else None,
         unsaved_s=farm.settings.sub_pass_s if chunk else 0.0,
         job=(chunk.job_id if chunk else work.others.get(row.name)) or farm.work.account(row.name),
-        device=kind.device if kind else CPU,
+        device=kind.device if kind else _own_device(agent),
         speed=kind.speed if kind else 1.0,
         wanted=(bool(row.offers) or row.provider == LOCAL) and row.id not in memory.unwanted,
         ending_since=memory.ending.get(row.id, memory.leaving.get(row.id)),
         least_s=times.least_s,
+        step_s=step_s_of(row.provider),
     )
 
 
-def _need(tx: Transaction, farm: Farm, job: JobRow) -> Need | None:
+def _own_device(agent: AgentRow | None) -> str:
+    """As an agent tells it itself ('CPU', 'OPTIX: NVIDIA L4'), on a machine of which nothing else is known."""
+    return GPU if agent is not None and any(device != CPU for device in agent.devices) else CPU
+
+
+def _told(farm: Farm, machines: Sequence[Machine]) -> dict[str, list[float]]:
+    """Jobs -> seconds that a reference agent would take for a sample, by the word of each agent that renders them."""
+    found = defaultdict(list)
+    for machine in machines:
+        if (pace := farm.tails.pace(machine.name)) is not None:
+            found[pace.job].append(pace.sample_s * machine.speed)
+    return found
+
+
+def _need(
+    tx: Transaction, farm: Farm, job: JobRow, kinds: Mapping[str, Choice], told: Mapping[str, Sequence[float]]
+) -> Need | None:
     """What a running job still wants from the fleet; None when nothing of it is left to render."""
-    chunks = job.chunks_total - job.chunks_completed
+    # Of frames that have failed, the other chunks are rendered no more: nobody is needed for them.
+    lost_chunks, lost_samples = tx.chunks.given_up(job.id) if job.frames_failed else (0, 0)
+    chunks = job.chunks_total - job.chunks_completed - lost_chunks
     if job.agents_max is not None:
         chunks = min(chunks, job.agents_max)
     if job.state not in (State.QUEUED, State.ACTIVE) or not farm.gate.hands_out(job.id):
         return None
-    left = job.samples_total - job.samples_done
+    left = job.samples_total - job.samples_done - lost_samples
     if left <= 0 or chunks <= 0:
         # Frames to merge and finish, or a video: one agent is enough.
         return Need(job=job.id, work_s=FINISH_S, chunks=1, device=ANY_DEVICE, priority=job.priority)
-    sample_s = usual_sample_s(farm.tails, job)
+    sample_s = _sample_s(tx, farm, job, kinds, told.get(job.id, ()))
     work_s = None if sample_s is None else left * sample_s
     return Need(job=job.id, work_s=work_s, chunks=chunks, device=_device(job), priority=job.priority)
+
+
+def _sample_s(
+    tx: Transaction, farm: Farm, job: JobRow, kinds: Mapping[str, Choice], told: Sequence[float]
+) -> float | None:
+    """Seconds that a reference agent would take for a sample of a job; None: nothing is measured yet.
+
+    Of agents whose speed nobody knows, as those on machines of the user's own, it is taken to be one reference agent's.
+    """
+    rows = [row for row in tx.measures.of_scene("", job.scene_path) if row.job_id == job.id] if job.sample_s else []
+    known = [row for row in rows if row.machine in kinds and row.samples and row.render_s]
+    if known:
+        return sum(row.render_s * kinds[row.machine].speed for row in known) / sum(row.samples for row in known)
+    return statistics.median(told) if told else usual_sample_s(farm.tails, job)
 
 
 def _device(job: JobRow) -> str:

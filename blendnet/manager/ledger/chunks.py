@@ -146,6 +146,13 @@ class Chunks(Access[ChunkRow]):
         found = select(_c.job_id, func.count()).where(_c.state.in_((State.QUEUED, State.ACTIVE))).group_by(_c.job_id)
         return dict(self._connection.execute(found).all())
 
+    def given_up(self, job_id: str) -> tuple[int, int]:
+        """Chunks of a job that nobody is going to render, and the samples that they lack."""
+        found = select(func.count(), func.coalesce(func.sum(_c.count - _c.done), 0))
+        found = found.where(_c.job_id == job_id, _c.state.in_((State.CANCELED, State.FAILED)))
+        chunks, samples = self._connection.execute(found).one()
+        return chunks, int(samples)
+
     def move_all(self, where: dict[str, str], old: tuple[State, ...], new: State, **values: Any) -> int:
         """Change the state of all chunks of a job or frame (`where`: column -> id) that are in one of `old`; how many.
 

@@ -45,6 +45,11 @@ class Instances(Access[InstanceRow]):
                 update(tables.instances).where(_c.id == bindparam("row")).values(job=bindparam("on")), rows
             )
 
+    def note_told(self, ids: Collection[int], now: float) -> None:
+        """The provider is about to be told to end these; when it was told first stays."""
+        found = update(tables.instances).where(_c.id.in_(ids), _c.told_at.is_(None))
+        self._connection.execute(found.values(told_at=now))
+
     def forget_job(self, job_id: str) -> None:
         """A job is removed: machines that were asked for it are on nobody's account."""
         self._connection.execute(update(tables.instances).where(_c.job == job_id).values(job=""))

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from blendnet.manager.ledger.engine import writing
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision: a database that is there needs nothing."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 

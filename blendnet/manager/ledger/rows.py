@@ -283,6 +283,8 @@ class InstanceRow:
     """None: nobody knows that it ever came to be."""
     joined_at: float | None
     """When its agent reported first."""
+    told_at: float | None
+    """When its provider was first to end it by the farm's will, whether it heard that or not."""
     ended_at: float | None
     """When its end was confirmed."""
     state: str

@@ -339,6 +339,7 @@ instances = Table(
     Column("asked_at", Double, nullable=False),
     Column("launched_at", Double),
     Column("joined_at", Double),
+    Column("told_at", Double),
     Column("ended_at", Double),
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False, default=""),

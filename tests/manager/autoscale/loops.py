@@ -10,10 +10,11 @@ from blendnet.manager.autoscale.loop import FleetLoop
 from blendnet.manager.autoscale.make import policy_of
 from blendnet.manager.autoscale.market import CloudMarket
 from blendnet.manager.autoscale.quotas import Quotas
-from blendnet.manager.autoscale.view import Times
+from blendnet.manager.autoscale.view import Times, situation_of
 from blendnet.manager.jobs import Farm
 from blendnet.manager.ledger import InstanceRow
 from blendnet.messages import AgentReport, JobView
+from blendnet.provision.situation import Machine, Situation
 from tests.manager.autoscale.cloud import Cloud
 from tests.manager.farms import Kit, make_kit
 
@@ -125,3 +126,17 @@ def make_fleet(folder: Path, **settings: Any) -> Fleet:
     logs = folder / "logs"
     logs.mkdir()
     return Fleet(kit, Cloud(kit.now), NotedGate(), logs)
+
+
+def situation(fleet: Fleet, *, gpu: bool = False) -> Situation:
+    """As the loop would see it now."""
+    loop, kit = fleet.loop, fleet.kit
+    choices = CloudMarket(fleet.cloud, kit.farm.settings).choices(kit.now, gpu=gpu)
+    loop._memory.note_living(loop.machines(), kit.now)
+    return situation_of(kit.farm, loop.machines(), choices, loop._memory, loop._times, kit.now)
+
+
+def machine(fleet: Fleet) -> Machine:
+    """The only one there is, as the loop would see it now."""
+    (found,) = situation(fleet).machines
+    return found

@@ -235,6 +235,28 @@ def test_the_days_cap_ends_machines_and_asks_for_none(fleet: Fleet) -> None:
     assert fleet.kit.farm.costs(fleet.kit.now).of_day.total_usd < 0.012
 
 
+def test_a_machine_of_a_cloud_that_bills_hours_is_kept_for_its_hour_and_the_days_cap_counts_it_whole(
+    tmp_path: Path,
+) -> None:
+    fleet = make_fleet(tmp_path, cap_day_usd=0.15)
+    fleet.cloud.name = "vultr"
+    fleet.restart()
+    job = fleet.joined()
+    launched_at = fleet.row("agent-1").launched_at or 0.0
+    assert fleet.kit.farm.costs(fleet.kit.now).of_day.total_usd == pytest.approx(0.1)
+    fleet.kit.farm.cancel(job.id, fleet.kit.now)
+    fleet.ticks(2 * IDLE_S)
+    assert fleet.cloud.running() == ["agent-1"], "its hour is paid"
+    while fleet.cloud.running():
+        fleet.tick(20.0)
+    assert 3300 < fleet.kit.now - launched_at < 3600
+    fleet.kit.submit([1])
+    fleet.ticks(3 * POLL_S)
+    assert fleet.cloud.running() == [], "another hour would pass the cap"
+    assert fleet.kit.farm.costs(fleet.kit.now).of_day.total_usd == pytest.approx(0.1)
+    fleet.kit.farm.ledger.close()
+
+
 def test_orphans_are_billed_from_their_launch_and_ended(fleet: Fleet) -> None:
     launched_at = fleet.kit.now
     fleet.cloud.launch("agent-7", Offer("large", "z2", True))
@@ -277,6 +299,23 @@ def test_machines_outlive_a_manager_that_stops_but_not_a_farm_that_is_ended(flee
     fleet.loop.stop()
     assert fleet.cloud.running() == []
     assert fleet.row("agent-1").ended_at is not None
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["at once", "after the Manager"])
+def test_a_farm_that_was_ended_and_comes_again_has_lost_no_machine(fleet: Fleet, *, slow: bool) -> None:
+    fleet.joined()
+    offer = fleet.cloud.asked[0].offers[0]
+    fleet.cloud.obeys = not slow
+    fleet.loop.dismiss()
+    fleet.loop.stop()
+    fleet.cloud.take_back("agent-1")  # A slow cloud has ended it by now.
+    fleet.pass_time(60.0)
+    fleet.restart()
+    fleet.tick()
+    assert fleet.row("agent-1").state == InstanceState.GONE
+    assert fleet.loop._memory.setbacks == []
+    assert fleet.cloud.asked[-1].offers[0] == offer
+    assert fleet.cloud.running() == ["agent-2"]
 
 
 def test_a_fleet_that_is_retired_ends_all_machines_and_asks_for_none_until_it_is_taken_back(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
 from blendnet.errors import FarmError
 from blendnet.manager.autoscale.loop import TROUBLE_PAUSE_S
+from blendnet.manager.autoscale.memory import AWAY_S
 from blendnet.manager.instances import NEVER, SETTLED_S
-from tests.manager.autoscale.loops import IDLE_S, POLL_S, Fleet
+from blendnet.manager.ledger.instances import Instances
+from tests.manager.autoscale.loops import IDLE_S, POLL_S, Fleet, make_fleet
 from tests.manager.served import wait_until
 
 
@@ -131,6 +134,34 @@ def test_agents_are_not_silent_because_the_manager_was_away(fleet: Fleet) -> Non
     assert fleet.cloud.destroyed == ["agent-1"]
 
 
+@pytest.mark.parametrize("jump_s", [AWAY_S + POLL_S + 1.0, 3600.0, -60.0])
+def test_agents_are_not_silent_because_the_managers_machine_slept_or_its_clock_was_set(
+    fleet: Fleet, jump_s: float
+) -> None:
+    limit_s = fleet.kit.farm.settings.fleet_silent_limit_s
+    fleet.joined()
+    fleet.speaking.clear()
+    fleet.ticks(limit_s - 2 * POLL_S)
+    fleet.cloud.now = fleet.kit.later(jump_s)
+    fleet.tick()
+    assert fleet.cloud.destroyed == []
+    assert "avoided" not in fleet.explained
+    fleet.ticks(limit_s - POLL_S)
+    assert fleet.cloud.destroyed == []
+    fleet.ticks(2 * POLL_S)
+    assert fleet.cloud.destroyed == ["agent-1"], "since it looks again, nobody has spoken"
+
+
+def test_silence_counts_where_the_loop_looks_seldom_and_the_cloud_answers_slowly(tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, fleet_poll_s=2 * AWAY_S)
+    fleet.joined()
+    fleet.speaking.clear()
+    for _ in range(3):
+        fleet.tick(2 * AWAY_S + AWAY_S - 1.0)
+    assert fleet.cloud.destroyed == ["agent-1"]
+    fleet.kit.farm.ledger.close()
+
+
 def test_a_machine_that_could_not_be_told_to_end_is_told_at_the_next_decision(fleet: Fleet) -> None:
     job = fleet.joined()
     fleet.kit.farm.cancel(job.id, fleet.kit.now)
@@ -141,6 +172,48 @@ def test_a_machine_that_could_not_be_told_to_end_is_told_at_the_next_decision(fl
     fleet.tick(POLL_S)
     assert fleet.cloud.running() == []
     assert fleet.loop._memory.setbacks == [], "it was not taken back"
+
+
+def test_a_machine_that_ends_while_the_manager_is_killed_was_not_taken_back(fleet: Fleet) -> None:
+    job = fleet.joined()
+    fleet.kit.farm.cancel(job.id, fleet.kit.now)
+    fleet.cloud.obeys = False
+    fleet.ticks(IDLE_S + POLL_S)
+    assert fleet.cloud.destroyed == ["agent-1"]
+    told_at = fleet.row("agent-1").told_at
+    fleet.tick(POLL_S)
+    fleet.restart()
+    assert fleet.loop._memory.ending == {fleet.row("agent-1").id: told_at}
+    fleet.cloud.take_back("agent-1")
+    fleet.tick()
+    assert living(fleet) == []
+    assert fleet.row("agent-1").state == "gone"
+    assert fleet.loop._memory.setbacks == []
+
+
+def test_a_machine_that_was_to_be_told_when_the_manager_died_is_told_by_the_next_one(fleet: Fleet) -> None:
+    job = fleet.joined()
+    fleet.kit.farm.cancel(job.id, fleet.kit.now)
+    fleet.cloud.broken["destroy"] = Died()  # type: ignore[assignment]
+    with pytest.raises(Died):
+        fleet.ticks(IDLE_S + POLL_S)
+    fleet.cloud.broken.clear()
+    fleet.restart()
+    fleet.ticks(fleet.kit.farm.settings.fleet_end_delay_s + 2 * POLL_S)
+    assert (fleet.cloud.destroyed, fleet.cloud.running()) == (["agent-1"], [])
+    assert fleet.loop._memory.setbacks == []
+
+
+def test_a_machine_ends_though_that_cannot_be_written_down(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise FarmError("no space left on the device")
+
+    fleet.joined()
+    monkeypatch.setattr(Instances, "note_told", full)
+    assert fleet.loop.remove("agent-1")
+    fleet.tick(POLL_S)
+    assert fleet.cloud.destroyed == ["agent-1"]
+    assert "agent-1" not in living(fleet)
 
 
 def test_a_machine_that_is_gone_is_not_taken_for_the_next_one_of_its_name(fleet: Fleet) -> None:

@@ -40,6 +40,20 @@ def test_usual_machines_are_on_offer_spot_and_on_demand(cloud: Cloud) -> None:
     assert {choice.offer.machine: choice.speed for choice in found} == {"small": 1.0, "large": 2.0}
 
 
+def test_a_cloud_that_bills_begun_hours_offers_them(cloud: Cloud) -> None:
+    assert {choice.step_s for choice in market(cloud).choices(NOW, gpu=True)} == {0.0}
+    cloud.name = "vultr"
+    assert {choice.step_s for choice in market(cloud).choices(NOW, gpu=True)} == {3600.0}
+
+
+def test_the_reference_agent_stays_the_same_when_other_types_are_on_offer(cloud: Cloud) -> None:
+    asked = market(cloud)
+    asked.choices(NOW, gpu=False)
+    cloud.types = (LARGE,)
+    found = asked.choices(NOW + PRICES_S, gpu=False)
+    assert {choice.offer.machine: choice.speed for choice in found} == {"large": 2.0}
+
+
 def test_gpus_are_on_offer_when_a_job_wants_one_and_blender_runs_there(cloud: Cloud) -> None:
     found = market(cloud).choices(NOW, gpu=True)
     assert {choice.offer.machine: choice.device for choice in found} == {"small": CPU, "large": CPU, "card": GPU}

@@ -6,29 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from blendnet.manager.autoscale.market import CPU, GPU, CloudMarket
-from blendnet.manager.autoscale.view import FINISH_S, situation_of, wants_gpu
+from blendnet.manager.autoscale.market import CPU, GPU
+from blendnet.manager.autoscale.view import FINISH_S, wants_gpu
 from blendnet.messages import AgentReport
 from blendnet.models import State
 from blendnet.provision.base import InstanceState, MachineType, Offer
-from blendnet.provision.situation import ANY_DEVICE, Machine, Situation
+from blendnet.provision.situation import ANY_DEVICE
 from tests.manager.autoscale.cloud import GIB, LARGE, SMALL, USD
-from tests.manager.autoscale.loops import POLL_S, Fleet, make_fleet
+from tests.manager.autoscale.loops import POLL_S, Fleet, machine, make_fleet, situation
 
 CARD = MachineType("card", vcpus=8, memory_bytes=32 * GIB, gpus=1, gpu="L4")
-
-
-def situation(fleet: Fleet, *, gpu: bool = False) -> Situation:
-    """As the loop would see it now."""
-    loop, kit = fleet.loop, fleet.kit
-    choices = CloudMarket(fleet.cloud, kit.farm.settings).choices(kit.now, gpu=gpu)
-    loop._memory.note_living(loop.machines(), kit.now)
-    return situation_of(kit.farm, loop.machines(), choices, loop._memory, loop._times, kit.now)
-
-
-def machine(fleet: Fleet) -> Machine:
-    (found,) = situation(fleet).machines
-    return found
 
 
 def test_a_job_wants_what_is_not_rendered_yet(fleet: Fleet) -> None:
@@ -131,6 +118,15 @@ def test_an_agent_that_leaves_is_about_to_end(fleet: Fleet) -> None:
     assert machine(fleet).ending_since == said_at
     fleet.kit.farm.report("agent-1", AgentReport(pid=1), fleet.kit.now)
     assert machine(fleet).ending_since is None, "it has come back"
+
+
+def test_a_machine_is_billed_as_its_cloud_does(fleet: Fleet) -> None:
+    fleet.joined()
+    assert machine(fleet).step_s == 0
+    fleet.cloud.name = "linode"
+    fleet.restart()
+    fleet.tick()
+    assert machine(fleet).step_s == 3600
 
 
 def test_caps_count_everything_that_was_spent(tmp_path: Path) -> None:
