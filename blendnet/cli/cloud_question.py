@@ -74,7 +74,7 @@ def ask(
     )  # fmt: skip
     return Question(
         provider=provider, region=region, agents=agents, spot=spot, speed=speed, work=work, reason=reason, probe=probe,
-        rules=estimate.rules_of(settings, notice=bool(features.notice)), adaptive=scene.adaptive,
+        rules=estimate.rules_of(settings, notice=bool(features.notice), provider=provider), adaptive=scene.adaptive,
         own_settings=frozenset(settings.model_fields_set),
     )  # fmt: skip
 
@@ -143,7 +143,7 @@ def assumptions(question: Question, candidate: Candidate) -> Iterator[str]:
     boot, idle = _setting(question, "fleet_boot_s"), _setting(question, "fleet_idle_s")
     yield (
         f"a machine asks for work {rules.boot_s:g} s after it was wanted ({boot}) and is idle for {rules.idle_s:g} s "
-        f"before it is destroyed ({idle}); it is billed by the second, for {rules.least_billed_s:g} s at least"
+        f"before it is destroyed ({idle}); it is {rules.billed}"
     )
     if question.spot:
         yield (
@@ -208,6 +208,7 @@ def settings_record(rules: Rules) -> Mapping[str, float]:
         "idle_s": rules.idle_s,
         "preemptions_per_hour": rules.preemptions_per_hour,
         "least_billed_s": rules.least_billed_s,
+        "billed_step_s": rules.billed_step_s,
         "disk_gb": rules.disk_gb,
         "disk_usd_per_gb_month": rules.disk_usd_per_gb_month,
         "address_usd_per_hour": rules.address_usd_per_hour,

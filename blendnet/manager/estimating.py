@@ -13,7 +13,7 @@ from blendnet.manager.ledger import MeasureRow
 from blendnet.messages import SceneDescription
 from blendnet.models import Strategy, plural
 from blendnet.provision import probing
-from blendnet.provision.bill import LEAST_BILLED_S
+from blendnet.provision.bill import LEAST_BILLED_S, step_s_of
 from blendnet.provision.estimate import Fleet, Pace, Rules, Work
 from blendnet.provision.probing import Call
 from blendnet.settings import Settings
@@ -65,6 +65,7 @@ class Team:
             boot_s=0.0 if all(member.there for member in self.members) else rules.boot_s,
             idle_s=0.0 if own else rules.idle_s,
             least_billed_s=0.0 if own else LEAST_BILLED_S,
+            billed_step_s=max((step_s_of(member.provider) for member in self.members), default=0.0),
             disk_gb=0.0 if own else rules.disk_gb,
             address_usd_per_hour=0.0 if own else rules.address_usd_per_hour,
             egress_usd_per_gb=0.0 if own else rules.egress_usd_per_gb,
@@ -170,8 +171,7 @@ def assumptions(team: Team, row: MeasureRow, scene: SceneDescription, rules: Rul
     if any(not member.there for member in team.members):
         yield f"a machine asks for work {rules.boot_s:g} s after it was wanted"
     if any(not member.is_here for member in team.members):
-        billed = f"billed for {rules.least_billed_s:g} s at least"
-        yield f"a machine is idle for {rules.idle_s:g} s before it is destroyed, and {billed}"
+        yield f"a machine is idle for {rules.idle_s:g} s before it is destroyed, and {rules.billed}"
         yield "what bringing results home costs is not in it"
     if any(member.spot for member in team.members):
         yield f"a spot machine is taken away {rules.preemptions_per_hour:g} times an hour"

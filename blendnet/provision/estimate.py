@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from blendnet import planner
 from blendnet.models import Strategy
-from blendnet.provision.bill import HOUR_S, HOURS_PER_MONTH, LEAST_BILLED_S, Stay
+from blendnet.provision.bill import HOUR_S, HOURS_PER_MONTH, LEAST_BILLED_S, Stay, step_s_of
 from blendnet.settings import Settings
 
 GB = 1e9
@@ -92,6 +92,8 @@ class Rules:
     window_chunks_per_slot: int
     """Chunks that are handed out to each agent at first."""
     least_billed_s: float = LEAST_BILLED_S
+    billed_step_s: float = 0.0
+    """Every begun step of so many seconds is billed whole; 0: by the second."""
     disk_gb: float = 0.0
     """Disk of one machine."""
     disk_usd_per_gb_month: float = 0.0
@@ -99,10 +101,18 @@ class Rules:
     """Public address of one machine."""
     egress_usd_per_gb: float = 0.0
 
+    @property
+    def billed(self) -> str:
+        """How time is billed, in words."""
+        if self.billed_step_s:
+            return f"billed whole for each begun {self.billed_step_s / HOUR_S:g} h"
+        return f"billed by the second, for {self.least_billed_s:g} s at least"
 
-def rules_of(settings: Settings, *, notice: bool) -> Rules:
-    """What the settings say. `notice`: a preemption is announced."""
+
+def rules_of(settings: Settings, *, notice: bool, provider: str = "") -> Rules:
+    """What the settings say, and how the provider bills. `notice`: a preemption is announced."""
     return Rules(
+        billed_step_s=step_s_of(provider),
         boot_s=settings.fleet_boot_s,
         idle_s=settings.fleet_idle_s,
         preemptions_per_hour=settings.estimate_preemptions_per_hour,
@@ -279,7 +289,8 @@ def _lines(work: Work, course: Course, fleet: Fleet, rules: Rules) -> Iterator[L
         "preemptions": course.lost_s,
     }
     stay_s = sum(each.values())
-    billed_s = Stay(0.0, 0.0, ended_at=stay_s, least_s=rules.least_billed_s).billed_s(stay_s)
+    stay = Stay(0.0, 0.0, ended_at=stay_s, least_s=rules.least_billed_s, step_s=rules.billed_step_s)
+    billed_s = stay.billed_s(stay_s)
     each["least billed time"] = billed_s - stay_s
     for name, seconds in each.items():
         if seconds > 0:

@@ -26,7 +26,8 @@ from blendnet.messages import (
     tree_key,
 )
 from blendnet.models import State, Strategy
-from blendnet.provision.estimate import Pace
+from blendnet.provision.estimate import Pace, rules_of
+from blendnet.settings import Settings
 from tests.manager.farms import Kit, make_kit
 
 SAMPLE_S, CALL_S, LOAD_S, FINISH_S = 0.5, 0.25, 4.0, 2.0
@@ -316,6 +317,12 @@ def test_machines_of_known_speeds_share_the_work_by_them() -> None:
     assert team.is_measured
     assert 2 / team.pace.sample_s == pytest.approx(1 / 3.0 + 1 / 1.0)
     assert team.notes == ("fast renders 3 times as fast as slow, as it did with other scenes",)
+
+
+def test_hours_are_billed_whole_where_one_of_the_clouds_does() -> None:
+    members = [Member(machine="a", provider="aws"), Member(machine="b", provider="vultr")]
+    team = team_of(members, {"a": Pace(sample_s=3.0, load_s=2.0)}, {"b": 1.0})
+    assert team.rules(rules_of(Settings(), notice=True)).billed_step_s == 3600.0
 
 
 def test_speed_beside_another_machine_is_that_of_scenes_both_have_rendered(kit: Kit) -> None:

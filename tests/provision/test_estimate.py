@@ -22,7 +22,9 @@ from blendnet.provision.estimate import (
     Work,
     course_of,
     estimate,
+    rules_of,
 )
+from blendnet.settings import Settings
 
 RULES = Rules(
     boot_s=100.0, idle_s=300.0, preemptions_per_hour=0.0, notice=True, sub_pass_s=5.0, segment_interval_s=60.0,
@@ -91,6 +93,17 @@ def test_a_short_stay_is_billed_for_the_least_time() -> None:
     got = made(samples=1, boot_s=1.0, idle_s=0.0, load_s=0.1, agents=1, sample_s=0.1)
     assert got.usd == pytest.approx(60 / 3600 * 0.36)
     assert "least billed time" in {line.name for line in got.lines}
+
+
+def test_a_cloud_that_bills_by_the_hour_bills_it_whole() -> None:
+    rules = rules_of(Settings(), notice=False, provider="vultr")
+    assert (rules.billed, rules_of(Settings(), notice=False, provider="aws").billed) == (
+        "billed whole for each begun 1 h",
+        "billed by the second, for 60 s at least",
+    )
+    got = made(billed_step_s=rules.billed_step_s, agents=2)
+    assert got.usd == pytest.approx(2 * 0.36)
+    assert got.usd == pytest.approx(sum(line.usd or 0.0 for line in got.lines))
 
 
 def test_agents_without_a_chunk_are_not_paid_for() -> None:
