@@ -201,6 +201,10 @@ def make_client(**arguments: Any) -> storage.Client:
     minutes when nobody answers.
     """
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-    client = storage.Client(**arguments)
+    try:
+        client = storage.Client(**arguments)
+    except (AttributeError, TypeError) as error:
+        # Google's library takes what is in the file for what should be in it.
+        raise StoreRefused("the file that GOOGLE_APPLICATION_CREDENTIALS names holds no credentials") from error
     client._http.mount("https://", HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
     return client

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from blendnet.errors import BlendNetError, Conflict, NotFound
+from blendnet.errors import BlendNetError, Conflict, NotFound, StoreRefused
 from blendnet.storage.base import SignedUrl
 from blendnet.storage.bucket import CONTENT_TYPE, ObjectInfo, buffered
 from blendnet.storage.cloud_bucket import CloudBucket
@@ -198,7 +198,12 @@ class S3Bucket(CloudBucket):
 
 
 def make_client(**config: Any) -> Any:
-    """A client of boto3 as BlendNet needs it; `config` as botocore.config.Config takes it."""
+    """A client of boto3 as BlendNet needs it; `config` as botocore.config.Config takes it.
+
+    Raises:
+        StoreRefused: what AWS' settings say cannot be.
+        botocore.exceptions.BotoCoreError: there is no such profile or region.
+    """
     values = {
         # Without it addresses for us-east-1 are signed in the old way.
         "signature_version": "s3v4",
@@ -211,7 +216,14 @@ def make_client(**config: Any) -> Any:
         "response_checksum_validation": "when_required",
     }
     session, values = boto3.session.Session(botocore_session=_session()), {**values, **config}
-    client = session.client("s3", config=Config(**values))
+    try:
+        client = session.client("s3", config=Config(**values))
+    except BotoCoreError:
+        raise
+    except ValueError as error:
+        raise StoreRefused(
+            f"S3 cannot be used: {error}. AWS_ENDPOINT_URL is one, as in http://localhost:9000"
+        ) from error
     if (urlsplit(client.meta.endpoint_url).hostname or "").endswith(AWS_HOSTS):
         # Signed addresses would name the bucket without its region, where a new one is not known for hours.
         client = session.client("s3", config=Config(**{"s3": {"addressing_style": "virtual"}, **values}))

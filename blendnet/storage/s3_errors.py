@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from botocore import exceptions
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from blendnet.errors import BlendNetError, Conflict, NotFound, StoreRefused, StoreUnreachable
 from blendnet.storage.cloud_bucket import no_bucket_text, short
 
-CAUGHT = (exceptions.BotoCoreError, exceptions.ClientError, HTTPError)
+CAUGHT = (exceptions.BotoCoreError, exceptions.ClientError, ResponseParserError, HTTPError)
 """What calls of boto3, and reading their bodies, may raise."""
 
 _NO_KEYS = (
@@ -19,7 +20,13 @@ _NO_KEYS = (
     exceptions.SSOError,
     exceptions.ProfileNotFound,
 )
-_UNREACHABLE = (exceptions.HTTPClientError, exceptions.ConnectionError, exceptions.IncompleteReadError, HTTPError)
+_UNREACHABLE = (
+    exceptions.HTTPClientError,
+    exceptions.ConnectionError,
+    exceptions.IncompleteReadError,
+    ResponseParserError,  # Something in between has answered.
+    HTTPError,
+)
 _BAD_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 _WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
 _DENIED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "403", "Forbidden", "KMS.DisabledException"}

@@ -298,6 +298,17 @@ def test_key_of_google_in_an_error_is_neither_said_nor_logged() -> None:
     assert "words of a key" not in "".join(traceback.format_exception(caught.value))
 
 
+def test_settings_that_cannot_be_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key.json").write_text("[]")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:4566")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with pytest.raises(StoreRefused, match="GOOGLE_APPLICATION_CREDENTIALS"):
+        GcsBucket("mine")
+    with pytest.raises(StoreRefused, match=r"Invalid endpoint: localhost:4566\. AWS_ENDPOINT_URL"):
+        S3Bucket("mine")
+
+
 def open_store(url: str, folder: Path) -> object:
     return stores.open_store(url, folder, cache_bytes=1, url_s=60, direct_from_bytes=0)
 
