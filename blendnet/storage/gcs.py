@@ -199,6 +199,10 @@ def make_client(**arguments: Any) -> storage.Client:
 
     For traces that are not even switched on the library asks in the background what a bucket is, and goes on for
     minutes when nobody answers.
+
+    Raises:
+        StoreRefused: the file with the credentials holds something else.
+        google.auth.exceptions.GoogleAuthError: there are none.
     """
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     try:

@@ -222,7 +222,7 @@ def make_client(**config: Any) -> Any:
         raise
     except ValueError as error:
         raise StoreRefused(
-            f"S3 cannot be used: {error}. AWS_ENDPOINT_URL is one, as in http://localhost:9000"
+            f"S3 cannot be used: {error}. AWS_ENDPOINT_URL is an address as in http://localhost:9000"
         ) from error
     if (urlsplit(client.meta.endpoint_url).hostname or "").endswith(AWS_HOSTS):
         # Signed addresses would name the bucket without its region, where a new one is not known for hours.

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.parsers import ResponseParserError
 from google.api_core import exceptions as google
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
@@ -259,6 +260,7 @@ def answered(code: str, status: int = 400) -> ClientError:
         (answered("SomethingNew"), StoreRefused, "SomethingNew"),
         (NoCredentialsError(), StoreRefused, "no AWS credentials"),
         (EndpointConnectionError(endpoint_url="https://s3/x?X-Amz-Signature=ab"), StoreUnreachable, "does not answer"),
+        (ResponseParserError("a page"), StoreUnreachable, "does not answer: a page"),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, str | Exception) else "",
 )  # fmt: skip
