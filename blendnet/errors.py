@@ -249,6 +249,10 @@ class BlenderMissing(BlendNetError):
     status = 422
 
 
+class BlenderUnfetched(BlenderMissing):
+    """It could not be fetched this time, as the network or its source failed; another try may do."""
+
+
 class FarmError(BlendNetError):
     """A process of the farm (Redis, API, agent) could not be started or stopped."""
 

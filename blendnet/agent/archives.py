@@ -7,18 +7,19 @@ import hashlib
 import http.client
 import os
 import re
-import shutil
+import ssl
 import subprocess
 import sys
-import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
-from blendnet.agent.wheels import PARTIAL_PREFIX, Progress, remove_abandoned
-from blendnet.errors import BlenderMissing, DiskFull
+from blendnet.agent.wheels import Progress, partial_build
+from blendnet.errors import BlenderMissing, BlenderUnfetched, DiskFull
 
 NAME = re.compile(r"blender-(\d+\.\d+\.\d+)-linux-?x?64\.tar\.xz")
 """'blender-4.2.1-linux-x64.tar.xz', up to 2.92 'blender-2.83.5-linux64.tar.xz'."""
@@ -28,6 +29,9 @@ TIMEOUT_S = 60.0
 READ_BYTES = 1 << 20
 TEXT_LIMIT_BYTES = 4 << 20
 """Folder listings and lists of hashes are shorter."""
+PASSING_STATUS = (408, 429)
+"""Answers besides 5xx that say that another time may do."""
+PASSING_ERRNO = (errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH)
 
 
 def install(version: str, folder: Path, *, mirror: str, progress: Progress, sha256: str = "", url: str = "") -> Path:
@@ -35,26 +39,25 @@ def install(version: str, folder: Path, *, mirror: str, progress: Progress, sha2
 
     `mirror`: folder of blender.org's releases or a copy of it. `url`: the archive itself, wherever it is; with it
     `sha256` has to be known, else the hash is the one that the mirror publishes, read over TLS.
-    Raises BlenderMissing (no such archive, another hash, no answer), DiskFull.
+    Raises BlenderMissing (no such archive, another hash), BlenderUnfetched (no answer, a broken one), DiskFull.
     """
-    if not sys.platform.startswith("linux") or os.uname().machine != "x86_64":
+    if not offered():
         raise BlenderMissing("blender.org's archives are for Linux on x86-64: install Blender, and name its program")
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(folder)
-    with _speaking_of(version):
+    with _speaking_of(version), partial_build(folder) as partial:
         address = url or _address(version, mirror)
         name = file_name(address)
         expected = sha256 or _published(address, name)
-        partial = Path(tempfile.mkdtemp(prefix=f"{PARTIAL_PREFIX}{os.getpid()}-", dir=folder))
-        try:
-            archive = partial / "archive"
-            found = _download(address, archive, lambda share: progress(f"downloading {name}", share))
-            if found != expected:
-                raise BlenderMissing(f"{address} has the SHA-256 {found}, not {expected}: refused")
-            progress(f"unpacking {name}", None)
-            return _keep(_unpacked(archive, partial / "blender"), folder / full_version(name, version))
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        archive = partial / "archive"
+        found = _download(address, archive, lambda share: progress(f"downloading {name}", share))
+        if found != expected:
+            raise BlenderMissing(f"{address} has the SHA-256 {found}, not {expected}: refused")
+        progress(f"unpacking {name}", None)
+        return _keep(_unpacked(archive, partial / "blender"), folder / full_version(name, version))
+
+
+def offered() -> bool:
+    """True when this is a machine on which blender.org's archives are installed."""
+    return sys.platform.startswith("linux") and os.uname().machine == "x86_64"
 
 
 def folder_of(version: str, mirror: str) -> str:
@@ -113,7 +116,10 @@ def _trusted(address: str) -> bool:
 
 def _text(address: str) -> str:
     with _opened(address) as answer:
-        return str(answer.read(TEXT_LIMIT_BYTES).decode("utf-8", "replace"))
+        content = answer.read(TEXT_LIMIT_BYTES)
+        if len(content) < TEXT_LIMIT_BYTES:
+            _check_whole(answer, address)
+        return content.decode("utf-8", "replace")
 
 
 def _download(address: str, target: Path, tell: Callable[[float | None], None]) -> str:
@@ -126,18 +132,53 @@ def _download(address: str, target: Path, tell: Callable[[float | None], None]) 
             file.write(data)
             done += len(data)
             tell(done / size if size else None)
+        _check_whole(answer, address)
     return digest.hexdigest()
+
+
+def _check_whole(answer: http.client.HTTPResponse, address: str) -> None:
+    """Raise BlenderUnfetched for an answer that ended too soon: reading does not tell."""
+    if answer.length:
+        raise BlenderUnfetched(f"{address} broke off, {answer.length} bytes are missing")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """A mirror may send us elsewhere, but never from TLS over something that anybody can change."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """Raise BlenderMissing instead of asking an address that proves nothing."""
+        fp.close()
+        _check_web(newurl)
+        if _trusted(self._address) and not _trusted(newurl):
+            raise BlenderMissing(f"{self._address} leads to {newurl}, which does not come over TLS")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _check_web(address: str) -> None:
+    if urlsplit(address).scheme not in ("http", "https"):
+        raise BlenderMissing(f"{address} is no address of the web")
 
 
 @contextmanager
 def _opened(address: str) -> Iterator[http.client.HTTPResponse]:
-    if urlsplit(address).scheme not in ("http", "https"):
-        raise BlenderMissing(f"{address} is no address of the web")
-    with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer:
-        # A mirror may send us elsewhere, but not from TLS to something that anybody can change.
-        if _trusted(address) and not _trusted(answer.geturl()):
-            raise BlenderMissing(f"{address} leads to {answer.geturl()}, which does not come over TLS")
-        yield answer
+    _check_web(address)
+    try:
+        with urllib.request.build_opener(_Redirects(address)).open(address, timeout=TIMEOUT_S) as answer:
+            yield answer
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
 
 
 def _unpacked(archive: Path, target: Path) -> Path:
@@ -169,6 +210,17 @@ def _speaking_of(version: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"no space left on the device for Blender {version}") from error
-        raise BlenderMissing(f"Blender {version} cannot be fetched: {error}") from error
+        kind = BlenderUnfetched if _may_pass(error) else BlenderMissing
+        raise kind(f"Blender {version} cannot be fetched: {error}") from error
     except http.client.HTTPException as error:
-        raise BlenderMissing(f"Blender {version} cannot be fetched: {error!r}") from error
+        kind = BlenderMissing if isinstance(error, http.client.InvalidURL) else BlenderUnfetched
+        raise kind(f"Blender {version} cannot be fetched: {error!r}") from error
+
+
+def _may_pass(error: OSError) -> bool:
+    """Whether another try may do: the network or the mirror failed, not this machine. PURE."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code >= 500 or error.code in PASSING_STATUS
+    if isinstance(error, urllib.error.URLError):
+        return isinstance(error.reason, OSError) and not isinstance(error.reason, ssl.SSLCertVerificationError)
+    return isinstance(error, ConnectionError | TimeoutError | ssl.SSLError) or error.errno in PASSING_ERRNO

@@ -99,7 +99,8 @@ def install(version: str, blenders_dir: Path, *, progress: wheels.Progress, sour
     """Install a version ('4.5': its newest, '4.5.15'); one that is there already is taken as it is.
 
     As the bpy wheel of PyPI where there is one for a Python that is here, else as blender.org's archive.
-    Raises BlenderMissing when there is neither, a hash is wrong, or the system lacks what it needs (named), DiskFull.
+    Raises BlenderMissing when there is neither, a hash is wrong, or the system lacks what it needs (named),
+    BlenderUnfetched when another try may do, DiskFull.
     """
     if not VERSION.match(version):
         raise BlenderMissing(f"{version!r} is not a version such as 4.5 or 4.5.15")
@@ -124,7 +125,12 @@ def _check_source(version: str, source: Source) -> None:
 def _fetch(version: str, blenders_dir: Path, progress: wheels.Progress, source: Source) -> Path:
     """The Python of a fresh wheel, or the program of a fresh archive."""
     if not source.url and wheels.offered(version):
-        return wheels.install(version, blenders_dir, progress=progress, sha256=source.sha256, lock=source.lock)
+        try:
+            return wheels.install(version, blenders_dir, progress=progress, sha256=source.sha256, lock=source.lock)
+        except wheels.NoWheel:
+            # Of many versions PyPI never got a wheel. A lock is for a wheel alone.
+            if source.lock is not None or not archives.offered():
+                raise
     return archives.install(
         version, blenders_dir, mirror=source.mirror, progress=progress, sha256=source.sha256, url=source.url
     )

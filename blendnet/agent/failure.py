@@ -9,6 +9,7 @@ from pathlib import Path
 from blendnet.errors import (
     BlenderError,
     BlenderMissing,
+    BlenderUnfetched,
     BlendNetError,
     DiskFull,
     HashMismatch,
@@ -35,10 +36,10 @@ def kind_of(error: Exception) -> str:
     """The kind of failure (messages.FailureReport) that an error stands for. PURE."""
     if isinstance(error, BlenderError):
         return error.kind if error.kind in BLENDERS_KINDS else "crash"
+    if isinstance(error, HashMismatch | NotFound | BlenderUnfetched):
+        return "files"
     if isinstance(error, BlenderMissing):
         return "missing"
-    if isinstance(error, HashMismatch | NotFound):
-        return "files"
     if isinstance(error, SceneError):
         return "scene"
     if isinstance(error, DiskFull):

@@ -16,7 +16,7 @@ from blendnet.agent.blender import WarmBlender
 from blendnet.agent.blenders import Build
 from blendnet.agent.collect import PassFile
 from blendnet.agent.workspace import Workspace
-from blendnet.errors import BlenderError, BlenderMissing
+from blendnet.errors import BlenderError, BlenderMissing, BlenderUnfetched
 from blendnet.messages import LayerSamples, SceneFiles
 from blendnet.settings import Settings
 
@@ -27,6 +27,8 @@ OnEvent = Callable[[Mapping[str, Any]], None]
 
 FINISH_TIMEOUT_S = 3600.0
 """Hard limit for compositing a frame or encoding a video."""
+FETCH_PAUSES_S = (5.0, 30.0)
+"""Before fetching a Blender again that could not be fetched: together longer than a network is away as a rule."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,10 @@ class WarmScene:
         self._version, self._scripted = version, ""
 
     def _build(self, version: str) -> Build:
-        """The build to start, fetched when it is missing and that is allowed. Raises BlenderMissing, DiskFull."""
+        """The build to start, fetched when it is missing and that is allowed.
+
+        Raises BlenderMissing, BlenderUnfetched, DiskFull, BlenderError when the work that wants it is to end.
+        """
         settings = self._settings
         try:
             return blenders.find(version, settings.blenders_dir)
@@ -211,10 +216,21 @@ class WarmScene:
                 raise
         self._stop_fetching.clear()
         try:
-            source = blenders.Source(mirror=settings.blender_mirror)
-            return blenders.install(version, settings.blenders_dir, progress=self._tell_fetching, source=source)
+            for pause_s in FETCH_PAUSES_S:
+                try:
+                    return self._fetch(version)
+                except BlenderUnfetched as error:
+                    logger.warning("%s", error)
+                self._tell_fetching(f"Blender {version} could not be fetched: trying again in {pause_s:.0f} s", None)
+                self._stop_fetching.wait(pause_s)
+                self._tell_fetching(f"fetching Blender {version} again", None)
+            return self._fetch(version)
         finally:
             self._set_news("")
+
+    def _fetch(self, version: str) -> Build:
+        source = blenders.Source(mirror=self._settings.blender_mirror)
+        return blenders.install(version, self._settings.blenders_dir, progress=self._tell_fetching, source=source)
 
     def _tell_fetching(self, step: str, share: float | None) -> None:
         """Raises BlenderError when the work that wants it is to end."""

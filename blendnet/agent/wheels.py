@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from blendnet.errors import BlenderMissing, DiskFull
+from blendnet.errors import BlenderMissing, BlenderUnfetched, DiskFull
 
 Progress = Callable[[str, float | None], None]
 """Called with what is going on and how much of it is done (0..1, None when nobody knows)."""
@@ -23,6 +25,18 @@ PYTHON_OF_WHEEL = (((5, 1), "3.13"), ((4, 1), "3.11"), ((0, 0), "3.10"))
 OLDEST_WHEEL = (4, 2)
 """PyPI keeps no older ones."""
 PARTIAL_PREFIX = ".partial-"
+DISK_FULL = ("No space left on device", "Disk quota exceeded")
+NOT_FETCHED = re.compile(r"Could not fetch URL \S+: (?!404 )(.*?)(?: - skipping)?$", re.MULTILINE)
+"""Of pip's verbose log: an index did not answer. pip goes on as if it had held nothing."""
+PASSING = re.compile(
+    r"(?:^|HTTP error )(?:408|429|5\d\d) |Max retries exceeded|connection error|[Tt]imed out|ProtocolError"
+    r"|IncompleteRead|incomplete-download|problem confirming the ssl certificate",
+    re.MULTILINE,
+)
+"""pip's words for what may go better in a while."""
+BROKEN_OFF = ("DO NOT MATCH THE HASHES", "is invalid.")
+"""What pip says, unless it is a new one, of a file whose end is missing."""
+NO_WHEEL = "No matching distribution found for bpy=="
 DOWNLOAD_LINE = re.compile(r"Downloading (?P<name>bpy-[\w.]+)-\S+ \((?P<size>[\d.]+) (?P<unit>[kMG]?B)\)")
 UNIT_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 POLL_S = 0.5
@@ -40,6 +54,14 @@ PACKAGE_OF_LIBRARY = {
 }
 """System libraries a bpy wheel loads -> Debian and Ubuntu packages."""
 
+_ours: set[str] = set()
+"""Names of the partial builds that this process is making."""
+_ours_lock = threading.Lock()
+
+
+class NoWheel(BlenderMissing):
+    """PyPI answered, and has no wheel of this version for this machine."""
+
 
 def install(version: str, folder: Path, *, progress: Progress, sha256: str = "", lock: Path | None = None) -> Path:
     """Install the newest bpy wheel of `version` ('4.5' or '4.5.15') into folder/bpy-<full version>; return its Python.
@@ -47,19 +69,30 @@ def install(version: str, folder: Path, *, progress: Progress, sha256: str = "",
     The environment is made under a temporary name and renamed when it is complete. pip holds every file against the
     hash in PyPI's index; `sha256` is the only one that the wheel may have, `lock` (pip's requirements with hashes)
     names all that it needs.
-    Raises BlenderMissing (no such wheel, no Python for it, pip's own words), DiskFull.
+    Raises NoWheel, BlenderUnfetched (no answer, a broken one), BlenderMissing (no Python for it, pip's own words),
+    DiskFull.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(folder)
-    python = _python_for(version)
-    partial = Path(tempfile.mkdtemp(prefix=f"{PARTIAL_PREFIX}{os.getpid()}-", dir=folder))
-    try:
-        _make_environment(partial, python, progress)
+    with partial_build(folder) as partial:
+        _make_environment(partial, _python_for(version), progress)
         for arguments in _runs(partial, version, sha256, lock):
             _install_wheel(partial, version, arguments, progress)
         return _keep(partial, folder)
+
+
+@contextmanager
+def partial_build(folder: Path) -> Iterator[Path]:
+    """A folder to make a build in, beside those that are complete; what others abandoned there is dropped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder)
+    with _ours_lock:
+        partial = Path(tempfile.mkdtemp(prefix=f"{PARTIAL_PREFIX}{os.getpid()}-", dir=folder))
+        _ours.add(partial.name)
+    try:
+        yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        with _ours_lock:
+            _ours.discard(partial.name)
 
 
 def check_libraries(python: Path) -> None:
@@ -144,7 +177,16 @@ def _make_environment(partial: Path, python: str, progress: Progress) -> None:
         [python, "-m", "venv", str(partial)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode != 0:
-        raise _failure("cannot make an environment for Blender", done.stdout)
+        raise _failure("cannot make an environment for Blender", done.stdout + _pip_trouble(partial))
+
+
+def _pip_trouble(partial: Path) -> str:
+    """What hinders putting pip into an environment: `venv` says only that something does."""
+    python = partial / "bin" / "python"
+    if not python.exists():
+        return ""
+    command = [str(python), "-m", "ensurepip", "--upgrade"]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
 
 
 def _install_wheel(partial: Path, version: str, arguments: list[str], progress: Progress) -> None:
@@ -152,8 +194,10 @@ def _install_wheel(partial: Path, version: str, arguments: list[str], progress: 
     scratch = partial / "download"
     scratch.mkdir()
     log_path = partial / "pip.log"
+    verbose_path = scratch / "verbose.log"
     command = [str(partial / "bin" / "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    command += ["--no-cache-dir", "--only-binary=:all:", "--progress-bar", "off", *arguments]
+    command += ["--no-cache-dir", "--only-binary=:all:", "--progress-bar", "off"]
+    command += ["--log", str(verbose_path), *arguments]
     environment = {**os.environ, "TMPDIR": str(scratch)}
     progress(f"looking for Blender {version}", None)
     with log_path.open("wb") as log:
@@ -164,9 +208,10 @@ def _install_wheel(partial: Path, version: str, arguments: list[str], progress: 
         finally:
             pip.kill()
             pip.wait()
-    output = log_path.read_text("utf-8", "replace")
     if pip.returncode != 0:
-        raise _failure(f"cannot install Blender {version}", output)
+        verbose = verbose_path.read_text("utf-8", "replace") if verbose_path.exists() else ""
+        output, pinned = log_path.read_text("utf-8", "replace"), "--require-hashes" in arguments
+        raise _failure(f"cannot install Blender {version}", output, verbose, pinned=pinned)
     shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -204,15 +249,30 @@ def _keep(partial: Path, folder: Path) -> Path:
     return final / "bin" / "python"
 
 
-def _failure(what: str, output: str) -> BlenderMissing | DiskFull:
-    if "No space left on device" in output:
+def _failure(what: str, output: str, verbose: str = "", *, pinned: bool = False) -> BlenderMissing | DiskFull:
+    """The error that pip's output and its verbose log stand for. `pinned`: the hashes are a person's, not the index's.
+
+    PURE.
+    """
+    if any(words in output for words in DISK_FULL):
         return DiskFull(f"{what}: no space left on the device")
-    return BlenderMissing(f"{what}: {_errors_of(output)}")
+    unanswered = NOT_FETCHED.findall(verbose)
+    text = "\n".join([*unanswered[-1:], _errors_of(output)])
+    # What did not hinder pip in the end counts no more.
+    said = "\n".join([*unanswered, *(line for line in output.splitlines() if "Retrying (" not in line)])
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return BlenderMissing(f"{what}: {text}")
+    if PASSING.search(said) or (not pinned and any(words in output for words in BROKEN_OFF)):
+        return BlenderUnfetched(f"{what}: {text}")
+    if NO_WHEEL in output and not unanswered:
+        return NoWheel(f"{what}: {text}")
+    return BlenderMissing(f"{what}: {text}")
 
 
 def _errors_of(output: str) -> str:
-    """pip's ERROR lines, or the end of its output."""
-    errors = [line for line in output.splitlines() if line.startswith(("ERROR", "Error"))]
+    """pip's ERROR lines, or the end of its output: there it names what it has no words for."""
+    lines = output.splitlines()
+    errors = [line for line in lines if line.startswith(("ERROR", "Error")) and line != "ERROR: Exception:"]
     return ("\n".join(errors) or output.strip())[-OUTPUT_TAIL:]
 
 
@@ -220,5 +280,13 @@ def remove_abandoned(folder: Path) -> None:
     """Drop what installations left behind whose process is gone."""
     for path in folder.glob(f"{PARTIAL_PREFIX}*-*"):
         owner = path.name.removeprefix(PARTIAL_PREFIX).split("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+        if owner.isdigit() and _is_abandoned(path, int(owner)):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_abandoned(path: Path, owner: int) -> bool:
+    # A container that starts again gives out the same process ids.
+    if owner == os.getpid():
+        with _ours_lock:
+            return path.name not in _ours
+    return not psutil.pid_exists(owner)

@@ -138,8 +138,8 @@ class FailureReport(Message):
     another agent, and fails at once when every agent has said so.
     'missing': this agent has no such Blender. As 'device'.
     'disk': the disk of this agent is full. Not counted as long as it may pass: Settings.disk_patience_s.
-    'crash', 'memory', 'timeout', 'output' (nothing could be written, or not read again), 'files' (a file of the work
-    cannot be fetched whole): the next attempt may do better. Counted; too many fail the frame.
+    'crash', 'memory', 'timeout', 'output' (nothing could be written, or not read again), 'files' (a file of the work,
+    or its Blender, cannot be fetched whole): the next attempt may do better. Counted; too many fail the frame.
     """
     message: Text = Field(max_length=4000)
     log: Text = Field(default="", max_length=20_000)

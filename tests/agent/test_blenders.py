@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -209,8 +210,21 @@ def test_download_size_reads_pips_line_about_blender_alone() -> None:
 
 
 def test_install_removes_what_a_dead_installation_left(tmp_path: Path) -> None:
-    abandoned = tmp_path / ".partial-999999999-x"
-    abandoned.mkdir()
+    # A container that starts again has the same process ids.
+    abandoned = [tmp_path / ".partial-999999999-x", tmp_path / f".partial-{os.getpid()}-x"]
+    for folder in abandoned:
+        folder.mkdir()
     with pytest.raises(BlenderMissing):
         wheels.install("5.1", tmp_path, progress=lambda _text, _share: None)
-    assert not abandoned.exists()
+    assert not any(folder.exists() for folder in abandoned)
+
+
+def test_installations_leave_each_other_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = tmp_path / f".partial-{os.getppid()}-x"
+    others.mkdir()
+    monkeypatch.chdir(tmp_path)
+    with wheels.partial_build(tmp_path) as first, wheels.partial_build(Path()) as second:
+        assert first.is_dir()
+        assert second.is_dir()
+        assert others.is_dir()
+    assert list(tmp_path.iterdir()) == [others]
