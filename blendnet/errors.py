@@ -252,6 +252,8 @@ class BlenderMissing(BlendNetError):
 class BlenderUnfetched(BlenderMissing):
     """It could not be fetched this time, as the network or its source failed; another try may do."""
 
+    code = "blender_unfetched"
+
 
 class FarmError(BlendNetError):
     """A process of the farm (Redis, API, agent) could not be started or stopped."""

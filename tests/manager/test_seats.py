@@ -152,7 +152,7 @@ def test_frames_are_split_for_the_agents_that_may_work_on_them(kit: Kit) -> None
 def test_fleet_wants_no_more_agents_than_the_job(kit: Kit) -> None:
     job = published(kit, 10, agents_max=2)
     with kit.farm.ledger.read() as tx:
-        need = view._need(tx, kit.farm, tx.jobs.need(job.id))
+        need = view._need(tx, kit.farm, tx.jobs.need(job.id), {}, {})
     assert need is not None
     assert need.chunks == 2
 
