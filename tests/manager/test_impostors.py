@@ -81,23 +81,31 @@ def posing(certificate: Path, key: Path, *, tells: bytes | None = None) -> Itera
         server.close()
 
 
-@pytest.fixture
-def impostor(farm: OpenFarm, two: str) -> Iterator[Impostor]:
-    """Agent `two`, which would like to be taken for the Manager."""
-    with posing(farm.folder(two).certificate, farm.folder(two).key) as server:
+def from_an_agent(farm: OpenFarm, two: str, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Of agent `two`, which would like to be taken for the Manager."""
+    return farm.folder(two).certificate, farm.folder(two).key
+
+
+def from_the_world(farm: OpenFarm, two: str, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """For the Manager's address, by an authority that this system trusts."""
+    made = ensure_server_certificate(folder, [HOST])
+    patch.setenv("SSL_CERT_FILE", str(made.ca))
+    return made.certificate, made.key
+
+
+@pytest.fixture(params=[from_an_agent, from_the_world], ids=["agent", "world"])
+def impostor(
+    request: pytest.FixtureRequest, farm: OpenFarm, two: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Impostor]:
+    """Somebody with a certificate that says nothing about the Manager."""
+    with posing(*request.param(farm, two, tmp_path, monkeypatch)) as server:
         yield server
 
 
-@pytest.fixture
-def worldly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Impostor]:
-    """Somebody with a certificate for the Manager's address, from an authority that this system trusts."""
-    made = ensure_server_certificate(tmp_path, [HOST])
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.ca))
-    with posing(made.certificate, made.key) as server:
-        assert ssl.create_default_context().get_ca_certs(), "the system trusts somebody"
-        with socket.create_connection((HOST, server.port)) as plain:
-            ssl.create_default_context().wrap_socket(plain, server_hostname=HOST).close()
-        yield server
+@pytest.mark.parametrize("impostor", [from_the_world], indirect=True)
+def test_this_system_would_believe_who_has_a_certificate_from_the_world(impostor: Impostor) -> None:
+    with socket.create_connection((HOST, impostor.port)) as plain:
+        ssl.create_default_context().wrap_socket(plain, server_hostname=HOST).close()
 
 
 def named(kind: str, pem: bytes) -> bytes:
@@ -165,7 +173,7 @@ def test_manager_is_spoken_to_by_a_name_of_its_certificate_alone(
 
 
 @CALLS
-def test_agent_is_not_taken_for_the_manager(
+def test_nobody_else_is_taken_for_the_manager(
     farm: OpenFarm, one: str, impostor: Impostor, call: Callable[..., None]
 ) -> None:
     with pytest.raises(ManagerUnreachable, match="certificate verify failed"):
@@ -186,7 +194,7 @@ def test_redis_is_spoken_to_by_a_name_of_its_certificate_alone(
 
 
 @WORK
-def test_agent_is_not_taken_for_redis(
+def test_nobody_else_is_taken_for_redis(
     farm: OpenFarm, one: str, impostor: Impostor, work: Callable[[Celery], None]
 ) -> None:
     with (
@@ -196,27 +204,6 @@ def test_agent_is_not_taken_for_redis(
         work(app)
     assert impostor.asked
     assert impostor.heard == b""
-
-
-@CALLS
-def test_nobody_but_the_farms_authority_says_who_the_manager_is(
-    farm: OpenFarm, one: str, worldly: Impostor, call: Callable[..., None]
-) -> None:
-    with pytest.raises(ManagerUnreachable, match="certificate verify failed"):
-        call(farm, one, f"https://{HOST}:{worldly.port}")
-    assert worldly.heard == b""
-
-
-@WORK
-def test_nobody_but_the_farms_authority_says_who_redis_is(
-    farm: OpenFarm, one: str, worldly: Impostor, work: Callable[[Celery], None]
-) -> None:
-    with (
-        celery_of(farm, one, f"{HOST}:{worldly.port}") as app,
-        pytest.raises(NO_CONNECTION, match="certificate verify"),
-    ):
-        work(app)
-    assert worldly.heard == b""
 
 
 Put = Callable[[bytes, bytes], bytes]
