@@ -9,7 +9,7 @@ from typing import Any
 
 from blendnet.provision.aws import described, machines
 from blendnet.provision.aws.clients import Clients
-from blendnet.provision.aws.trouble import code_of
+from blendnet.provision.aws.trouble import caught, code_of
 from blendnet.provision.base import MachineType, Quota
 
 
@@ -91,13 +91,11 @@ def _family(machine: str) -> str:
 
 def _limit(clients: Clients, kind: Kind) -> float | None:
     """The account's own limit, else AWS' default for new accounts, else None: an unknown quota blocks nobody."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
     quotas = clients["service-quotas"]
     for ask in (quotas.get_service_quota, quotas.get_aws_default_service_quota):
         try:
             return float(ask(ServiceCode="ec2", QuotaCode=kind.code)["Quota"]["Value"])
-        except (BotoCoreError, ClientError) as error:
+        except caught() as error:
             if code_of(error) != "NoSuchResourceException":
                 return None
     return None
